@@ -1,0 +1,19 @@
+"""Guards: what stands in front of a deployed model and says of every exchange whether it may pass."""
+
+from ._registry import known_guards, make_guard
+from ._values import Exchange, Guard, Inspected, Label, Sees, Severity, Verdict, unknown, unseen, worst
+
+__all__ = [
+    "Exchange",
+    "Guard",
+    "Inspected",
+    "Label",
+    "Sees",
+    "Severity",
+    "Verdict",
+    "known_guards",
+    "make_guard",
+    "unknown",
+    "unseen",
+    "worst",
+]
