@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Guards: what stands in front of a model, what it catches and over-blocks.")
+app = typer.Typer(no_args_is_help=True, help="Guards in front of a model: what they catch and what they over-block.")
 
 
 @app.command("list")
