@@ -119,6 +119,24 @@ def test_a_rejection_row_lacks_exactly_the_end_of_turn(model: Loaded) -> None:
     assert loss_whole.n == loss_masked.n + 1
 
 
+@pytest.mark.parametrize("arch", tiny.VLMS)
+def test_rows_with_and_without_images_share_a_batch(arch: str, folders: Callable[[str], Path], tmp_path: Path) -> None:
+    loaded = tiny_model(folders(arch))
+    rows = [ROWS[0], ROWS[2], ROWS[1], *ROWS[3:6]]
+    assert {sum(len(m.images) for m in row.messages) for row in rows} == {0, 1, 2}
+    with torch.no_grad():
+        together = sft_loss(loaded.model, collate(loaded, rows))
+        alone = [sft_loss(loaded.model, collate(loaded, [row])) for row in rows]
+        store = FeatureStore(tmp_path / "features.bin", 1 << 20)
+        for _ in range(2):
+            batch = collate(loaded, rows, hash_images=True)
+            inputs = store.apply(loaded.model, batch.inputs, batch.keys)
+            cached = sft_loss(loaded.model, batch.__class__(inputs, batch.labels, batch.ids))
+            assert float(cached.loss) == pytest.approx(float(together.loss), rel=1e-5)
+    assert together.n == sum(out.n for out in alone)
+    assert float(together.loss) == pytest.approx(float(sum(out.loss for out in alone)), rel=1e-5)
+
+
 def test_micro_batches_do_not_change_the_result(model: Loaded, tmp_path: Path) -> None:
     one = fit(model, ROWS, sft_loss, CONFIG.model_copy(update={"micro_batch_tokens": 1}), tmp_path / "1")
     big = fit(model, ROWS, sft_loss, CONFIG.model_copy(update={"micro_batch_tokens": 10**6}), tmp_path / "2")

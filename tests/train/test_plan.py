@@ -33,9 +33,8 @@ def test_every_row_once_an_epoch_and_bucketing_changes_no_step(
 
 
 @given(SIZES, st.integers(1, 5000))
-def test_micro_batches_keep_the_budget_and_one_number_of_images(sizes: Sizes, tokens: int) -> None:
+def test_micro_batches_keep_the_budget(sizes: Sizes, tokens: int) -> None:
     for micro in micro_batches(list(range(len(sizes.tokens))), sizes, tokens):
-        assert len({int(sizes.images[row]) for row in micro}) == 1
         assert len(micro) == 1 or len(micro) * max(int(sizes.tokens[row]) for row in micro) <= tokens
 
 
@@ -62,7 +61,8 @@ def test_learning_rate_rises_and_falls() -> None:
 
 
 def test_ahead_keeps_order_hands_over_errors_and_stops_its_thread() -> None:
-    assert list(ahead(range(20), lambda x: x * x)) == [x * x for x in range(20)]
+    for depth in (0, 2):
+        assert list(ahead(range(20), lambda x: x * x, depth)) == [x * x for x in range(20)]
 
     def fail(x: int) -> int:
         if x == 3:

@@ -114,7 +114,8 @@ def fit(
                     out / "checkpoint" / "state.pt", checkpoint.State(run, step, values, optimizer.state_dict(), now)
                 )
 
-        batches = ahead((rows for _, _, mine in plan() for rows, _ in mine), make)
+        wanted = (rows for _, _, mine in plan() for rows, _ in mine)
+        batches = ahead(wanted, make, depth=0 if accelerator.device.type == "cpu" else 2)
         stack.callback(batches.close)
         interrupted = stack.enter_context(deferred_interrupt())
         bar = stack.enter_context(Progress("train", total, unit="steps", done=first)) if main else None

@@ -44,7 +44,14 @@ def survey(loaded: Loaded, samples: Sequence[Sample]) -> tuple[Sizes, str]:
 
 
 def ahead(items: Iterable[Any], make: Callable[[Any], T], depth: int = 2) -> Generator[T, None, None]:
-    """`map(make, items)` computed by one thread up to `depth` results ahead; an exception surfaces in its turn."""
+    """`map(make, items)` computed by one thread up to `depth` results ahead; an exception surfaces in its turn.
+
+    With depth 0 there is no thread. On a CPU that is faster: a second thread that uses tensors brings a second team of
+    OpenMP threads, and a training step of pocket then took 6 s instead of 2.7.
+    """
+    if not depth:
+        yield from map(make, items)
+        return
     results: queue.Queue[tuple[T | None, BaseException | None, bool]] = queue.Queue(depth)
     stop = threading.Event()
 
