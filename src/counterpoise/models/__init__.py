@@ -8,13 +8,13 @@ answers = engine.generate([(user("What is printed here?", Image.from_path("page.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._chat import encode
+    from ._chat import EncodedRow, encode, encode_row, plain
     from ._doctor import Check, doctor
     from ._engine import Engine
     from ._load import load, resolve_device, resolve_dtype
     from ._loaded import AdapterProof, Loaded
     from ._lora import lora_targets, merge_adapter, prove_adapter, target_regex
-    from ._values import Answer, AnswerScore, Decoding
+    from ._values import Answer, AnswerScore, Decoding, Look, Prompt
 
 _WHERE = {
     "AdapterProof": "_loaded",
@@ -22,13 +22,18 @@ _WHERE = {
     "AnswerScore": "_values",
     "Check": "_doctor",
     "Decoding": "_values",
+    "EncodedRow": "_chat",
     "Engine": "_engine",
     "Loaded": "_loaded",
+    "Look": "_values",
+    "Prompt": "_values",
     "doctor": "_doctor",
     "encode": "_chat",
+    "encode_row": "_chat",
     "load": "_load",
     "lora_targets": "_lora",
     "merge_adapter": "_lora",
+    "plain": "_chat",
     "prove_adapter": "_lora",
     "resolve_device": "_load",
     "resolve_dtype": "_load",
@@ -41,13 +46,18 @@ __all__ = [
     "AnswerScore",
     "Check",
     "Decoding",
+    "EncodedRow",
     "Engine",
     "Loaded",
+    "Look",
+    "Prompt",
     "doctor",
     "encode",
+    "encode_row",
     "load",
     "lora_targets",
     "merge_adapter",
+    "plain",
     "prove_adapter",
     "resolve_device",
     "resolve_dtype",

@@ -9,6 +9,7 @@ from counterpoise.chat import Conversation, Image, Message
 
 from ._images import Processed
 from ._loaded import Loaded
+from ._values import Prompt
 
 
 class EncodedRow(NamedTuple):
@@ -37,15 +38,16 @@ def encode(
     return collate_rows(loaded, rows, padding_side=padding_side)
 
 
-def encode_row(loaded: Loaded, conversation: Conversation, *, add_generation_prompt: bool) -> EncodedRow:
+def encode_row(loaded: Loaded, conversation: Conversation | Prompt, *, add_generation_prompt: bool) -> EncodedRow:
     """One conversation -> ids with every image expanded to its image tokens, whose number is checked."""
-    images = [image for message in conversation for image in message.images]
+    ready = isinstance(conversation, Prompt)
+    images = list(conversation.images) if ready else [image for message in conversation for image in message.images]
     if images and not loaded.is_vlm:
         raise InputError(
             f"{loaded.name} is a text-only model, but the conversation has {len(images)} image(s); "
             "choose a vision-language model or a text benchmark"
         )
-    text = _render(loaded, conversation, add_generation_prompt)
+    text = conversation.text if ready else _render(loaded, conversation, add_generation_prompt)
     processed = loaded.images.get(tuple(i.sha256 for i in images), lambda: _process(loaded, images)) if images else None
     text = _expand(loaded, text, processed.replacements if processed else ())
     ids = _tokenize(loaded, text)
@@ -57,12 +59,19 @@ def encode_row(loaded: Loaded, conversation: Conversation, *, add_generation_pro
     return EncodedRow(ids, types, processed, len(images))
 
 
+def plain(loaded: Loaded, text: str) -> str:
+    """`text` for a `Prompt`: its control tokens stand between markers, and are encoded as ordinary text."""
+    from transformers.utils.chat_template_utils import mark_control_tokens
+
+    return str(mark_control_tokens(text, control_tokens(loaded)))
+
+
 def control_tokens(loaded: Loaded) -> re.Pattern[str]:
     """Matches every token that a template or processor writes and a message must not: special tokens, and added tokens
     that occur in the template."""
     known: re.Pattern[str] | None = getattr(loaded.tokenizer, "_counterpoise_control", None)
     if known is None:
-        template = str(_template_owner(loaded).chat_template)
+        template = str(getattr(_owner(loaded), "chat_template", ""))
         added = loaded.tokenizer.added_tokens_decoder.values()
         tokens = {t.content for t in added if t.special or (t.content in template and not t.content.isspace())}
         for owner in (loaded.tokenizer, loaded.processor):
@@ -79,17 +88,20 @@ def control_tokens(loaded: Loaded) -> re.Pattern[str]:
 
 def _template_owner(loaded: Loaded) -> Any:
     """Processor or tokenizer, whichever has the chat template. Raises InputError when none has."""
-    for owner in (loaded.processor, loaded.tokenizer):
-        if owner is not None and getattr(owner, "chat_template", None):
-            return owner
+    if (owner := _owner(loaded)) is not None:
+        return owner
     raise InputError(f"{loaded.name}: has no chat template (a base model?); choose an instruction-tuned model")
+
+
+def _owner(loaded: Loaded) -> Any | None:
+    both = (loaded.processor, loaded.tokenizer)
+    return next((each for each in both if each is not None and getattr(each, "chat_template", None)), None)
 
 
 def _render(loaded: Loaded, conversation: Conversation, add_generation_prompt: bool) -> str:
     """The chat template's text. Control tokens of messages stand between markers that `_tokenize` understands."""
     import jinja2
     from transformers.utils.chat_template_utils import _CONTROL_TOKEN_START as START
-    from transformers.utils.chat_template_utils import mark_control_tokens
 
     owner, pattern = _template_owner(loaded), control_tokens(loaded)
 
@@ -98,13 +110,13 @@ def _render(loaded: Loaded, conversation: Conversation, add_generation_prompt: b
         joins = len(pattern.findall("".join(texts))) > sum(len(pattern.findall(text)) for text in texts)
         gap = START if joins else ""  # a lone marker: pieces of a token in two parts must not meet
 
-        def plain(text: str) -> str:
-            return str(mark_control_tokens(text, pattern)) + gap
+        def marked(text: str) -> str:
+            return plain(loaded, text) + gap
 
         if not loaded.is_vlm:
-            return "".join(map(plain, texts))
+            return "".join(map(marked, texts))
         return [
-            {"type": "image"} if isinstance(part, Image) else {"type": "text", "text": plain(part)}
+            {"type": "image"} if isinstance(part, Image) else {"type": "text", "text": marked(part)}
             for part in message.parts
         ]
 
@@ -133,14 +145,13 @@ def _process(loaded: Loaded, images: list[Image]) -> Processed:
     if not token:
         raise InputError(f"{loaded.name}: its processor ({type(processor).__name__}) names no image token")
     pixels = [[image.pil() for image in images]]
+    asked: dict[str, Any] = {"images": pixels, "text": [token * len(images)], "return_tensors": "pt"}
     try:
-        out = processor(
-            images=pixels,
-            text=[token * len(images)],
-            return_tensors="pt",
-            return_text_replacement_offsets=True,
-        )
-        replacements = tuple(item["replacement"] for item in out["text_replacement_offsets"][0])
+        if "cross_attention_mask" in processor.model_input_names:  # Mllama: one token per image, nothing to expand
+            out, replacements = processor(**asked), (token,) * len(images)
+        else:
+            out = processor(**asked, return_text_replacement_offsets=True)
+            replacements = tuple(item["replacement"] for item in out["text_replacement_offsets"][0])
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{loaded.name}: its processor ({type(processor).__name__}) does not report how it expands images ({error})"
@@ -182,7 +193,8 @@ def _tokenize(loaded: Loaded, text: str) -> list[int]:
     tokenizer = loaded.tokenizer
     # A processor adds BOS unless the template wrote it, a tokenizer never does: the convention of apply_chat_template.
     bos = tokenizer.bos_token
-    add = _template_owner(loaded) is loaded.processor and not (bos and text.startswith(bos))
+    owner = _owner(loaded) or loaded.processor
+    add = owner is not None and owner is loaded.processor and not (bos and text.startswith(bos))
     if START not in text:
         return list(tokenizer(text, add_special_tokens=add)["input_ids"])
     head = list(tokenizer("", add_special_tokens=True)["input_ids"]) if add else []
@@ -228,7 +240,23 @@ def collate_rows(
     found = [row.images.tensors for row in rows if row.images is not None]
     for name in dict.fromkeys(name for tensors in found for name in tensors):
         batch[name] = _cat([tensors[name] for tensors in found if name in tensors])
+    if "cross_attention_mask" in batch:  # Mllama: the processor saw the images only, without their text
+        batch["cross_attention_mask"] = _cross_attention(loaded, ids, batch["aspect_ratio_mask"])
     return {name: value.to(loaded.device) for name, value in batch.items()}
+
+
+def _cross_attention(loaded: Loaded, ids: Any, tiles: Any) -> Any:
+    """Mllama's mask (B, T, images, tiles): which tokens see which tiles; every token from an image's place on."""
+    import torch
+    from transformers.models.mllama.processing_mllama import (
+        convert_sparse_cross_attention_mask_to_dense,
+        get_cross_attention_token_mask,
+    )
+
+    spans = [get_cross_attention_token_mask(row, loaded.processor.image_token_id) for row in ids.tolist()]
+    counts = tiles.sum(-1).long().tolist()
+    dense = convert_sparse_cross_attention_mask_to_dense(spans, counts, tiles.shape[-1], ids.shape[1])
+    return torch.from_numpy(dense)
 
 
 def _cat(tensors: list[Any]) -> Any:

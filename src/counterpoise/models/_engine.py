@@ -1,5 +1,6 @@
 """The local engine: conversations in, answers out in the same order, in batches as large as the machine takes."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -14,10 +15,12 @@ from ._chat import EncodedRow, encode_row
 from ._generate import generate_batch
 from ._loaded import Loaded
 from ._queue import RequestQueue
-from ._score import hidden_batch, score_batch
-from ._values import Answer, AnswerScore, Decoding
+from ._score import hidden_batch, look_batch, score_batch
+from ._shared import by_images, look_shared_batch
+from ._values import Answer, AnswerScore, Decoding, Look, Prompt
 
 T = TypeVar("T")
+Asked = Conversation | Prompt | EncodedRow
 WINDOW_BATCHES = 8  # rows are sorted by size within this many batches: memory does not grow with the number of rows
 WINDOW_BYTES = 256 << 20  # of pixels held by one window
 CPU_TOKENS, GPU_TOKENS = 16_384, 65_536  # padded prompt tokens of one batch
@@ -41,12 +44,12 @@ class Engine:
 
     def generate(
         self,
-        conversations: Sequence[Conversation],
+        conversations: Sequence[Asked],
         decoding: Decoding | None = None,
         *,
         progress: Progress | None = None,
     ) -> list[Answer]:
-        """Reply to every conversation, in order; greedy unless `decoding` has a temperature.
+        """Reply to every conversation (or rendered prompt), in order; greedy unless `decoding` has a temperature.
 
         Raises InputError for a conversation that cannot be encoded (a corrupt image, images for a text-only model).
         """
@@ -78,6 +81,27 @@ class Engine:
         width = self.loaded.model.config.get_text_config().hidden_size
         return np.stack(found) if found else np.zeros((0, width), np.float32)
 
+    def look(self, conversations: Sequence[Asked], tokens: Sequence[int]) -> list[Look]:
+        """One forward pass each: log p of `tokens` as the next token, and the hidden state at that position."""
+        return self._map(conversations, lambda rows, _: look_batch(self.loaded, rows, tokens), None)
+
+    def look_shared(self, conversations: Sequence[Asked], tokens: Sequence[int]) -> list[Look]:
+        """`look` for many questions about few images: an image is encoded once for all that is asked about it in a
+        batch, and the common beginning of those prompts is read once."""
+        rows = [self._one_row(conversation) for conversation in conversations]
+        results: list[Look | None] = [None] * len(rows)
+        order = [place for places in by_images(rows).values() for place in places]
+        while order:
+            longest = itertools.accumulate((len(rows[place].ids) for place in order), max)
+            n = sum(1 for _ in itertools.takewhile(lambda pair: self.fits(*pair), enumerate(longest, 1))) or 1
+            batch, order = order[:n], order[n:]
+            found = self._halving(
+                [rows[place] for place in batch], batch, lambda rows, _: look_shared_batch(self.loaded, rows, tokens)
+            )
+            for place, value in zip(batch, found, strict=True):
+                results[place] = value
+        return results  # type: ignore[return-value] # every place was filled
+
     def submit(self, conversation: Conversation, decoding: Decoding | None = None) -> "Future[Answer]":
         """Ask for one reply and return at once. A worker thread gathers whatever is waiting into batches.
 
@@ -101,7 +125,9 @@ class Engine:
         """Whether a batch of so many rows of so many prompt tokens is within the limits."""
         return rows <= self.max_batch and (rows == 1 or rows * longest <= self.max_batch_tokens)
 
-    def _one_row(self, conversation: Conversation) -> EncodedRow:
+    def _one_row(self, conversation: Asked) -> EncodedRow:
+        if isinstance(conversation, EncodedRow):
+            return conversation
         return encode_row(self.loaded, conversation, add_generation_prompt=True)
 
     def _run(self, rows: Sequence[EncodedRow], decoding: Decoding) -> list[Answer]:
@@ -124,7 +150,7 @@ class Engine:
 
     def _map(
         self,
-        conversations: Sequence[Conversation],
+        conversations: Sequence[Asked],
         run: Callable[[Sequence[EncodedRow], Sequence[int]], list[T]],
         progress: Progress | None,
         copies: int = 1,
@@ -140,7 +166,7 @@ class Engine:
                     progress.advance(len(places))
         return results  # type: ignore[return-value] # every place was filled
 
-    def _windows(self, conversations: Sequence[Conversation]) -> Iterator[dict[int, EncodedRow]]:
+    def _windows(self, conversations: Sequence[Asked]) -> Iterator[dict[int, EncodedRow]]:
         window: dict[int, EncodedRow] = {}
         held = 0
         for place, conversation in enumerate(conversations):

@@ -13,6 +13,7 @@ from ._values import Answer, Decoding
 # Rows are dropped from the batch when this share of it has finished. Copying the cache costs about as much as one or
 # two steps, so dropping each row by itself would not pay.
 COMPACT_AT = 0.25
+PER_TOKEN = ("attention_mask", "token_type_ids", "mm_token_type_ids", "cross_attention_mask")
 
 
 class Steps:
@@ -57,7 +58,7 @@ class Steps:
         for name, value in self.kwargs.items():
             if name == "past_key_values":
                 value.batch_select_indices(rows)
-            elif isinstance(value, Tensor) and name in ("attention_mask", "token_type_ids", "mm_token_type_ids"):
+            elif isinstance(value, Tensor) and name in PER_TOKEN:
                 self.kwargs[name] = value[rows]
             elif isinstance(value, Tensor) and name == "position_ids" and value.shape[-2] == size:
                 self.kwargs[name] = value[..., rows, :]  # (B, T), or (3 or 4, B, T) of Qwen-VL

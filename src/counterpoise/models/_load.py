@@ -133,10 +133,14 @@ def _model(place: Path, name: str, dtype: Any, code: bool) -> tuple[Any, bool]:
     if not is_vlm and type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "AutoModelForCausalLM" not in remote:
         raise InputError(f"{name}: a {config.model_type} model neither chats nor takes images")
     auto = AutoModelForImageTextToText if is_vlm else AutoModelForCausalLM
+    if config.model_type == "shieldgemma2":
+        from transformers import ShieldGemma2ForImageClassification as auto
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # a bar per load would drown ours
     try:
-        return auto.from_pretrained(place, dtype=dtype, use_safetensors=True, **options), is_vlm
+        model = auto.from_pretrained(place, dtype=dtype, use_safetensors=True, **options)
+        # ShieldGemma 2 is a Gemma 3 inside a class that picks two of its logits; we read them ourselves
+        return (model.model if config.model_type == "shieldgemma2" else model), is_vlm
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise InputError(f"{name}: cannot load {place} ({_first(error)})") from error
     except Exception as error:

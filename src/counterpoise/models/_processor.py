@@ -36,12 +36,24 @@ def load_processor(path: str | Path, *, backend: str = "pil", **options: Any) ->
     """
     from transformers import AutoProcessor
 
+    cls = _processor_class(path, **options)
+    if cls is not None and cls.__name__ == "ShieldGemma2Processor":
+        return _gemma3(cls.from_pretrained(path, backend=backend, **options))
     if has_torchvision():
         return AutoProcessor.from_pretrained(path, backend=backend, **options)
-    cls = _processor_class(path, **options)
     if cls is None or "video_processor" not in cls.get_attributes():
         return AutoProcessor.from_pretrained(path, backend=backend, **options)
     return image_only(cls).from_pretrained(path, backend=backend, **options)
+
+
+def _gemma3(shield: Any) -> Any:
+    """ShieldGemma 2's processor writes its own prompts and takes no others; the same parts make Gemma 3's, which does.
+    Its policies stay at hand as `policy_definitions`."""
+    from transformers import Gemma3Processor
+
+    made = Gemma3Processor(shield.image_processor, shield.tokenizer, shield.chat_template, shield.image_seq_length)
+    made.policy_definitions = shield.policy_definitions
+    return made
 
 
 def _processor_class(path: str | Path, **options: Any) -> Any:

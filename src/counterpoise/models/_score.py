@@ -11,6 +11,7 @@ from counterpoise.base import InputError
 from ._chat import EncodedRow, collate_rows
 from ._generate import Steps
 from ._loaded import Loaded
+from ._values import Look
 
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
@@ -74,6 +75,21 @@ def _later(steps: Steps, flat: Sequence[list[int]], owner: list[int], width: int
     found = logits.log_softmax(-1).gather(-1, wanted[..., None])[..., 0]
     masked: Tensor = found * mask
     return masked
+
+
+@torch.inference_mode()
+def look_batch(loaded: Loaded, rows: Sequence[EncodedRow], tokens: Sequence[int]) -> list[Look]:
+    """log p of each of `tokens` as the next token of each row, and the hidden state that chose it, in one pass."""
+    seen: list[Tensor] = []
+    head = loaded.model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        logits = Steps(loaded, collate_rows(loaded, rows, padding_side="left")).forward()
+    finally:
+        hook.remove()
+    found = logits.log_softmax(-1)[:, list(tokens)].tolist()
+    hidden = seen[-1][:, -1].float().cpu().numpy()
+    return [Look(tuple(one), state) for one, state in zip(found, hidden, strict=True)]
 
 
 @torch.inference_mode()

@@ -1,9 +1,12 @@
 """What goes into the engine and what comes out of it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from counterpoise.base import InputError
+from counterpoise.chat import Image
 
 
 @dataclass(frozen=True)
@@ -54,3 +57,25 @@ class AnswerScore:
     def mean(self) -> float:
         """Per token; 0 for an empty answer."""
         return self.total / len(self.logprobs) if self.logprobs else 0.0
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt that somebody else rendered, for guards and judges whose template is not a chat.
+
+    In `text`, every text that is data went through `plain`, and each image stands as the processor's image token. A
+    beginning-of-sequence token is part of the text, except where the model's processor adds it.
+    """
+
+    text: str
+    images: tuple[Image, ...] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one forward pass says about the next token."""
+
+    logprobs: tuple[float, ...]
+    """Natural log of the probability of each token that was asked for, over the whole vocabulary."""
+    hidden: np.ndarray[Any, np.dtype[np.float32]]
+    """The hidden state (d,) that the output layer read at this position."""

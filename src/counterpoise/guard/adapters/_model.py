@@ -1,0 +1,306 @@
+"""Guard models on the local engine: one forward pass for the verdict, its probability and its features."""
+
+import dataclasses
+import math
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from counterpoise.base import InputError
+from counterpoise.evals.judges import OffFormat
+from counterpoise.models import Decoding, EncodedRow, Engine, Loaded, Look, Prompt, encode_row, load
+
+from .._text import split
+from .._values import Exchange, Features, Inspected, Label, Sees, Verdict, unknown, worst
+from ._families import FAMILIES
+from ._family import Family
+from ._parse import Mode, Said
+from ._passes import Pass, Plan, fit, plan
+from ._template import Source, Template, policy_file
+
+LEAST_MASS = 0.5
+"""Of probability on the verdict's words; below it the model is not answering the question."""
+Explain = Literal["no", "unsafe", "all"]
+
+
+@dataclass
+class Asked:
+    """One pass on its way: what is shown, and what came of it."""
+
+    shown: Pass
+    category: str = ""
+    """Of the policy that it asks about, where it asks about one."""
+    prompt: Prompt | None = None
+    row: EncodedRow | None = None
+    reason: str | None = None
+    """Why it could not be asked."""
+    p: float | None = None
+    mass: float | None = None
+    controversial: float = 0.0
+    features: Features | None = None
+    raw: str = ""
+    said: Said | None = None
+    off: str | None = None
+    """How its reply is off the grammar."""
+
+
+class ModelGuard:
+    """A published guard model in memory.
+
+    Args:
+        family: name of an entry of FAMILIES.
+        model: hub id, folder, or a loaded model; the family's default otherwise.
+        threshold: p_unsafe from which the label is unsafe.
+        explain: also generate, for categories and rationale: never, where p_unsafe reaches the threshold, or always.
+        template: the checkpoint's chat template, our rendering of the published shape, or whichever fits.
+        policy: file with the policy or system text of a family that takes one.
+        policies: further policies of ShieldGemma 2, name -> text.
+        options: of `models.load` (dtype, device, revision, adapter).
+
+    Raises InputError when the model is not here, is no such guard, or its tokenizer cannot tell the verdicts apart.
+    """
+
+    def __init__(
+        self,
+        family: str | Family,
+        model: "str | Loaded | None" = None,
+        *,
+        threshold: float = 0.5,
+        explain: Explain = "unsafe",
+        template: Source = "auto",
+        policy: str | Path | None = None,
+        policies: dict[str, str] | None = None,
+        batch: int = 64,
+        **options: Any,
+    ):
+        if isinstance(family, str) and family not in FAMILIES:
+            raise InputError.unknown("family of guards", family, FAMILIES)
+        self.family = FAMILIES[family] if isinstance(family, str) else family
+        if policy is not None:
+            self.family = dataclasses.replace(self.family, policy=policy_file(policy))
+        if not 0 < threshold < 1:
+            raise InputError(f"threshold {threshold}: must lie between 0 and 1")
+        given = model or self.family.models[0]
+        self.loaded = load(given, **options) if isinstance(given, str) else given
+        if self.family.needs_image and not self.loaded.is_vlm:
+            raise InputError(f"{self.loaded.name}: a text model cannot be a {self.family.name} guard")
+        self.engine = Engine(self.loaded, max_batch=batch)
+        self.batch, self.threshold, self.explain = batch, threshold, explain
+        self.template = Template(self.family, self.loaded, template)
+        self._frame = self._count(self.template.frame)
+        self.policies = {**getattr(self.loaded.processor, "policy_definitions", {}), **(policies or {})}
+        if self.family.policies and not self.policies:
+            raise InputError(f"{self.loaded.name}: has no policies; give some with policies={{name: text}}")
+        self._sides = {mode: self._tokens(mode) for mode in self._modes() if self._scored(mode)}
+        short = Path(self.loaded.name).name if Path(self.loaded.name).exists() else self.loaded.name
+        self.id = f"{self.family.name}@{short}~{self.loaded.fingerprint[:8]}"
+        found = re.search(r"/snapshots/([0-9a-f]{40})", self.loaded.path)
+        self.revision = found[1] if found else self.loaded.fingerprint
+
+    @property
+    def sees(self) -> Sees:
+        """What it looks at in one pass."""
+        return self.family.sees if self.loaded.is_vlm else dataclasses.replace(self.family.sees, images=0)
+
+    def check(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
+        """One verdict each, in order. What cannot be shown, read or understood is unknown, with the reason."""
+        found: list[Verdict] = []
+        for start in range(0, len(exchanges), self.batch):
+            found += self._window(exchanges[start : start + self.batch])
+        return found
+
+    def _window(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
+        began = time.perf_counter()
+        plans = [self._plan(exchange) for exchange in exchanges]
+        asked = [self._asked(each) for each in plans]
+        ready = [one for own in asked for one in own if one.row is not None]
+        self._run(ready)
+        share = (time.perf_counter() - began) / max(sum(map(len, asked)), 1)
+        return [
+            dataclasses.replace(self._verdict(exchange, each, own), cost=share * max(len(own), 1))
+            for exchange, each, own in zip(exchanges, plans, asked, strict=True)
+        ]
+
+    # which passes
+
+    def _plan(self, exchange: Exchange) -> Plan:
+        family = self.family
+        return plan(
+            exchange, self.sees, delimiters=family.delimiters, needs_image=family.needs_image,
+            folded=family.turns == "folded",
+        )  # fmt: skip
+
+    def _asked(self, each: Plan) -> list[Asked]:
+        made: list[Asked] = []
+        for whole in each.passes:
+            try:
+                shown = fit(
+                    whole, self._room(), self._count, lambda text, size: split(self.loaded.tokenizer, text, size)
+                )
+            except InputError as error:
+                made.append(Asked(whole, reason=str(error)))
+                continue
+            policies = self.policies if self.family.policies else {"": self.family.policy}
+            made += [self._encode(one, name, text) for one in shown for name, text in policies.items()]
+        return made
+
+    def _encode(self, one: Pass, category: str, policy: str) -> Asked:
+        asked = Asked(one, category)
+        try:
+            asked.prompt = self.template.prompt(one, policy)
+            row = encode_row(self.loaded, asked.prompt, add_generation_prompt=False)
+        except InputError as error:
+            asked.reason = str(error)
+            return asked
+        most = getattr(self.loaded.model.config.get_text_config(), "max_position_embeddings", None)
+        if most and len(row.ids) + self.family.max_new_tokens > most:
+            asked.reason = f"the prompt has {len(row.ids)} tokens, the model takes {most}"
+        else:
+            asked.row = row
+        return asked
+
+    def _count(self, text: str) -> int:
+        if len(text.encode("utf-8", "replace")) < 64:  # a token has at least one byte
+            return len(text)
+        return len(self.loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _room(self) -> int:
+        """Tokens for the texts of one pass: the family's context, or less in a model with a shorter one."""
+        most = getattr(self.loaded.model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30
+        return min(self.family.context, int(most) - self._frame - self.family.max_new_tokens)
+
+    # asking
+
+    def _modes(self) -> list[Mode]:
+        return ["prompt", "response"] if self.family.sees.answers else ["prompt"]
+
+    def _scored(self, mode: Mode) -> bool:
+        return bool(self.family.unsafe) and (self.family.prefix[mode] is not None or bool(self.family.anchor))
+
+    def _tokens(self, mode: Mode) -> list[list[int]]:
+        """Ids of the verdict's first tokens: safe, unsafe, controversial."""
+        prefix = self.family.prefix[mode]
+        lead = self.family.anchor if prefix is None else prefix
+        words = (self.family.safe, self.family.unsafe, self.family.controversial)
+        found = [first_tokens(self.loaded.tokenizer, lead, side) for side in words]
+        others = [found[1] | found[2], found[0] | found[2], found[0] | found[1]]
+        sides = [own - other for own, other in zip(found, others, strict=True)]
+        if not sides[0] or not sides[1]:
+            raise InputError(
+                f"{self.loaded.name}: its tokenizer begins {words[0][0]!r} and {words[1][0]!r} with the same token"
+            )
+        return [sorted(side) for side in sides]
+
+    def _run(self, asked: Sequence[Asked]) -> None:
+        for mode in self._modes():
+            own = [one for one in asked if one.shown.mode == mode]
+            if not own:
+                continue
+            if self.family.prefix[mode] is None:
+                self._generate(own)
+                later = [one for one in own if self._continue(one)]
+                self._look(later, mode)
+                continue
+            self._look(own, mode)
+            if self.family.parse is not None and self.explain != "no":
+                self._generate([one for one in own if self.explain == "all" or (one.p or 0) >= self.threshold])
+
+    def _look(self, asked: Sequence[Asked], mode: Mode) -> None:
+        if not asked:
+            return
+        safe, unsafe, doubt = self._sides[mode]
+        looks = self.engine.look([one.row for one in asked if one.row is not None], [*safe, *unsafe, *doubt])
+        for one, look in zip(asked, looks, strict=True):
+            a, b, c = _sums(look, len(safe), len(unsafe))
+            one.mass = min(a + b + c, 1.0)
+            one.p = (b + c) / (a + b + c) if a + b + c > 0 else 0.5
+            one.controversial = c / (b + c) if b + c > 0 else 0.0
+            one.features = look.hidden
+
+    def _generate(self, asked: Sequence[Asked]) -> None:
+        rows = [one.row for one in asked if one.row is not None]
+        assert self.family.parse is not None
+        for one, reply in zip(asked, self.engine.generate(rows, Decoding(self.family.max_new_tokens)), strict=True):
+            one.raw = (self.family.prefix[one.shown.mode] or "") + reply.text
+            try:
+                one.said = self.family.parse(one.raw, one.shown.mode)
+            except OffFormat as error:
+                one.off = f"{error}{'; cut at the token limit' if reply.finish == 'length' else ''}"
+
+    def _continue(self, one: Asked) -> bool:
+        """Encode the prompt with the reply up to its verdict; False where the reply has none or no probability."""
+        found = re.search(re.escape(self.family.anchor), one.raw, re.IGNORECASE) if self.family.anchor else None
+        if found is None or one.prompt is None:
+            return False
+        from counterpoise.models import plain
+
+        text = one.prompt.text + plain(self.loaded, one.raw[: found.end()])
+        one.row = encode_row(self.loaded, Prompt(text, one.prompt.images), add_generation_prompt=False)
+        return True
+
+    # verdicts
+
+    def _verdict(self, exchange: Exchange, each: Plan, asked: Sequence[Asked]) -> Verdict:
+        more = {"revision": self.revision, "template": self.template.hash}
+        if each.refused is not None or not asked:
+            return unknown(self.id, exchange, each.refused or "nothing to show", **more)
+        shown = frozenset().union(*(one.shown.keys for one in asked if one.reason is None))
+        lost = frozenset().union(*(one.shown.keys for one in asked if one.reason is not None))
+        seen = shown - lost
+        inspected = Inspected(len(each.texts & seen), len(each.texts), len(each.images & seen), len(each.images))
+        return worst([self._one(one, each.unseen, inspected, more) for one in asked], inspected)
+
+    def _one(self, one: Asked, unseen: str | None, inspected: Inspected, more: dict[str, Any]) -> Verdict:
+        label, why = self._label(one)
+        if label == "safe" and not inspected.complete:
+            label, why = "unknown", unseen or "a part could not be shown"
+        said = one.said or Said(label)
+        categories = said.categories or ((one.category,) if one.category and label == "unsafe" else ())
+        rationale = said.rationale
+        if one.said is not None and one.p is not None and (one.p >= 0.5) != (one.said.label != "safe"):
+            note = f"its text says {one.said.label}, its probability {one.p:.2f}"
+            rationale = f"{rationale}; {note}" if rationale else note
+        return Verdict(
+            label, self.id, inspected, p_unsafe=one.p, mass=one.mass, categories=categories, refusal=said.refusal,
+            rationale=rationale, reason=why, raw=one.raw[:4000], features=one.features, **more,
+        )  # fmt: skip
+
+    def _label(self, one: Asked) -> tuple[Label, str | None]:
+        """The label of one pass, and why where it is unknown."""
+        if one.reason is not None:
+            return "unknown", one.reason
+        if one.mass is not None and one.mass < LEAST_MASS:
+            return "unknown", f"{one.mass:.1%} of the probability is on the verdict's words"
+        if one.off is not None:
+            return "unknown", f"off its format: {one.off}"
+        if one.p is not None:
+            if one.p < self.threshold:
+                return "safe", None
+            return ("controversial" if one.controversial > 0.5 else "unsafe"), None
+        if one.said is None:
+            return "unknown", "no verdict in its reply"
+        return one.said.label, None
+
+
+def first_tokens(tokenizer: Any, lead: str, words: Sequence[str]) -> set[int]:
+    """First token of each word, by itself and after `lead`."""
+
+    def ids(text: str) -> list[int]:
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    found, before = set(), ids(lead) if lead else []
+    for word in words:
+        after = ids(lead + word)
+        if lead and after[: len(before)] == before and len(after) > len(before):
+            found.add(after[len(before)])
+        if alone := ids(word):
+            found.add(alone[0])
+    return found
+
+
+def _sums(look: Look, n_safe: int, n_unsafe: int) -> tuple[float, float, float]:
+    p = [math.exp(value) for value in look.logprobs]
+    return sum(p[:n_safe]), sum(p[n_safe : n_safe + n_unsafe]), sum(p[n_safe + n_unsafe :])
