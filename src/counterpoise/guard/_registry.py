@@ -14,15 +14,15 @@ GROUP = "counterpoise.guards"
 _MAKERS: dict[str, tuple[str, str, str]] = {
     # name -> (module below counterpoise.guard, function, what it is); filled by the rooms of the guards
     "keyword": ("adapters", "KeywordGuard", "a list of phrases, keyword:FILE for your own; text, no model needed"),
-    "openai-moderation": ("adapters", "OpenAIModeration", "OpenAI's moderation API; text and images leave this machine"),
-    "rubric": ("adapters", "RubricGuard", "rubric:PROVIDER/MODEL: any model of Inspect with our rubric; text and images"),
+    "openai-moderation": ("adapters", "OpenAIModeration", "OpenAI's moderation API; what it checks leaves here"),
+    "rubric": ("adapters", "RubricGuard", "rubric:PROVIDER/MODEL: any model of Inspect, our rubric; text and images"),
     "llama-guard-3": ("adapters", "llama_guard_3", "meta-llama/Llama-Guard-3-8B; text"),
     "llama-guard-3-1b": ("adapters", "llama_guard_3_1b", "meta-llama/Llama-Guard-3-1B; text"),
     "llama-guard-3-vision": ("adapters", "llama_guard_3_vision", "meta-llama/Llama-Guard-3-11B-Vision; image and text"),
     "llama-guard-4": ("adapters", "llama_guard_4", "meta-llama/Llama-Guard-4-12B; text and images"),
     "shieldgemma-2": ("adapters", "shieldgemma_2", "google/shieldgemma-2-4b-it; images only"),
     "llavaguard": ("adapters", "llavaguard", "AIML-TUDA/LlavaGuard-v1.2-7B-OV-hf; images only, editable policy"),
-    "guardreasoner-vl": ("adapters", "guardreasoner_vl", "yueliu1999/GuardReasoner-VL-7B; text and image, reasons first"),
+    "guardreasoner-vl": ("adapters", "guardreasoner_vl", "yueliu1999/GuardReasoner-VL-7B; text and image; reasons"),
     "qwen3guard": ("adapters", "qwen3guard", "Qwen/Qwen3Guard-Gen-4B; text, three levels"),
     "granite-guardian": ("adapters", "granite_guardian", "ibm-granite/granite-guardian-3.0-8b; text"),
     "wildguard": ("adapters", "wildguard", "allenai/wildguard; text, also says whether an answer refuses"),

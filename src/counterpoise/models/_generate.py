@@ -44,7 +44,7 @@ class Steps:
         )
         out = self.model(**inputs, return_dict=True)
         self.started = True
-        self.kwargs = self.model._update_model_kwargs_for_generation(out, self.kwargs)
+        self.kwargs = self.model._update_model_kwargs_for_generation(out, self.kwargs, is_encoder_decoder=False)
         logits: Tensor = out.logits[:, -1].float()
         return logits
 

@@ -57,6 +57,7 @@ class ModelGuard:
         explain: also generate, for categories and rationale: never, where p_unsafe reaches the threshold, or always.
         template: the checkpoint's chat template, our rendering of the published shape, or whichever fits.
         policy: file with the policy or system text of a family that takes one.
+        max_new_tokens: longest reply; a reply that is cut off is unknown.
         policies: further policies of ShieldGemma 2, name -> text.
         options: of `models.load` (dtype, device, revision, adapter).
 
@@ -73,6 +74,7 @@ class ModelGuard:
         template: Source = "auto",
         policy: str | Path | None = None,
         policies: dict[str, str] | None = None,
+        max_new_tokens: int | None = None,
         batch: int = 64,
         **options: Any,
     ):
@@ -81,6 +83,8 @@ class ModelGuard:
         self.family = FAMILIES[family] if isinstance(family, str) else family
         if policy is not None:
             self.family = dataclasses.replace(self.family, policy=policy_file(policy))
+        if max_new_tokens is not None:
+            self.family = dataclasses.replace(self.family, max_new_tokens=max_new_tokens)
         if not 0 < threshold < 1:
             raise InputError(f"threshold {threshold}: must lie between 0 and 1")
         given = model or self.family.models[0]
