@@ -12,6 +12,7 @@ from counterpoise.base import InputError, Progress
 from counterpoise.chat import Conversation
 
 from ._chat import EncodedRow, encode_row
+from ._cores import release_cores
 from ._generate import generate_batch
 from ._loaded import Loaded
 from ._queue import RequestQueue
@@ -107,6 +108,8 @@ class Engine:
 
         The future carries the request's own exception; other requests are not affected.
         """
+        if not self.loaded.device.startswith("cuda"):
+            release_cores()
         with self._state:
             if self._closed:
                 raise InputError("the engine is closed")
