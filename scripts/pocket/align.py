@@ -31,7 +31,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from counterpoise.models.pocket import assemble
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-SHARES = {"visual": 0.50, "harmful": 0.12, "benign": 0.20, "requests": 0.18}
+SHARES = {"visual": 0.46, "harmful": 0.17, "benign": 0.23, "requests": 0.14}
 
 
 class LowRank(nn.Module):
@@ -112,7 +112,7 @@ def stream(stage: str, base: Path, n_requests: int):
     if stage == "see":
         return visual(1, 0.6)
     harmful, benign, in_images = requests(base, n_requests)
-    kinds = {"visual": visual(2, 0.3), "harmful": harmful, "benign": benign, "requests": in_images}
+    kinds = {"visual": visual(2, 0.5), "harmful": harmful, "benign": benign, "requests": in_images}
     return mixed([(SHARES[name], rows) for name, rows in kinds.items()], 0)
 
 
