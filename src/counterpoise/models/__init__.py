@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ._load import load, resolve_device, resolve_dtype
     from ._loaded import AdapterProof, Loaded
     from ._lora import lora_targets, merge_adapter, prove_adapter, target_regex
+    from ._processor import load_processor
+    from ._source import find_folder
     from ._values import Answer, AnswerScore, Decoding, Look, Prompt
 
 _WHERE = {
@@ -30,7 +32,9 @@ _WHERE = {
     "doctor": "_doctor",
     "encode": "_chat",
     "encode_row": "_chat",
+    "find_folder": "_source",
     "load": "_load",
+    "load_processor": "_processor",
     "lora_targets": "_lora",
     "merge_adapter": "_lora",
     "plain": "_chat",
@@ -54,7 +58,9 @@ __all__ = [
     "doctor",
     "encode",
     "encode_row",
+    "find_folder",
     "load",
+    "load_processor",
     "lora_targets",
     "merge_adapter",
     "plain",
