@@ -7,7 +7,9 @@ from ._change import Change, changes
 from ._compare import Comparison, compare
 from ._dose import DoseCurve, DosePoint, Estimate, load_curve
 from ._folder import EvalFolder, ItemRecord
+from ._guards import guard_table, write_guards
 from ._html import write_report
+from ._routing import routing_picture
 from ._terminal import terminal_table
 from ._verdict import Verdict, verdict
 
@@ -22,8 +24,11 @@ __all__ = [
     "Verdict",
     "changes",
     "compare",
+    "guard_table",
     "load_curve",
+    "routing_picture",
     "terminal_table",
     "verdict",
+    "write_guards",
     "write_report",
 ]

@@ -5,10 +5,9 @@ import time
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from counterpoise.base import InputError, sha256_bytes
-from counterpoise.evals.judges import clean
 
 from .._values import Exchange, Inspected, Sees, Verdict, unknown
 from ._passes import Plan, plan
@@ -47,10 +46,11 @@ class KeywordGuard:
         turns = shown.passes[0].turns
         last = " ".join(part.value for part in turns[-1][1] if isinstance(part.value, str))
         rest = " ".join(part.value for _, own in turns[:-1] for part in own if isinstance(part.value, str))
-        decides = last if shown.passes[0].mode == "response" else f"{rest} {last}"
-        hits, before = self._hits(decides), self._hits(rest)
+        answered = shown.passes[0].mode == "response"
+        hits = self._hits(last if answered else f"{rest} {last}")
+        before = self._hits(rest) if answered else []
         more: dict[str, Any] = {"revision": self.revision, "cost": time.perf_counter() - began}
-        if decides is last and before:
+        if before:
             more["rationale"] = f"before the answer: {', '.join(before)}"
         seen = self._inspected(shown)
         if hits:
@@ -61,15 +61,23 @@ class KeywordGuard:
         return Verdict("safe", self.id, seen, **more)
 
     def _hits(self, text: str) -> list[str]:
-        plain = " ".join(clean(text).replace("’", "'").split())
-        return list(dict.fromkeys(category for category, rule in self._rules if rule.search(plain)))
+        plain = " ".join(text.lower().replace("’", "'").split())
+        hits = (rule.category for rule in self._rules if rule.core in plain and rule.pattern.search(plain))
+        return list(dict.fromkeys(hits))
 
     def _inspected(self, shown: Plan) -> Inspected:
         keys = shown.passes[0].keys
         return Inspected(len(shown.texts & keys), len(shown.texts), len(shown.images & keys), len(shown.images))
 
 
-def _rules(lines: Iterable[str], source: str) -> list[tuple[str, re.Pattern[str]]]:
+class _Rule(NamedTuple):
+    category: str
+    core: str
+    """The longest word of the phrase: looking for it first makes megabytes cheap."""
+    pattern: re.Pattern[str]
+
+
+def _rules(lines: Iterable[str], source: str) -> list[_Rule]:
     found = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
@@ -77,9 +85,11 @@ def _rules(lines: Iterable[str], source: str) -> list[tuple[str, re.Pattern[str]
         category, tab, phrase = line.partition("\t")
         if not tab or not category.strip() or not phrase.strip(" *\t"):
             raise InputError.at(source, "expected: category, tab, phrase", row=f"line {number}")
+        phrase = phrase.lower().replace("’", "'")
         words = [re.escape(word).replace(r"\*", r"\w*" if word != "*" else r"[\w']+") for word in phrase.split()]
         pattern = rf"(?<!\w){' '.join(words)}(?!\w)"
-        found.append((category.strip(), re.compile(pattern, re.IGNORECASE)))
+        core = max((part for word in phrase.split() for part in word.split("*")), key=len)
+        found.append(_Rule(category.strip(), core, re.compile(pattern)))
     if not found:
         raise InputError(f"{source}: no phrases; expected lines of category, tab, phrase")
     return found

@@ -1,0 +1,26 @@
+"""Both rates of a guard, catch and over-block, with its calibration and its latency, on labelled exchanges."""
+
+from ._calibration import Bin, Calibration, calibration
+from ._rates import CATCH, OVER_BLOCK, Policy, rate_rows
+from ._run import Checked, GuardResult, Latency, evaluate_guard, load_results, save_results
+from ._sets import RESPONSE_SETS, EvalSet, eval_sets, parts
+
+__all__ = [
+    "CATCH",
+    "OVER_BLOCK",
+    "RESPONSE_SETS",
+    "Bin",
+    "Calibration",
+    "Checked",
+    "EvalSet",
+    "GuardResult",
+    "Latency",
+    "Policy",
+    "calibration",
+    "eval_sets",
+    "evaluate_guard",
+    "load_results",
+    "parts",
+    "rate_rows",
+    "save_results",
+]

@@ -1,0 +1,233 @@
+"""Running a guard over labelled exchanges: resumable, in batches, and one by one for its latency."""
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from counterpoise.base import InputError, Progress, Row, read_json, write_json
+from counterpoise.evals._journal import Journal
+
+from .._labelled import Labelled
+from .._values import Exchange, Guard, Label, Verdict
+from ._calibration import Bin, Calibration, calibration
+from ._rates import Policy, rate_rows
+from ._sets import EvalSet
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One exchange and what the guard said of it."""
+
+    set: str
+    id: str
+    group: str
+    modality: str
+    mode: str
+    unsafe: bool
+    """The truth."""
+    label: Label
+    p: float | None
+    mass: float | None
+    categories: tuple[str, ...]
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of one exchange at a time, in this process, after a warm-up."""
+
+    n: int
+    p50: float
+    p95: float
+    p99: float
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class GuardResult:
+    """Everything measured of one guard."""
+
+    guard: str
+    spec: str
+    """What it was asked for as."""
+    revision: str | None
+    template: str | None
+    rows: tuple[Row, ...]
+    calibration: dict[str, Calibration] = field(default_factory=dict)
+    """By modality, over all sets; absent for a guard without probabilities."""
+    latency: dict[str, Latency] = field(default_factory=dict)
+    """By modality."""
+    unknown: dict[str, int] = field(default_factory=dict)
+    """Reasons of unknown verdicts, and how many."""
+    labels: dict[str, int] = field(default_factory=dict)
+
+
+def evaluate_guard(
+    guard: Guard, sets: Sequence[EvalSet], *, spec: str = "", run: str = "guard-eval", policy: Policy | None = None,
+    journal: Path | None = None, settings: str = "", latency: int = 100, batch: int = BATCH,
+    progress: Progress | None = None,
+) -> GuardResult:  # fmt: skip
+    """Rates, calibration and latency of one guard. Verdicts are kept in `journal`, and a second call asks for no
+    exchange twice; `settings` names what else a verdict depends on. `latency` exchanges per modality are timed.
+    """
+    if batch < 1 or latency < 0:
+        raise InputError(f"batch {batch}, latency {latency}: batch must be at least 1, latency at least 0")
+    rule = policy or Policy()
+    kept = Journal(journal, f"{guard.id}\n{settings}") if journal is not None else None
+    facts: dict[str, Any] = {}
+    found: list[Checked] = []
+    try:
+        for each in sets:
+            for start in range(0, len(each.rows), batch):
+                rows = each.rows[start : start + batch]
+                found += _batch(guard, each, rows, kept, facts, f"{guard.id}\n{settings}")
+                if progress is not None:
+                    progress.advance(len(rows))
+    finally:
+        if kept is not None:
+            kept.close()
+    return GuardResult(
+        guard=guard.id,
+        spec=spec or guard.id,
+        revision=facts.get("revision"),
+        template=facts.get("template"),
+        rows=tuple(rate_rows(found, sets, guard.id, run, rule)),
+        calibration=_calibrations(found),
+        latency=_latencies(guard, sets, latency),
+        unknown=dict(Counter(_short(one.reason) for one in found if one.label == "unknown").most_common()),
+        labels=dict(Counter(one.label for one in found)),
+    )
+
+
+def _batch(guard: Guard, each: EvalSet, rows: Sequence[Labelled], kept: Journal | None, facts: dict[str, Any],
+           identity: str) -> list[Checked]:  # fmt: skip
+    keys = [_key(row.exchange, identity) for row in rows]
+    known: dict[str, dict[str, Any]] = {key: got for key in keys if kept is not None and (got := kept.get(key))}
+    todo = {key: row for key, row in zip(keys, rows, strict=True) if key not in known}  # equal exchanges once
+    verdicts = guard.check([row.exchange for row in todo.values()]) if todo else []
+    if len(verdicts) != len(todo):
+        raise InputError(f"{guard.id}: {len(verdicts)} verdicts for {len(todo)} exchanges; the guard is broken")
+    for key, verdict in zip(todo, verdicts, strict=True):
+        known[key] = _fields(verdict)
+        if kept is not None:
+            kept.put(key, verdict.label, "checked", **known[key])
+    for value in known.values():
+        facts.setdefault("revision", value["revision"])
+        facts.setdefault("template", value["template"])
+    return [_checked(each.name, row, known[key]) for key, row in zip(keys, rows, strict=True)]
+
+
+def _key(exchange: Exchange, identity: str) -> str:
+    digest = hashlib.sha256(identity.encode("utf-8", "replace"))
+    for message in exchange.conversation:
+        digest.update(f"\n{message.role}".encode())
+        for part in message.parts:
+            digest.update(b"\0" + (part if isinstance(part, str) else part.sha256).encode("utf-8", "replace"))
+    digest.update(f"\n\n{exchange.answer!r}".encode("utf-8", "replace"))
+    return digest.hexdigest()[:32]
+
+
+def _fields(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "label": verdict.label,
+        "p": verdict.p_unsafe,
+        "mass": verdict.mass,
+        "categories": list(verdict.categories),
+        "reason": verdict.reason,
+        "revision": verdict.revision,
+        "template": verdict.template,
+        "inspected": asdict(verdict.inspected),
+    }
+
+
+def _checked(name: str, row: Labelled, value: dict[str, Any]) -> Checked:
+    return Checked(
+        name, row.id, row.group, row.modality, row.mode, row.unsafe, value["label"], value["p"], value["mass"],
+        tuple(value["categories"]), value["reason"],
+    )  # fmt: skip
+
+
+def _short(reason: str | None) -> str:
+    """Reasons that differ in numbers only are one reason."""
+    return "".join("#" if c.isdigit() else c for c in reason or "").replace("#.#", "#")[:120]
+
+
+def _calibrations(found: Sequence[Checked]) -> dict[str, Calibration]:
+    """By modality, over exchanges with a probability and a verdict."""
+    usable = [one for one in found if one.p is not None and one.label != "unknown"]
+    modalities = list(dict.fromkeys(one.modality for one in usable))
+    made = {}
+    for modality in [*modalities, *(["all"] if len(modalities) > 1 else [])]:
+        part = [one for one in usable if modality in ("all", one.modality)]
+        value = calibration([one.p or 0.0 for one in part], [one.unsafe for one in part])
+        if value is not None:
+            made[modality] = value
+    return made
+
+
+def _latencies(guard: Guard, sets: Sequence[EvalSet], n: int) -> dict[str, Latency]:
+    if not n:
+        return {}
+    loaded = getattr(guard, "loaded", None)
+    device = str(getattr(loaded, "device", "cpu"))
+    rows = [row for each in sets for row in each.rows]
+    made = {}
+    for modality in dict.fromkeys(row.modality for row in rows):
+        own = [row.exchange for row in rows if row.modality == modality]
+        step = max(1, len(own) // n)
+        chosen = own[::step][:n]
+        guard.check(chosen[:1])  # warm-up
+        times = []
+        for exchange in chosen:
+            began = time.perf_counter()
+            guard.check([exchange])
+            times.append(1000 * (time.perf_counter() - began))
+        p50, p95, p99 = (float(value) for value in np.percentile(times, (50, 95, 99)))
+        made[modality] = Latency(len(times), p50, p95, p99, device)
+    return made
+
+
+def save_results(path: Path, results: Sequence[GuardResult], sets: Sequence[EvalSet], skipped: dict[str, str],
+                 settings: dict[str, Any]) -> None:  # fmt: skip
+    """Write `guards.json`: every number with its denominator, and what it was measured on."""
+    value = {
+        "settings": settings,
+        "sets": [
+            {"name": each.name, "revision": each.revision, "n": len(each.rows), "note": each.note} for each in sets
+        ],
+        "skipped": skipped,
+        "guards": [
+            {**asdict(each), "rows": [row.model_dump(exclude_defaults=True) for row in each.rows]} for each in results
+        ],
+    }
+    write_json(path, value)
+
+
+def load_results(path: Path) -> list[GuardResult]:
+    """Read the guards of `guards.json`. Raises InputError when it is not what `save_results` wrote."""
+    value = read_json(path)
+    try:
+        return [
+            GuardResult(
+                **{
+                    **each,
+                    "rows": tuple(Row.model_validate(row) for row in each["rows"]),
+                    "calibration": {
+                        name: Calibration(**{**one, "bins": tuple(Bin(**b) for b in one["bins"])})
+                        for name, one in each["calibration"].items()
+                    },
+                    "latency": {name: Latency(**one) for name, one in each["latency"].items()},
+                }
+            )
+            for each in value["guards"]
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: no result of counterpoise guard eval ({error})") from error

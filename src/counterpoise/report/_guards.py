@@ -1,0 +1,228 @@
+"""Guards as a reader wants them: the terminal table, and a self-contained page with reliability pictures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from counterpoise.base import Row, atomic_write
+from counterpoise.guard.evaluate import CATCH, OVER_BLOCK, Calibration, EvalSet, GuardResult
+
+from ._html import _asset, _digest
+from ._sections import single
+from ._svg import _svg, interval_picture
+from ._words import interval, percent, unscored_share
+from ._words import text as e
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TITLES = {CATCH: "Catch rate", OVER_BLOCK: "Over-block rate"}
+SIDE = 300
+
+
+def guard_table(results: Sequence[GuardResult]) -> "Table":
+    """One line per guard, set and modality: both rates, their intervals and denominators, unknown apart."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(header_style="bold", pad_edge=False, box=None)
+    for name in ("guard", "set", "modality"):
+        table.add_column(name, overflow="fold")
+    for name in ("catch (95 %)", "over-block (95 %)", "unknown", "fails closed: catch", "over-block"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in results:
+        for key, found in _lines(result).items():
+            cells = (result.guard, *key, *(_cell(found.get(metric)) for metric in (CATCH, OVER_BLOCK)))
+            table.add_row(*(Text(cell) for cell in (*cells, _unknown(found), *_closed(found))))
+    return table
+
+
+def write_guards(out: Path, results: Sequence[GuardResult], sets: Sequence[EvalSet], skipped: Mapping[str, str],
+                 settings: Mapping[str, Any]) -> Path:  # fmt: skip
+    """Write the page (a file ending in .html) and return its path. It carries everything and requests nothing."""
+    names = ", ".join(result.guard for result in results)
+    body = _rates(results) + _pictures(results) + _calibrations(results) + _latency(results)
+    body += _made(results, sets, skipped, settings)
+    style = _asset("report.css")
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; base-uri 'none'"
+    page = (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<link rel="icon" href="data:,">\n<title>Counterpoise guards: {e(names)}</title>\n'
+        f"<style>{style}</style>\n</head>\n<body>\n"
+        f'<header class="top"><p class="kicker">{e(names)}</p><h1>What {_count(results)} catch{_es(results)}, and what '
+        f"{'it' if len(results) == 1 else 'they'} over-block{_s(results)}</h1></header>\n<main>{body}</main>\n"
+        f"<footer><p>Made by Counterpoise. This file needs no network and sends nothing anywhere.</p></footer>\n"
+        f"</body>\n</html>\n"
+    )
+    with atomic_write(out) as file:
+        file.write(page)
+    return out
+
+
+def reliability_picture(title: str, found: Calibration) -> str:
+    """Share of unsafe exchanges against mean p_unsafe, with 95 % intervals; the diagonal is perfect calibration. The
+    strip below shows how many exchanges each bin holds."""
+    left, top, bottom, strip = 40, 12, 232, 44
+
+    def x(value: float) -> float:
+        return left + value * (SIDE - left - 12)
+
+    def y(value: float) -> float:
+        return bottom - value * (bottom - top)
+
+    lines = []
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        lines.append(f'<line class="grid" x1="{left}" x2="{x(1):.1f}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
+        number = f"{100 * tick:.0f}"
+        lines.append(f'<text class="tick" x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{number}</text>')
+        lines.append(f'<text class="tick" x="{x(tick):.1f}" y="{bottom + 15}" text-anchor="middle">{number}</text>')
+    lines.append(f'<line class="target" x1="{x(0):.1f}" y1="{y(0):.1f}" x2="{x(1):.1f}" y2="{y(1):.1f}"/>')
+    most = max(part.n for part in found.bins)
+    base = bottom + 24 + strip
+    for part in found.bins:
+        place = x(part.p)
+        height = strip * part.n / most
+        lines.append(
+            f'<line class="after" x1="{place:.1f}" x2="{place:.1f}" y1="{y(part.high):.1f}" y2="{y(part.low):.1f}"/>'
+            f'<circle class="after" cx="{place:.1f}" cy="{y(part.unsafe):.1f}" r="4.5"/>'
+            f'<line class="before" x1="{place:.1f}" x2="{place:.1f}" y1="{base}" y2="{base - height:.1f}"/>'
+            f'<text class="tick" x="{place:.1f}" y="{base + 13}" text-anchor="middle">{part.n}</text>'
+        )
+    told = "; ".join(f"mean p {100 * part.p:.0f} %: {percent(part.unsafe)} unsafe of {part.n}" for part in found.bins)
+    return _svg(title, told, SIDE, base + 20, lines)
+
+
+def _count(results: Sequence[GuardResult]) -> str:
+    return "this guard" if len(results) == 1 else f"these {len(results)} guards"
+
+
+def _es(results: Sequence[GuardResult]) -> str:
+    return "es" if len(results) == 1 else ""
+
+
+def _s(results: Sequence[GuardResult]) -> str:
+    return "s" if len(results) == 1 else ""
+
+
+def _lines(result: GuardResult) -> dict[tuple[str, str], dict[str, Row]]:
+    found: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in result.rows:
+        found.setdefault((row.benchmark, row.modality), {})[row.metric] = row
+    return found
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return "no such rows"
+    if row.value is None:
+        return f"none of {row.n_unscored} known"
+    mark = " INCOMPLETE" if unscored_share(row) > 0.10 else ""
+    return f"{percent(row.value)} ({interval(row.ci_low, row.ci_high)}), n {row.n_scored}{mark}"
+
+
+def _unknown(found: Mapping[str, Row]) -> str:
+    n = sum(found[name].n_unscored for name in (CATCH, OVER_BLOCK) if name in found)
+    total = sum(found[name].n_scored + found[name].n_unscored for name in (CATCH, OVER_BLOCK) if name in found)
+    return f"{n} of {total}"
+
+
+def _closed(found: Mapping[str, Row]) -> tuple[str, str]:
+    rows = (found.get(f"{CATCH}_closed"), found.get(f"{OVER_BLOCK}_closed"))
+    return tuple("" if row is None else percent(row.value) for row in rows)  # type: ignore[return-value]
+
+
+def _rates(results: Sequence[GuardResult]) -> str:
+    head = ("Set", "Modality", "Catch rate", "Over-block rate", "Unknown", "Fails closed: catch", "Over-block")
+    body = ""
+    for result in results:
+        lines = ""
+        for (name, modality), found in _lines(result).items():
+            cells = (modality, _cell(found.get(CATCH)), _cell(found.get(OVER_BLOCK)), _unknown(found), *_closed(found))
+            rest = "".join(
+                f'<td data-label="{e(label)}" class="num">{e(cell)}</td>'
+                for label, cell in zip(head[1:], cells, strict=True)
+            )
+            lines += f'<tr><th scope="row">{e(name)}</th>{rest}</tr>'
+        body += f'<tbody class="group"><tr><th class="name" colspan="7">{e(result.guard)}</th></tr></tbody>'
+        body += f"<tbody>{lines}</tbody>"
+    heads = "".join(f'<th scope="col">{name}</th>' for name in head)
+    return (
+        '<section id="rates"><h2>Both rates</h2><p class="note">Catch rate: share of unsafe exchanges that are '
+        "blocked. Over-block rate: share of safe ones. An unknown verdict is in neither rate and is counted apart; a "
+        "gate that fails closed blocks it, and the last two columns say what that makes of the rates. Intervals are 95 % "
+        "(Wilson); more than 10 % unknown marks a rate incomplete.</p>"
+        f"<table><thead><tr>{heads}</tr></thead>{body}</table></section>"
+    )
+
+
+def _pictures(results: Sequence[GuardResult]) -> str:
+    figures = ""
+    for result in results:
+        for metric, title in TITLES.items():
+            rows = [row for row in result.rows if row.metric == metric and row.value is not None]
+            if rows:
+                wanted = "lower is better" if rows[0].direction == "lower" else "higher is better"
+                picture = interval_picture(title, [single(row) for row in rows], single=True)
+                caption = f"{title} <small>{e(result.guard)}; percent, {wanted}</small>"
+                figures += f"<figure><figcaption>{caption}</figcaption>{picture}</figure>"
+    return f'<section id="modalities"><h2>By set and modality</h2><div class="pictures">{figures}</div></section>'
+
+
+def _calibrations(results: Sequence[GuardResult]) -> str:
+    figures, without = "", []
+    for result in results:
+        if not result.calibration:
+            without.append(result.guard)
+        for modality, found in result.calibration.items():
+            title = f"{result.guard}, {modality}"
+            facts = f"ECE {found.ece:.3f}, Brier score {found.brier:.3f}, {found.n} exchanges"
+            picture = reliability_picture(title, found)
+            figures += f"<figure><figcaption>{e(title)} <small>{facts}</small></figcaption>{picture}</figure>"
+    none = f"<p>No probability: {e(', '.join(without))}.</p>" if without else ""
+    return (
+        '<section id="calibration"><h2>Calibration</h2><p class="note">Share of unsafe exchanges (percent, up) '
+        "against the guard's mean probability (percent, across), in ten bins, over all sets; the dashed line is a "
+        "probability that means what it says. Bars: exchanges per bin. ECE depends on how many exchanges are unsafe: compare "
+        f'guards on the same sets only.</p>{none}<div class="pictures">{figures}</div></section>'
+    )
+
+
+def _latency(results: Sequence[GuardResult]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{e(result.guard)}</th><td data-label="Modality">{e(modality)}</td>'
+        + "".join(
+            f'<td data-label="{name}" class="num">{value}</td>'
+            for name, value in (
+                ("p50", f"{one.p50:.3g}"), ("p95", f"{one.p95:.3g}"), ("p99", f"{one.p99:.3g}"),
+                ("n", one.n), ("Device", e(one.device)),
+            )
+        )
+        + "</tr>"
+        for result in results
+        for modality, one in result.latency.items()
+    )  # fmt: skip
+    if not rows:
+        return ""
+    heads = "".join(
+        f'<th scope="col">{name}</th>' for name in ("Guard", "Modality", "p50", "p95", "p99", "n", "Device")
+    )
+    return (
+        '<section id="latency"><h2>Latency</h2><p class="note">Milliseconds per exchange, one at a time, in this '
+        f"process.</p><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>"
+    )
+
+
+def _made(results: Sequence[GuardResult], sets: Sequence[EvalSet], skipped: Mapping[str, str],
+          settings: Mapping[str, Any]) -> str:  # fmt: skip
+    facts = [(each.name, f"{len(each.rows)} exchanges, revision {each.revision}; {each.note}") for each in sets]
+    facts += [(name, f"not here: {why}") for name, why in skipped.items()]
+    for result in results:
+        facts.append((result.guard, f"revision {result.revision or 'none'}, template {result.template or 'none'}"))
+        reasons = "; ".join(f"{n} {why}" for why, n in result.unknown.items())
+        if reasons:
+            facts.append(("unknown because", reasons))
+    facts += [(name, str(value)) for name, value in settings.items()]
+    short = "".join(f"<dt>{e(name)}</dt><dd>{e(value)}</dd>" for name, value in facts)
+    return f'<section id="made"><h2>How it was made</h2><dl>{short}</dl></section>'
