@@ -1,7 +1,7 @@
 """Write the pocket's model card from an evaluation of it: every number in the card is a row of that scorecard.
 
 counterpoise eval pocket --suite core --out evals/pocket
-python scripts/pocket/card.py evals/pocket src/counterpoise/models/pocket/README.md
+python scripts/pocket/card.py src/counterpoise/models/pocket/README.md evals/pocket [MORE_FOLDERS]
 """
 
 import argparse
@@ -61,11 +61,14 @@ def line(title: str, row: Row) -> str:
 
 def main() -> None:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("folder", type=Path), args.add_argument("out", type=Path)
+    args.add_argument("out", type=Path), args.add_argument("folders", type=Path, nargs="+")
     a = args.parse_args()
-    rows = load_rows(a.folder / "scorecard.json")
+    records = [json.loads((folder / "run.json").read_text()) for folder in a.folders]
+    if len({record["model"]["fingerprint"] for record in records}) > 1:
+        args.error("the folders are evaluations of different models")
+    rows = [row for folder in a.folders for row in load_rows(folder / "scorecard.json")]
     found = {(r.benchmark, r.modality, r.metric, r.scorer): r for r in rows}
-    record = json.loads((a.folder / "run.json").read_text())
+    record = records[0]
     head = "| What | Value | 95 % interval | Items |\n|---|---|---|---|"
     lines = [f"Greedy decoding, {record['model']['dtype']}; scorer of refusals: `{HEADLINE_SCORER}`.\n", head]
     for title, key in WANTED.items():
