@@ -40,14 +40,19 @@ def encode(
 
 def encode_row(loaded: Loaded, conversation: Conversation | Prompt, *, add_generation_prompt: bool) -> EncodedRow:
     """One conversation -> ids with every image expanded to its image tokens, whose number is checked."""
-    ready = isinstance(conversation, Prompt)
-    images = list(conversation.images) if ready else [image for message in conversation for image in message.images]
+    if isinstance(conversation, Prompt):
+        images = list(conversation.images)
+    else:
+        images = [image for message in conversation for image in message.images]
     if images and not loaded.is_vlm:
         raise InputError(
             f"{loaded.name} is a text-only model, but the conversation has {len(images)} image(s); "
             "choose a vision-language model or a text benchmark"
         )
-    text = conversation.text if ready else _render(loaded, conversation, add_generation_prompt)
+    if isinstance(conversation, Prompt):
+        text = conversation.text
+    else:
+        text = _render(loaded, conversation, add_generation_prompt)
     processed = loaded.images.get(tuple(i.sha256 for i in images), lambda: _process(loaded, images)) if images else None
     text = _expand(loaded, text, processed.replacements if processed else ())
     ids = _tokenize(loaded, text)

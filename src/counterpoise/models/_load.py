@@ -132,9 +132,11 @@ def _model(place: Path, name: str, dtype: Any, code: bool) -> tuple[Any, bool]:
     is_vlm = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING or "AutoModelForImageTextToText" in remote
     if not is_vlm and type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "AutoModelForCausalLM" not in remote:
         raise InputError(f"{name}: a {config.model_type} model neither chats nor takes images")
-    auto = AutoModelForImageTextToText if is_vlm else AutoModelForCausalLM
+    auto: Any = AutoModelForImageTextToText if is_vlm else AutoModelForCausalLM
     if config.model_type == "shieldgemma2":
-        from transformers import ShieldGemma2ForImageClassification as auto
+        from transformers import ShieldGemma2ForImageClassification
+
+        auto = ShieldGemma2ForImageClassification
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # a bar per load would drown ours
     try:

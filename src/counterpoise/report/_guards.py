@@ -151,8 +151,8 @@ def _rates(results: Sequence[GuardResult]) -> str:
     return (
         '<section id="rates"><h2>Both rates</h2><p class="note">Catch rate: share of unsafe exchanges that are '
         "blocked. Over-block rate: share of safe ones. An unknown verdict is in neither rate and is counted apart; a "
-        "gate that fails closed blocks it, and the last two columns say what that makes of the rates. Intervals are 95 % "
-        "(Wilson); more than 10 % unknown marks a rate incomplete.</p>"
+        "gate that fails closed blocks it, and the last two columns say what that makes of the rates. Intervals are "
+        "95 % (Wilson); more than 10 % unknown marks a rate incomplete.</p>"
         f"<table><thead><tr>{heads}</tr></thead>{body}</table></section>"
     )
 
@@ -184,8 +184,8 @@ def _calibrations(results: Sequence[GuardResult]) -> str:
     return (
         '<section id="calibration"><h2>Calibration</h2><p class="note">Share of unsafe exchanges (percent, up) '
         "against the guard's mean probability (percent, across), in ten bins, over all sets; the dashed line is a "
-        "probability that means what it says. Bars: exchanges per bin. ECE depends on how many exchanges are unsafe: compare "
-        f'guards on the same sets only.</p>{none}<div class="pictures">{figures}</div></section>'
+        "probability that means what it says. Bars: exchanges per bin. ECE depends on how many exchanges are unsafe: "
+        f'compare guards on the same sets only.</p>{none}<div class="pictures">{figures}</div></section>'
     )
 
 

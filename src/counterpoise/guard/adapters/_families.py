@@ -6,9 +6,10 @@ from counterpoise.evals.judges._templates import LLAMA_GUARD_CATEGORIES
 from .._values import Sees
 from . import _parse, _wording
 from ._family import Family
+from ._parse import Mode
 
 _MLCOMMONS = {f"S{n}": name for n, name in enumerate(LLAMA_GUARD_CATEGORIES, 1)}
-_LLAMA = {"prompt": "\n\n", "response": "\n\n"}
+_LLAMA: dict[Mode, str | None] = {"prompt": "\n\n", "response": "\n\n"}
 _BLOCK = ("<BEGIN CONVERSATION>", "<END CONVERSATION>")
 
 

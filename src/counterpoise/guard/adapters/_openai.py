@@ -54,7 +54,9 @@ class OpenAIModeration:
         if shown.refused is not None:
             return unknown(self.id, exchange, shown.refused)
         passes = [small for whole in shown.passes for small in fit(whole, CHARACTERS, len, split_characters)]
-        verdicts, context, lost = [], [], set()
+        verdicts: list[Verdict] = []
+        context: list[Verdict] = []
+        lost: set[int] = set()
         inspected = self._inspected(shown, passes, frozenset())
         for one in passes:
             decides, before = self._parts(one)
