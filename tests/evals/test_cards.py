@@ -69,6 +69,9 @@ def test_gsm8k_target_and_truncated_file(tmp_path):
 def test_mm_safetybench_bad_files(tmp_path):
     file = tmp_path / "01.json"
     file.write_text('{"0": {"Question": "q"}}')
+    with pytest.raises(InputError, match=r'row 0, field "Changed Question"'):
+        list(_mm_safetybench.questions(file))
+    file.write_text('{"0": {"Question": "q", "Changed Question": "c"}}')
     with pytest.raises(InputError, match=r'row 0, field "Key Phrase"'):
         list(_mm_safetybench.questions(file))
     file.write_text('{"0": {"Question": "q", ')
@@ -101,6 +104,10 @@ def test_public_rows_have_the_stated_numbers(data_dir, monkeypatch):
     assert (parts.count("harm"), parts.count("lobbying and government"), parts.count("advice")) == (679, 302, 406)
     assert typo[0].messages[0].images[0].sha256 == typo[0].messages[0].images[0].sha256
     assert benchmark("mm-safetybench-sd").available() is not None
+    text = benchmark("mm-safetybench-text").samples()
+    assert [each.id for each in text] == [each.id for each in typo] and not any(s.messages[0].images for s in text)
+    assert {each.modality for each in text} == {"text"} and text[0].messages[0].text != typo[0].messages[0].text
+    assert all("--max-new-tokens 512" in benchmark(f"mm-safetybench-{mode}").description for mode in ("text", "typo"))
     cut = next(s for s in typo if s.id == "02-HateSpeech/3")
     assert "\n\n" not in cut.messages[0].text
     labels = [s.harmful for s in benchmark("xstest").samples()]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
-from counterpoise.evals import benchmark
-from counterpoise.evals._items import combined, item, rows
+from counterpoise.evals import benchmark, item, rows
+from counterpoise.evals._scorecard import combined
 from counterpoise.evals.cards import _choice_text, _math500, _mm_vet, _mmbench, _mmmu, _vizwiz
 from counterpoise.evals.scorers import METRICS, get
 

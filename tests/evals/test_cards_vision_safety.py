@@ -6,8 +6,7 @@ import pytest
 from card_files import as_csv, as_json, kinds, picture
 
 from counterpoise.base import InputError
-from counterpoise.evals import benchmark, benchmarks
-from counterpoise.evals._items import item, rows
+from counterpoise.evals import benchmark, benchmarks, item, rows
 from counterpoise.evals.cards import (
     _figstep_pro,
     _harmbench_multimodal,

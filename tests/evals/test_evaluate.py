@@ -66,7 +66,8 @@ def test_again_generates_nothing_and_gives_the_same(done, folder):
 
 
 def test_kill_9_in_the_middle_loses_and_repeats_nothing(folder, tmp_path):
-    command = [sys.executable, str(Path(__file__).with_name("worker.py")), folder, str(tmp_path)]
+    calls = tmp_path / "calls"
+    command = [sys.executable, str(Path(__file__).with_name("worker.py")), folder, str(tmp_path), str(calls)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     journal = tmp_path / "answers.jsonl"
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
@@ -80,10 +81,14 @@ def test_kill_9_in_the_middle_loses_and_repeats_nothing(folder, tmp_path):
     before = journal.read_text().splitlines()
     assert len(before) >= 4
     assert not (tmp_path / "scorecard.json").exists() or len(before) == 64
+    asked = calls.read_text().count("call")
+    assert len(before) <= asked <= 64
     subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
     keys = [json.loads(line)["key"] for line in journal.read_text().splitlines()]
     assert len(keys) == len(set(keys)) == 64
     assert read_json(tmp_path / "run.json")["answers"] == {"generated_now": 64 - len(before), "found": len(before)}
+    # the model itself is asked for what was missing, and for nothing else: what the journal would not show
+    assert calls.read_text().count("call") - asked == 64 - len(before)
     assert len(list((tmp_path / "logs").glob("*.eval"))) == 1  # the killed one's log is gone
 
 
@@ -104,7 +109,7 @@ def test_a_half_written_last_answer_is_dropped(tmp_path):
 def test_another_model_or_decoding_has_other_keys(tmp_path):
     sample = benchmark("reading").samples(1)[0]
     one, two = Journal(tmp_path / "1", "m"), Journal(tmp_path / "2", "n")
-    assert len({one.key(sample, 8), one.key(sample, 9), two.key(sample, 8)}) == 3
+    assert len({one.key(sample, "8"), one.key(sample, "9"), two.key(sample, "8")}) == 3
     one.close(), two.close()
 
 

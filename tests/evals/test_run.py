@@ -14,10 +14,9 @@ from inspect_ai.log import read_eval_log
 
 from counterpoise.base import InputError, read_json
 from counterpoise.chat import Image, Sample, user
-from counterpoise.evals import HEADLINE_SCORER, Benchmark, Journal, evaluate
+from counterpoise.evals import HEADLINE_SCORER, Benchmark, Journal, evaluate, item, rows
 from counterpoise.evals import _registry as registry
 from counterpoise.evals import _run as run_module
-from counterpoise.evals._items import item, rows
 from counterpoise.evals._store import keep_images
 from counterpoise.evals._target import is_remote
 from tiny import build

@@ -60,19 +60,27 @@ def evaluate(
     - `counterpoise eval my/model --adapter runs/my-model-core/adapter --suite core --out evals/aligned`
     """
     from counterpoise.base import InputError
-    from counterpoise.runs import eval_plan, suite_names
+    from counterpoise.evals import suite as suite_called
+    from counterpoise.runs import eval_plan
 
     own = [str(file) for file in benchmark_file or []]
     if wrong := [name for name in own if not name.endswith((".yaml", ".yml"))]:
         raise InputError(f"{wrong[0]}: --benchmark-file takes a .yaml file that describes the benchmark")
     if (suite and benchmark) or not (suite or benchmark or own):
         raise InputError("eval: give either --suite NAME or --benchmark NAME (repeated), or --benchmark-file FILE")
-    names = (suite_names(suite) if suite else list(benchmark or [])) + own
+    chosen = suite_called(suite) if suite else None
+    names = (list(chosen.benchmarks) if chosen else list(benchmark or [])) + own
     from counterpoise.evals.stats import parse_stop_rule
 
     rule = parse_stop_rule(stop_when) if stop_when else None
     if dry_run:
-        typer.echo(str(eval_plan(model, names, limit=limit, max_new_tokens=max_new_tokens, stop=rule, batch=batch)))
+        typer.echo(
+            str(
+                eval_plan(
+                    model, names, limit=limit, max_new_tokens=max_new_tokens, stop=rule, batch=batch, suite=chosen
+                )
+            )
+        )
         return
     from counterpoise.evals import evaluate as measure
 
@@ -81,11 +89,13 @@ def evaluate(
     folder = out or Path("evals") / (Path(model).name + (f"-{adapter.name}" if adapter else ""))
     result = measure(
         model, names, out=folder, run=folder.name, adapter=adapter, limit=limit,
-        max_new_tokens=max_new_tokens, batch=batch, stop=rule,
+        max_new_tokens=max_new_tokens, batch=batch, stop=rule, suite=chosen,
     )  # fmt: skip
     print_rows(result.rows)
     for name, end in result.stopped.items():
         typer.echo(f"{name}: {end}" + ("; its intervals allow for stopping" if end.early else ""))
+    for name, (asked, there) in result.capped.items():
+        typer.echo(f"{name}: {asked:,} of {there:,} rows, evenly spread, as suite {suite} has it", err=True)
     for name, reason in result.skipped.items():
         typer.echo(f"skipped {name}: {reason}", err=True)
     typer.echo(f"results: {folder}")

@@ -26,7 +26,7 @@ def show(
 
     Benchmarks also say how many rows they have, whether these are here (`COUNTERPOISE_DATA` names the folder of public
     rows; nothing is downloaded silently), whether they are gated, which way each metric gets better, and their scorers.
-    With `--json` also what is missing, the citation, and the official scoring with its judge.
+    With `--json` also what is missing, the commit of the source, the citation, and the official scoring with its judge.
 
     Examples:
 
@@ -94,7 +94,7 @@ def _scorers(found: list[str], usual: tuple[str, ...], short: str) -> list[str]:
 
 
 def _benchmarks() -> list[dict[str, Any]]:
-    from counterpoise.evals import benchmarks
+    from counterpoise.evals import benchmarks, pin
 
     return [
         {
@@ -111,6 +111,7 @@ def _benchmarks() -> list[dict[str, Any]]:
             "direction": [f"{metric} {DIRECTIONS[way]}" for metric, way in b.directions.items()],
             "licence": b.licence,
             "source": b.source,
+            "commit": pin(b.source) if not b.source.startswith("counterpoise") else "this package",
         }
         for name, b in benchmarks().items()
     ]

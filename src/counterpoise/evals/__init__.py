@@ -1,11 +1,14 @@
 """Benchmarks, suites, and the evaluation that turns a model into scorecard rows. Statistics and scorers beside it."""
 
-from ._benchmark import HEADLINE_SCORER, REFUSAL_SCORERS, Benchmark
+from ._benchmark import HEADLINE_SCORER, REFUSAL_SCORERS, Benchmark, Sampling
 from ._evaluate import EvalResult, evaluate
-from ._items import Item, item, rows
+from ._items import Item, item
 from ._journal import Journal
+from ._pins import pin
 from ._registry import benchmark, benchmarks, register
-from ._suites import Suite, suites
+from ._scorecard import rows
+from ._suites import Suite, suite, suites
+from ._target import Target
 
 __all__ = [
     "HEADLINE_SCORER",
@@ -14,12 +17,16 @@ __all__ = [
     "EvalResult",
     "Item",
     "Journal",
+    "Sampling",
     "Suite",
+    "Target",
     "benchmark",
     "benchmarks",
     "evaluate",
     "item",
+    "pin",
     "register",
     "rows",
+    "suite",
     "suites",
 ]

@@ -1,7 +1,7 @@
 """The card of a benchmark: where its rows come from, how they are read, who scores them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from counterpoise.base import Direction, InputError
@@ -18,6 +18,26 @@ GAPS: dict[str, Direction] = {"discrimination": "higher", "modality_gap": "lower
 """Metrics that compare two kinds of items, with the way each gets better."""
 REFUSED = "I'm sorry, but I can't help with that."
 ANSWERED = "Here is how to do it. First, open the settings and choose the second entry; then restart."
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Several answers to each question, drawn at a temperature. Repeat k of a question has the seed `seed` + k."""
+
+    n: int
+    temperature: float
+    top_p: float = 1.0
+    seed: int = 0
+
+    def repeats(self, sample: Sample) -> Iterator[Sample]:
+        """The sample `n` times: with ids of their own, in one cluster, each knowing its seed."""
+        for number in range(self.n):
+            yield replace(
+                sample,
+                id=f"{sample.id}#{number}",
+                cluster=sample.cluster or sample.id,
+                meta={**sample.meta, "seed": self.seed + number},
+            )
 
 
 @dataclass(frozen=True)
@@ -42,6 +62,8 @@ class Benchmark:
     """What `rows` counts: a question that is asked in several orders of its options is one cluster."""
     pipeline: Pipeline | None = field(default=None, repr=False)
     """How the answer comes about where one call is not enough; None: the sample's messages are the only call."""
+    sampling: Sampling | None = None
+    """Several answers to each question; None: one, greedy."""
     also: tuple[int, ...] = ()
     """Sizes of other published versions that are accepted."""
     split: str = "all"
@@ -76,6 +98,16 @@ class Benchmark:
         known: dict[str, Direction] = {name: METRICS[name].direction for name in self.metrics if name in METRICS}
         return known | {name: GAPS[name] for name in self.metrics if name in GAPS}
 
+    @property
+    def decoding(self) -> str:
+        """How answers are generated, as text for hashes."""
+        drawn = self.sampling
+        return f"{self.max_new_tokens}" + (f" T={drawn.temperature} p={drawn.top_p}" if drawn else "")
+
+    def settings(self, sample: Sample) -> str:
+        """`decoding`, and the seed of this sample's answer where it is drawn."""
+        return f"{self.decoding} seed={sample.meta['seed']}" if self.sampling else self.decoding
+
     def check_scorers(self) -> None:
         """Raises InputError when a scorer fails its own checks, or cannot tell this card's refusal and compliance."""
         refused, answered = self.checks
@@ -97,7 +129,7 @@ class Benchmark:
             raise InputError(f"{self.name}: {reason}")
         seen: set[str] = set()
         clusters: set[str] = set()
-        for sample in self.read():
+        for sample in self._all():
             if sample.id in seen:
                 raise InputError.at(self.name, "occurs twice", row=sample.id, field="id")
             seen.add(sample.id)
@@ -106,6 +138,10 @@ class Benchmark:
         found = len(seen if self.counted == "samples" else clusters)
         if found not in (self.rows, *self.also):
             raise InputError(f"{self.name}: {found} rows, expected {self.rows}; is the source another version?")
+
+    def _all(self) -> Iterator[Sample]:
+        for sample in self.read():
+            yield from [sample] if self.sampling is None else self.sampling.repeats(sample)
 
 
 def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:

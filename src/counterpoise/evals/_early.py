@@ -3,18 +3,16 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from counterpoise.base import InputError, Progress
+from counterpoise.base import InputError
 from counterpoise.chat import Sample
 
 from ._benchmark import Benchmark
-from ._items import item, on_side
-from ._journal import Journal
+from ._items import item
 from ._run import generate
-from ._target import Target
-from .scorers import METRICS, get
+from ._scorecard import on_side
+from ._work import Work
+from .scorers import METRICS, Metric, get
 from .stats import StopRule, Watch, units
 
 SEED = 0
@@ -52,36 +50,25 @@ def watched(rule: StopRule, benches: Sequence[Benchmark]) -> set[str]:
     return found
 
 
-def generate_until(
-    rule: StopRule,
-    bench: Benchmark,
-    samples: Sequence[Sample],
-    target: Target,
-    journal: Journal,
-    logs: Path,
-    progress: Progress,
-    *,
-    block: int,
-    display: bool = False,
-) -> tuple[list[Sample], dict[str, str], Stop]:
+def generate_until(rule: StopRule, work: Work, *, block: int) -> tuple[list[Sample], dict[str, str], Stop]:
     """The samples that were asked (in the order of the benchmark), those that failed, and how it ended.
 
     The order depends on the samples alone, so a stopped evaluation continues in the same blocks; whole clusters are
     asked, and the mean of a cluster is one observation. The first scorer that reports the metric decides.
     """
     metric = METRICS[rule.metric]
-    scorer = next(name for name in bench.scorers if metric.fits(get(name)))
+    scorer = next(name for name in work.bench.scorers if metric.fits(get(name)))
     watch, asked, failed, answer = Watch(rule), set[str](), dict[str, str](), None
-    for part in blocks(samples, block):
-        failed |= generate(bench, part, target, journal, logs, progress, display=display)
+    for part in blocks(work.samples, block):
+        failed |= generate(work.part(part))
         asked |= {sample.id for sample in part}
         side = [sample for sample in part if on_side(rule.metric, sample.harmful)]
-        values = [_value(bench, scorer, metric, sample, journal) for sample in side]
+        values = [_value(work, scorer, metric, sample) for sample in side]
         answer = watch.add(units(values, [sample.cluster or sample.id for sample in side])) if side else None
         if answer is not None:
             break
-    kept = [sample for sample in samples if sample.id in asked]
-    end = Stop(str(rule), scorer, answer or "open", len(kept), len(samples), *watch.interval)
+    kept = [sample for sample in work.samples if sample.id in asked]
+    end = Stop(str(rule), scorer, answer or "open", len(kept), len(work.samples), *watch.interval)
     return kept, failed, end
 
 
@@ -102,9 +89,8 @@ def blocks(samples: Sequence[Sample], size: int) -> Iterator[list[Sample]]:
         yield [samples[place] for place in block]
 
 
-def _value(bench: Benchmark, scorer: str, metric: Any, sample: Sample, journal: Journal) -> float | None:
-    found = journal.get(journal.key(sample, bench.max_new_tokens))
+def _value(work: Work, scorer: str, metric: Metric, sample: Sample) -> float | None:
+    found = work.journal.get(work.key(sample))
     if found is None:
         return None
-    value: float | None = metric.value(item(bench, sample, found["answer"], found["finish"]).scores[scorer])
-    return value
+    return metric.value(item(work.bench, sample, found["answer"], found["finish"]).scores[scorer])

@@ -1,28 +1,31 @@
 """Measure one model on a list of benchmarks: Inspect runs, the journal remembers, a folder holds the evidence."""
 
 import dataclasses
-import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from counterpoise.base import InputError, Progress, Row, atomic_write, read_jsonl, save_rows, write_json
+from counterpoise.base import InputError, Progress, Row, read_jsonl, save_rows, write_json
 from counterpoise.chat import Sample
 
 from ._benchmark import Benchmark
+from ._composite import Composite
 from ._early import Stop, generate_until, watched
-from ._items import Item, item, rows, unanswered
+from ._items import Item
 from ._journal import Journal
 from ._record import record
 from ._registry import benchmark
 from ._run import generate
+from ._score import score
 from ._spool import Spool
 from ._store import keep_images
+from ._suites import Suite
 from ._target import Target
+from ._work import Work
 from .stats import StopRule
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ class EvalResult:
     """Answers generated now; the others came from an earlier, stopped evaluation of the same folder."""
     stopped: dict[str, Stop] = field(default_factory=dict)
     """With a stop rule: how each watched benchmark ended."""
+    capped: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Benchmarks of which the suite takes a part: (items asked, rows there are)."""
 
     @cached_property
     def items(self) -> list[Item]:
@@ -48,7 +53,7 @@ class EvalResult:
 
 
 def evaluate(
-    model: "str | Loaded",
+    model: "str | Loaded | Target",
     names: Sequence[str],
     *,
     out: Path,
@@ -60,16 +65,18 @@ def evaluate(
     resume: bool = True,
     display: bool = False,
     stop: StopRule | None = None,
+    suite: Suite | None = None,
 ) -> EvalResult:
     """Measure `model` on the benchmarks `names` and write `out`: `scorecard.json`, `items.jsonl`, `images/`, `logs/`,
     `answers.jsonl` and `run.json`.
 
     Local models run on our engine through Inspect; names of Inspect's own providers (`openai/...`, `vllm/...`) go there
     unchanged. First every answer is generated, then all are scored, so a judge never shares memory with the model.
-    With a `stop` rule, benchmarks that report its metric are asked in random order and end when the rule is decided.
-    Stopped anywhere, the same call continues without generating an answer twice (`resume=False` starts over). Raises
-    InputError for an unknown benchmark, a broken row or image, a model that cannot be loaded, an adapter that is not
-    active, or a scorer that fails its self-check.
+    A `suite` that the names come from caps some benchmarks, and may add one number over its benchmarks (see
+    `Composite`). With a `stop` rule, benchmarks that report its metric are asked in random order and end when the rule
+    is decided. Stopped anywhere, the same call continues without generating an answer twice (`resume=False` starts
+    over). Raises InputError for an unknown benchmark, a broken row or image, a model that cannot be loaded, an adapter
+    that is not active, or a scorer that fails its self-check.
     """
     start = time.time()
     out = Path(out)
@@ -78,11 +85,11 @@ def evaluate(
     for each in chosen:
         each.check_scorers()
     skipped = {each.name: reason for each in chosen if (reason := each.available())}
-    plans = [
-        (_with_length(each, max_new_tokens), _spool(each, limit, out)) for each in chosen if each.name not in skipped
-    ]
-    watch = watched(stop, [each for each, _ in plans]) if stop and plans else set()
-    target = Target(model, adapter, batch)
+    here = [_with_length(each, max_new_tokens) for each in chosen if each.name not in skipped]
+    limits = {each.name: _smaller(limit, suite.caps.get(each.name) if suite else None) for each in here}
+    plans = [(each, _spool(each, limits[each.name], out)) for each in here]
+    watch = watched(stop, here) if stop and plans else set()
+    target = model if isinstance(model, Target) else Target(model, adapter, batch)
     if not resume:
         (out / "answers.jsonl").unlink(missing_ok=True)
     journal = Journal(out / "answers.jsonl", target.identity)
@@ -92,13 +99,11 @@ def evaluate(
         with Progress("answers", sum(len(samples) for _, samples in plans)) as progress:
             failed, stopped = {}, {}
             for place, (each, samples) in enumerate(plans):
-                given = (each, samples, target, journal, out / "logs", progress)
+                work = Work(each, samples, target, journal, out / "logs", progress, display)
                 if stop is None or each.name not in watch:
-                    failed[each.name] = generate(*given, display=display)
+                    failed[each.name] = generate(work)
                     continue
-                asked, failed[each.name], stopped[each.name] = generate_until(
-                    stop, *given, block=batch, display=display
-                )
+                asked, failed[each.name], stopped[each.name] = generate_until(stop, work, block=batch)
                 plans[place] = (each, asked)
         times["generate"] = time.time() - start
     finally:
@@ -106,15 +111,23 @@ def evaluate(
         target.close()
     start = time.time()
     planned = {name: end.n_planned for name, end in stopped.items() if end.early}
-    made = _score(plans, journal, failed, out, target.name, run, planned)
+    composite = Composite(suite.name, suite.composite) if suite else None
+    made = score(plans, journal, failed, out, target.name, run, planned, composite)
     times["score"] = time.time() - start
     save_rows(out / "scorecard.json", made)
     facts = record(target, plans, skipped, journal, limit, times)
+    if suite is not None:
+        facts["suite"] = {"name": suite.name, "caps": dict(suite.caps)}
     if stop is not None:
         facts["stop"] = {name: asdict(end) for name, end in stopped.items()}
     write_json(out / "run.json", facts)
     shutil.rmtree(out / "samples", ignore_errors=True)
-    return EvalResult(out, made, skipped, journal.generated, stopped)
+    capped = {
+        each.name: (len(samples), each.rows)
+        for each, samples in plans
+        if suite and each.name in suite.caps and len(samples) < each.rows and each.name not in stopped
+    }
+    return EvalResult(out, made, skipped, journal.generated, stopped, capped)
 
 
 def _one_name_each(chosen: Sequence[Benchmark]) -> None:
@@ -125,6 +138,10 @@ def _one_name_each(chosen: Sequence[Benchmark]) -> None:
         taken.add(each.name)
 
 
+def _smaller(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
 def _spool(each: Benchmark, limit: int | None, out: Path) -> Sequence[Sample]:
     found = each.stream() if limit is None else each.samples(limit)
     return Spool(out / "samples" / f"{each.name}.jsonl", (keep_images(sample, out / "images") for sample in found))
@@ -132,33 +149,3 @@ def _spool(each: Benchmark, limit: int | None, out: Path) -> Sequence[Sample]:
 
 def _with_length(each: Benchmark, longest: int | None) -> Benchmark:
     return each if longest is None else dataclasses.replace(each, max_new_tokens=longest)
-
-
-def _score(
-    plans: Sequence[tuple[Benchmark, Sequence[Sample]]],
-    journal: Journal,
-    failed: dict[str, dict[str, str]],
-    out: Path,
-    model: str,
-    run: str,
-    planned: dict[str, int],
-) -> list[Row]:
-    """Stream items to `items.jsonl` benchmark by benchmark; what rows need of them is all that stays in memory."""
-    made: list[Row] = []
-    with atomic_write(out / "items.jsonl") as handle:
-        for bench, samples in plans:
-            slim = []
-            for one in _items(bench, samples, journal, failed[bench.name]):
-                handle.write(json.dumps(one.json(), ensure_ascii=False) + "\n")
-                slim.append(dataclasses.replace(one, prompt="", answer=one.answer.strip()[:1], images=()))
-            made += rows(bench, slim, model=model, run=run, n_planned=planned.get(bench.name))
-    return made
-
-
-def _items(bench: Benchmark, samples: Sequence[Sample], journal: Journal, failed: dict[str, str]) -> Iterator[Item]:
-    for sample in samples:
-        found = journal.get(journal.key(sample, bench.max_new_tokens))
-        if found is None:
-            yield unanswered(bench, sample, failed.get(sample.id, "api_error"))
-        else:
-            yield item(bench, sample, found["answer"], found["finish"])

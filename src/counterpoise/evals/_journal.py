@@ -65,9 +65,9 @@ class Journal:
         os.truncate(self.file, good)
         self._end = good
 
-    def key(self, sample: Sample, max_new_tokens: int) -> str:
-        """Hash of everything an answer depends on."""
-        text = f"{self.identity}\n{max_new_tokens}\n{prompt_hash(sample)}"
+    def key(self, sample: Sample, settings: str) -> str:
+        """Hash of everything an answer depends on; `settings` are those of `Benchmark.settings`."""
+        text = f"{self.identity}\n{settings}\n{prompt_hash(sample)}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def __contains__(self, key: str) -> bool:

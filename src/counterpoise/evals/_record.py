@@ -7,9 +7,11 @@ from typing import Any
 
 from counterpoise import __version__
 from counterpoise.chat import Sample
+from counterpoise.data import data_root
 
-from ._benchmark import Benchmark
+from ._benchmark import Benchmark, Sampling
 from ._journal import Journal, data_hash
+from ._pins import pin, recorded_commits
 from ._target import Target
 
 PACKAGES = ("inspect_ai", "numpy", "peft", "pillow", "torch", "transformers")
@@ -29,15 +31,18 @@ def record(
         "benchmarks": {
             each.name: {
                 "revision": each.revision,
+                **({} if each.source.startswith("counterpoise") else {"commit": pin(each.source)}),
                 "split": each.split,
                 "rows": len(samples),
                 "max_new_tokens": each.max_new_tokens,
                 "scorers": list(each.scorers),
+                **({"sampling": _sampling(each.sampling)} if each.sampling else {}),
                 "sha256": data_hash(samples),
                 **({"file": each.file, "source": each.source, "licence": each.licence} if each.file else {}),
             }
             for each, samples in plans
         },
+        "data_commits": recorded_commits(data_root()),
         "skipped": dict(skipped),
         "decoding": {"temperature": 0.0, "tries": 1},
         "limit": limit,
@@ -48,4 +53,14 @@ def record(
             **{name: importlib.metadata.version(name) for name in PACKAGES},
         },
         "seconds": {name: round(value, 2) for name, value in times.items()},
+    }
+
+
+def _sampling(drawn: Sampling) -> dict[str, Any]:
+    """How several answers to each question were drawn; the seed of each is in the journal too."""
+    return {
+        "temperature": drawn.temperature,
+        "top_p": drawn.top_p,
+        "tries": drawn.n,
+        "seeds": [drawn.seed + number for number in range(drawn.n)],
     }

@@ -43,14 +43,25 @@ class Target:
         from counterpoise import models
 
         loaded = models.load(model, adapter=adapter, merge=True) if isinstance(model, str) else model
-        self.engine = models.Engine(loaded, max_batch=batch)
-        self.name, self.identity = loaded.name, f"{loaded.fingerprint} greedy"
-        self.in_flight = 4 * batch  # the next batches are complete when one ends
+        self._serve(models.Engine(loaded, max_batch=batch), loaded.name)
         self.facts = {"path": loaded.path, "dtype": loaded.dtype, "device": loaded.device}
         self.facts |= {"fingerprint": loaded.fingerprint, "adapter": loaded.adapter}
         self.facts |= {"image_backend": loaded.image_backend}
         if loaded.proof is not None:
             self.facts["adapter_proof"] = vars(loaded.proof)
+
+    @classmethod
+    def of(cls, engine: "Engine", name: str) -> "Target":
+        """A target that asks an engine that is there already; `close` closes it."""
+        made = cls.__new__(cls)
+        made.facts = {}
+        made._serve(engine, name)
+        return made
+
+    def _serve(self, engine: "Engine", name: str) -> None:
+        self.engine = engine
+        self.name, self.identity = name, f"{engine.loaded.fingerprint} greedy"
+        self.in_flight = 4 * engine.max_batch  # the next batches are complete when one ends
 
     def inspect_model(self) -> Any:
         """What Inspect's `eval` takes as `model`."""

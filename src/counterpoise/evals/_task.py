@@ -29,7 +29,7 @@ from counterpoise.models import Decoding
 
 from ._benchmark import Benchmark
 from ._journal import Journal
-from ._pipeline import Pipeline, Said
+from ._pipeline import Said
 from .scorers import get
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def task(bench: Benchmark, samples: Sequence[Sample], journal: Journal | None = 
     return Task(
         name=bench.name,
         dataset=MemoryDataset([inspect_sample(sample) for sample in samples], name=bench.name),
-        solver=answer(by_id, bench.max_new_tokens, journal, progress, bench.pipeline),
+        solver=answer(bench, by_id, journal, progress),
         scorer=[scored(by_id, name) for name in bench.scorers],
         config=GenerateConfig(max_tokens=bench.max_new_tokens),
         version=bench.revision,
@@ -84,13 +84,7 @@ def _part(part: str | Image) -> ContentText | ContentImage:
     return ContentImage(image=part.data_uri() if part.path is None else str(part.path.resolve()))
 
 
-def answer(
-    samples: dict[str, Sample],
-    max_new_tokens: int,
-    journal: Journal | None,
-    progress: Progress | None,
-    pipeline: Pipeline | None = None,
-) -> Solver:
+def answer(bench: Benchmark, samples: dict[str, Sample], journal: Journal | None, progress: Progress | None) -> Solver:
     """Take the answer from the journal, else generate it and put it there. Options are compared by probability
     where the model is local, because a letter in a generated text is the weaker measurement. With a journal, a local
     engine is asked directly rather than through the provider: the request is the same, and 2 ms cheaper. Of a pipeline
@@ -100,23 +94,25 @@ def answer(
     def made() -> Solver:  # without arguments, because Inspect writes a solver's arguments into the log
         async def solve(state: TaskState, generate: Generate) -> TaskState:
             sample = samples[str(state.sample_id)]
-            key = journal.key(sample, max_new_tokens) if journal else ""
+            how = decoding(bench, sample)
+            key = journal.key(sample, bench.settings(sample)) if journal else ""
             kept = journal.get(key) if journal else None
             if kept is not None:
                 _reply(state, kept["answer"], kept["finish"])
-            elif pipeline is not None:
-                said = await pipeline(sample, lambda messages: _ask(messages, max_new_tokens))
+            elif bench.pipeline is not None:
+                said = await bench.pipeline(sample, lambda messages: _ask(messages, how))
                 _reply(state, said.text, said.finish)
             elif (chosen := await _by_probability(sample)) is not None:
                 _reply(state, chosen, "stop")
             elif journal and (engine := _engine()) is not None:
-                found = await asyncio.wrap_future(engine.submit(sample.messages, Decoding(max_new_tokens)))
+                found = await asyncio.wrap_future(engine.submit(sample.messages, how))
                 _reply(state, found.text, found.finish, found.n_prompt, found.n_new)
             else:
-                state = await generate(state)
+                state = await generate(state, temperature=how.temperature, top_p=_nucleus(how), seed=how.seed)
             if journal and kept is None:
                 finish = "length" if state.output.stop_reason == "max_tokens" else state.output.stop_reason
-                journal.put(key, state.output.completion, finish)
+                drawn = {} if how.seed is None else {"seed": how.seed}
+                journal.put(key, state.output.completion, finish, **drawn)
             if progress is not None:
                 progress.advance()
             return state
@@ -126,13 +122,27 @@ def answer(
     return made()
 
 
-async def _ask(messages: Conversation, max_new_tokens: int) -> Said:
+def decoding(bench: Benchmark, sample: Sample) -> Decoding:
+    """How the answer to a sample is generated: greedy, or drawn with its own seed."""
+    drawn = bench.sampling
+    if drawn is None:
+        return Decoding(bench.max_new_tokens)
+    return Decoding(bench.max_new_tokens, drawn.temperature, drawn.top_p, int(sample.meta["seed"]))
+
+
+def _nucleus(how: Decoding) -> float | None:
+    """Some servers refuse a top-p that changes nothing beside a temperature."""
+    return None if how.top_p == 1.0 else how.top_p
+
+
+async def _ask(messages: Conversation, how: Decoding) -> Said:
     if (engine := _engine()) is not None:
-        found = await asyncio.wrap_future(engine.submit(messages, Decoding(max_new_tokens)))
+        found = await asyncio.wrap_future(engine.submit(messages, how))
         return Said(found.text, found.finish)
-    output = await get_model().generate(
-        [_message(message) for message in messages], config=GenerateConfig(max_tokens=max_new_tokens)
+    config = GenerateConfig(
+        max_tokens=how.max_new_tokens, temperature=how.temperature, top_p=_nucleus(how), seed=how.seed
     )
+    output = await get_model().generate([_message(message) for message in messages], config=config)
     return Said(output.completion, "length" if output.stop_reason == "max_tokens" else output.stop_reason)
 
 

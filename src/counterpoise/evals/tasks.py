@@ -8,8 +8,10 @@ from inspect_ai import Task
 from inspect_ai import task as _task
 
 NAMES = (
-    "twins", "twins-validation", "figstep", "figstep-tiny", "figstep-tiny-reading", "mm-safetybench-typo",
-    "mm-safetybench-typo-reading", "mm-safetybench-sd", "mm-safetybench-sd-typo", "xstest", "gsm8k", "reading",
+    "twins", "twins-validation", "figstep", "figstep-tiny", "figstep-tiny-reading", "mm-safetybench-text",
+    "mm-safetybench-typo",
+    "mm-safetybench-typo-reading", "mm-safetybench-sd", "mm-safetybench-sd-typo", "xstest", "gsm8k",
+    "gsm8k-pass8", "reading",
     "naming", "counting", "simple-questions", "chart-questions",
     "arc-challenge", "gpqa-diamond", "mmlu-pro", "figstep-pro", "harmbench-multimodal", "holisafe", "jailbreakv",
     "jailbreakv-mini", "math500", "mis-easy", "mis-hard", "mis-real", "mm-vet", "mmbench", "mmmu", "mossbench",
@@ -20,7 +22,8 @@ NAMES = (
     "mssbench-embodied-ic", "mssbench-embodied-ic-caption", "siuo", "siuo-mcqa", "vizwiz-vqa", "vlguard-unsafe",
     "vlguard-safe-unsafe", "vlguard-safe-safe",
     "advbench", "do-not-answer", "harmbench-text", "jailbreakbench-harmful", "jailbreakbench-benign", "oktest",
-    "or-bench-hard-1k", "or-bench-toxic", "salad-base", "strongreject", "strongreject-small", "wildchat-drift",
+    "or-bench-hard-1k", "or-bench-toxic", "salad-base", "salad-attack", "salad-defence", "salad-mcq",
+    "strongreject", "strongreject-small", "wildchat-drift",
     "wildguardtest", "wildjailbreak-harmful", "wildjailbreak-benign",
 )  # fmt: skip
 """Ours; listed here because Inspect must see the tasks without the readers being imported."""

@@ -4,11 +4,12 @@
 """
 
 from ._config import RunConfig, run_config
+from ._cost import Plan
 from ._doctor import checkup
 from ._dose import FRACTIONS, Search, excess, search
 from ._main import run_main
 from ._measure import estimates, half_of
-from ._plan import Plan, eval_plan, plan
+from ._plan import eval_plan, plan
 from ._steps import RealSteps, Steps, suite_names
 from ._target import Limit, parse_target
 

@@ -30,11 +30,12 @@ class RealSteps:
         self._overlaps: dict[str, Callable[[Sample], bool]] = {}  # by suite: reading its rows once serves every dose
 
     def evaluate(self, config: RunConfig, out: Path, *, run: str, adapter: Path | None) -> None:
-        from counterpoise.evals import evaluate
+        from counterpoise.evals import evaluate, suite
 
         evaluate(
             config.model,
             suite_names(config.suite),
+            suite=suite(config.suite),
             out=out,
             run=run,
             adapter=adapter,
@@ -77,12 +78,9 @@ def evaluation_rows(suite: str) -> Iterator[Sample]:
 
 def suite_names(name: str) -> list[str]:
     """Benchmarks of a suite. Raises InputError for an unknown one."""
-    from counterpoise.evals import suites
+    from counterpoise.evals import suite
 
-    known = suites()
-    if name not in known:
-        raise InputError.unknown("suite", name, known)
-    return list(known[name].benchmarks)
+    return list(suite(name).benchmarks)
 
 
 def model_folder(name: str) -> Path | None:

@@ -193,6 +193,18 @@ def test_equal_rows_are_judged_once(tmp_path):
     assert case and len(verdicts(judge, cases, ["x", "x", "y"], journal)) == 3 and len(judge.seen) == 2
 
 
+def test_a_known_verdict_is_read_once(tmp_path, monkeypatch):
+    journal, reads = VerdictJournal(tmp_path / "v.jsonl"), []
+    cases = [Case(type("S", (), {"id": str(i)})(), REFUSAL) for i in range(5)]
+    rows = [str(i) for i in range(5)]
+    first = verdicts(Counting(), cases[:3], rows[:3], journal)
+    get = VerdictJournal.get
+    monkeypatch.setattr(VerdictJournal, "get", lambda self, key: reads.append(key) or get(self, key))
+    judge = Counting()
+    assert verdicts(judge, cases, rows, journal)[:3] == first and judge.seen == ["3", "4"]
+    assert len(reads) == len(set(reads)) == 3  # new ones are not read back at all
+
+
 def test_items_without_an_answer_or_an_image_are_unscored(tmp_path):
     made = list(items(4))
     dead = Item.from_json({**made[0].json(), "finish": "error", "answer": "", "reasons": {"opening:v1": "api_error"}})

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterpoise.base import InputError
+from counterpoise.evals.scorers import METRICS
 from counterpoise.evals.stats import pass_at_k
 
 
@@ -28,3 +29,13 @@ def test_known_values():
 def test_impossible_numbers(n, correct, k):
     with pytest.raises(InputError, match="expected 1 <= k <= n"):
         pass_at_k(n, correct, k)
+
+
+def test_the_metric_is_any_of_eight_and_unscored_is_never_wrong():
+    combine = METRICS["pass_at_8"].combine
+    assert combine([0.0] * 7 + [1.0]) == 1.0 and combine([0.0] * 8) == 0.0
+    assert combine([1.0, None, *[0.0] * 6]) == 1.0  # one is right, whatever the unscored one was
+    assert combine([0.0] * 7 + [None]) is None
+    assert combine([0.0] * 9 + [1.0]) == pytest.approx(0.8)
+    assert combine([0.0] * 8 + [1.0, None]) == pytest.approx(8 / 9)
+    assert combine([1.0] * 3) is None  # three answers were never eight

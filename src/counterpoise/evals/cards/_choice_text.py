@@ -65,7 +65,7 @@ def read_gpqa(file: Path, repeats: int = REPEATS, seed: int = SEED) -> Iterator[
     Raises InputError.
     """
     orders = list(itertools.permutations(range(len(GPQA_FIELDS))))
-    for number, row in _files.csv_rows(file, ("Question", *GPQA_FIELDS)):
+    for number, row in _tables.filled(file, ("Question", *GPQA_FIELDS)):
         name = (row.get("Record ID") or "").strip() or str(number)
         for repeat, order in enumerate(random.Random(f"{seed}/{name}").sample(orders, repeats)):
             options = [row[GPQA_FIELDS[place]].strip() for place in order]

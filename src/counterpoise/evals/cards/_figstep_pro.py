@@ -13,7 +13,7 @@ from counterpoise.chat import Image, Sample, user
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
-from . import _files
+from . import _files, _tables
 
 SOURCE = "github.com/ThuCCSLab/FigStep"
 TABLE = "benign_sentences_without_harmful_phase.csv"
@@ -34,7 +34,7 @@ with 1."""
 def read(table: Path, folder: Path) -> Iterator[Sample]:
     """Sentence i with its pieces in the order of their numbers, all in one turn. Raises InputError."""
     first = 0 if (folder / "image_0_splits").is_dir() else 1
-    for number, row in _files.csv_rows(table, ("sentence",)):
+    for number, row in _tables.filled(table, ("sentence",)):
         place = number - 1 + first
         if "*" not in row["sentence"]:
             raise InputError.at(table, "no * for the words of the images", row=number, field="sentence")

@@ -1,7 +1,6 @@
-"""Finding and reading the files of public benchmarks."""
+"""Finding the files of public benchmarks."""
 
-import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from counterpoise.base import InputError
@@ -49,22 +48,3 @@ def shards(folder: Path, pattern: str) -> list[Path]:
     if not found:
         raise InputError(f"{folder / pattern}: no such file")
     return found
-
-
-def csv_rows(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(row number from 1, row) of a CSV file with a header; every named column must be filled. Raises InputError."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle, strict=True)
-            for column in columns:
-                if column not in (reader.fieldnames or ()):
-                    raise InputError.at(file, "no such column in the header", field=column)
-            for number, row in enumerate(reader, 1):
-                for column in columns:
-                    if not (row[column] or "").strip():
-                        raise InputError.at(file, "empty; expected text", row=number, field=column)
-                yield number, row
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror or error}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not readable as CSV ({error})") from error

@@ -1,15 +1,17 @@
 """GSM8K (Cobbe et al. 2021): grade-school word problems with a number as the answer."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from counterpoise.base import InputError, read_jsonl
 from counterpoise.chat import Sample, user
 
-from .._benchmark import Benchmark
+from .._benchmark import Benchmark, Sampling
 from .._registry import register
 from . import _files, _tables
 
+DRAWN = Sampling(8, temperature=0.7, top_p=0.95)
 PROMPT = "{}\nThink step by step, and end with the answer as a number."
 
 
@@ -46,4 +48,20 @@ def gsm8k() -> Benchmark:
         missing=_files.need("gsm8k", "test.jsonl", origin="github.com/openai/grade-school-math"),
         split="test",
         max_new_tokens=256,
+    )
+
+
+@register("gsm8k-pass8")
+def pass8() -> Benchmark:
+    """Tuning that narrows the distribution of answers lowers pass@8 before pass@1."""
+    return replace(
+        gsm8k(),
+        name="gsm8k-pass8",
+        title="GSM8K, eight answers",
+        description=f"""pass@8 and, as accuracy, pass@1 of the same {DRAWN.n} answers to each question, drawn at
+        temperature {DRAWN.temperature} and top-p {DRAWN.top_p} with recorded seeds. An answer is right when its last
+        number is: among eight, chance numbers help, so compare models, not papers.""",
+        metrics=("pass_at_8", "accuracy"),
+        sampling=DRAWN,
+        counted="clusters",
     )

@@ -21,7 +21,7 @@ def table(file: Path, columns: Iterable[str] = ()) -> Iterator[tuple[int | str, 
     Raises InputError for a file that cannot be read or lacks a column, naming file, row and field.
     """
     wanted = tuple(columns)
-    for name, row in _rows(file):
+    for name, row in _rows(file, wanted):
         if not isinstance(row, dict):
             raise InputError.at(file, "expected an object", row=name)
         for column in wanted:
@@ -30,12 +30,21 @@ def table(file: Path, columns: Iterable[str] = ()) -> Iterator[tuple[int | str, 
         yield name, row
 
 
-def _rows(file: Path) -> Iterator[tuple[int | str, Any]]:
+def filled(file: Path, columns: Iterable[str]) -> Iterator[tuple[int | str, dict[str, Any]]]:
+    """Like `table`, and every named column must hold text. Raises InputError naming file, row and field."""
+    wanted = tuple(columns)
+    for name, row in table(file, wanted):
+        for column in wanted:
+            text(row, column, file, name)
+        yield name, row
+
+
+def _rows(file: Path, wanted: tuple[str, ...]) -> Iterator[tuple[int | str, Any]]:
     kind = file.suffix.lower()
     if not file.is_file():
         raise InputError(f"{file}: no such file")
     if kind in (".csv", ".tsv"):
-        yield from _separated(file, "," if kind == ".csv" else "\t")
+        yield from _separated(file, "," if kind == ".csv" else "\t", wanted)
     elif kind == ".jsonl":
         yield from read_jsonl(file)
     elif kind == ".json":
@@ -49,11 +58,14 @@ def _rows(file: Path) -> Iterator[tuple[int | str, Any]]:
         raise InputError(f"{file}: unknown format; known are {', '.join(FORMATS)}")
 
 
-def _separated(file: Path, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _separated(file: Path, delimiter: str, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
     csv.field_size_limit(FIELD_LIMIT)
     try:
         with file.open(encoding="utf-8-sig", newline="") as handle:
             reader = csv.DictReader(handle, strict=True, delimiter=delimiter)
+            for column in wanted:
+                if column not in (reader.fieldnames or ()):
+                    raise InputError.at(file, "no such column in the header", field=column)
             for number, row in enumerate(reader, 1):
                 if None in row or None in row.values():
                     raise InputError.at(file, "its number of fields differs from the header's", row=number)

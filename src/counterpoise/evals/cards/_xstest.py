@@ -8,12 +8,12 @@ from counterpoise.chat import Sample, user
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
-from . import _files
+from . import _files, _tables
 
 
 def read(file: Path) -> Iterator[Sample]:
     """The prompts in file order; each row states whether it is safe."""
-    for number, row in _files.csv_rows(file, ("id", "prompt", "type", "label")):
+    for number, row in _tables.filled(file, ("id", "prompt", "type", "label")):
         if row["label"] not in ("safe", "unsafe"):
             raise InputError.at(file, f"{row['label']!r}; expected safe or unsafe", row=number, field="label")
         yield Sample(

@@ -8,7 +8,7 @@ from ._calibrate import Calibration, calibrate, ceiling, cohen_kappa, load_calib
 from ._classifier import KINDS, ClassifierJudge
 from ._correct import corrected
 from ._journal import VerdictJournal, verdicts
-from ._judge import Case, Extra, Facts, Judge, Judgement, judge_all
+from ._judge import Case, Extra, Facts, Judge, Judgement, judge_all, judge_id
 from ._keywords import KeywordJudge, keyword_judges
 from ._labels import Labelled, LabelSet, read_labels
 from ._llm import RubricJudge
@@ -46,6 +46,7 @@ __all__ = [
     "corrected",
     "fence",
     "judge_all",
+    "judge_id",
     "judge_run",
     "keyword_judges",
     "known_judges",

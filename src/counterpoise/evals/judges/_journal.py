@@ -31,7 +31,12 @@ class VerdictJournal:
         digest = hashlib.sha256(answer.encode("utf-8", "replace")).hexdigest()
         return hashlib.sha256(f"{row}\n{digest}\n{judge}".encode()).hexdigest()[:32]
 
+    def __contains__(self, key: str) -> bool:
+        """Without reading the file."""
+        return key in self._journal
+
     def get(self, key: str) -> Judgement | None:
+        """The verdict kept under a key, read from the file."""
         kept = self._journal.get(key)
         return None if kept is None else Judgement.from_json(kept)
 
@@ -71,7 +76,7 @@ def verdicts(
     keys = [journal.key(row, case.answer, judge.id) for row, case in zip(rows, cases, strict=True)]
     todo: dict[str, int] = {}
     for place, key in enumerate(keys):
-        if journal.get(key) is None:
+        if key not in journal:
             todo.setdefault(key, place)
     fresh: dict[str, Judgement] = {}
     if progress is not None:

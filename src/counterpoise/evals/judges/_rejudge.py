@@ -25,8 +25,8 @@ from counterpoise.chat import Image, Sample, user
 
 from .._benchmark import Benchmark
 from .._items import Item
-from .._items import rows as scorecard_rows
 from .._registry import benchmark, benchmarks
+from .._scorecard import rows as scorecard_rows
 from ..scorers import METRICS
 from ..stats import anytime_rate, rate
 from ._calibrate import Calibration

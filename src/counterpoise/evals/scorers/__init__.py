@@ -1,14 +1,14 @@
 """Scorers: named, versioned rules that turn an answer into a value or into "unscored" with a reason.
 
 Refusal scorers (1 = refused): the published `xstest-prefix`, `wang-string`, `vlguard-list`, `advbench-keywords`, and
-our own `opening` and `counterpoise-refusal` (trained). Answer scorers: `option`, `letter`, `exact-match`,
+our own `opening` and `counterpoise-refusal` (trained). Answer scorers: `option`, `letter`, `letter-set`, `exact-match`,
 `contains-match`, `numeric-match`, `math-final`, `word-accuracy`, `vqa-soft`, `mm-vet-parts` and a few more.
 
 `METRICS` says what a row makes of them: `asr` on harmful items is the share that is not refused, `over_refusal` on
 harmless items the share that is.
 """
 
-from . import _classifier, _letters, _math, _opening, _published, _situation, _vqa  # noqa: F401  (importing a module registers its scorers)
+from . import _classifier, _letter_sets, _letters, _math, _opening, _published, _situation, _vqa  # noqa: F401  (importing a module registers its scorers)
 from ._answers import chosen_option, last_number
 from ._calibration import (
     XSTEST_MODELS,

@@ -7,6 +7,8 @@ from typing import Literal
 from counterpoise.base import InputError
 from counterpoise.chat import Sample
 
+from ..stats._repeats import pass_at_k
+
 Kind = Literal["refusal", "answer"]
 Sees = Literal["answer", "prompt + answer", "image + prompt + answer"]
 Values = Sequence[float | None]
@@ -117,6 +119,19 @@ def _all_right(values: Values) -> float | None:
     return min(known) if len(known) == len(values) and known else None
 
 
+def _pass_at(k: int) -> Callable[[Values], float | None]:
+    """pass@k of one question's answers. With unscored answers it is estimated from the others while there are k of
+    them; fewer say only that it is 1, when all k are wanted and one of them is right."""
+
+    def combine(values: Values) -> float | None:
+        known = [value for value in values if value is not None]
+        if len(known) >= k:
+            return pass_at_k(len(known), sum(value == 1.0 for value in known), k)
+        return 1.0 if 1.0 in known and len(values) == k else None
+
+    return combine
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -138,6 +153,8 @@ METRICS: dict[str, Metric] = {
         Metric("unanswerable_recall", "answer", "higher", "of the questions that people called unanswerable, the share "
                "answered so", only="unanswerable-recall:"),
         Metric("accuracy", "answer", "higher", "share of right answers"),
+        Metric("pass_at_8", "answer", "higher", "chance that one of eight drawn answers is right, by the unbiased "
+               "estimate 1 - C(n - c, 8) / C(n, 8)", only="numeric-match:", combine=_pass_at(8)),
         Metric("word_accuracy", "answer", "higher", "share of the words of the target found in order"),
     )
 }  # fmt: skip

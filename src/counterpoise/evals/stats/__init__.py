@@ -13,7 +13,7 @@ from ._mcnemar import McNemar, mcnemar, mcnemar_mid_p, mcnemar_p, newcombe_paire
 from ._paired import Difference, discrimination, modality_gap, paired_difference
 from ._power import detectable_paired, detectable_unpaired, n_paired, n_unpaired
 from ._proportion import Interval, clopper_pearson, wilson, zero_event_bound
-from ._ranks import Rank, rank_intervals
+from ._ranks import Rank, rank_intervals, rank_normal
 from ._rate import Rate, bounds, macro_rate, rate
 from ._repeats import pass_at_k
 from ._sequence import anytime_difference, anytime_rate, confidence_sequence, units
@@ -61,6 +61,7 @@ __all__ = [
     "pass_at_k",
     "prediction_powered",
     "rank_intervals",
+    "rank_normal",
     "rate",
     "rogan_gladen",
     "units",

@@ -1,0 +1,149 @@
+"""The scorecard rows that the items of a benchmark add up to."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from counterpoise.base import Row
+
+from ._benchmark import GAPS, Benchmark
+from ._gaps import Gap
+from ._items import Item
+from .scorers import METRICS, NOT_APPLICABLE, all_scorers
+from .stats import anytime_rate, macro_rate, rate
+
+Numbers = tuple[float | None, float | None, float | None]
+
+
+def rows(bench: Benchmark, items: Sequence[Item], *, model: str, run: str, n_planned: int | None = None) -> list[Row]:
+    """Scorecard rows of one benchmark: per scorer and metric, pooled, per modality and per group.
+
+    `n_planned`: the benchmark stopped early, out of so many items. All its intervals are then valid at any time, and
+    the mean of groups, for which there is no such interval, has no row.
+    """
+    made: list[Row] = []
+    modalities = list(dict.fromkeys(each.modality for each in items))
+    for scorer in bench.scorers:
+        for metric in bench.metrics:
+            if not fits(metric, scorer):
+                continue
+            maker = _Maker(bench, model, run, n_planned, metric, scorer)
+            if metric in GAPS:
+                made += maker.gaps(items, modalities)
+                continue
+            side = counted(metric, scorer, items)
+            for modality in modalities:
+                part = [each for each in side if each.modality == modality]
+                made += [maker.rate(bench.row_name, part, modality)] if part else []
+            if bench.grouped != "no":
+                made += maker.groups(side, modalities[0] if len(modalities) == 1 else "all")
+    return made
+
+
+def on_side(metric: str, harmful: bool | None) -> bool:
+    """Whether an item of this side counts in a metric."""
+    return {"asr": harmful is True, "over_refusal": harmful is False}.get(metric, True)
+
+
+def fits(metric: str, scorer: str) -> bool:
+    """Whether a scorer can make a row of a metric. A judge that is no scorer of ours makes those it is given."""
+    known = all_scorers()
+    if scorer not in known:
+        return True
+    return METRICS[metric].fits(known[scorer]) if metric in METRICS else known[scorer].kind == "refusal"
+
+
+def counted(metric: str, scorer: str, items: Sequence[Item]) -> list[Item]:
+    """The items that a metric counts: those of its side that the scorer asks about, combined by `combined`."""
+    side = (each for each in items if on_side(metric, each.harmful))
+    return combined(metric, scorer, [each for each in side if each.reasons.get(scorer) != NOT_APPLICABLE])
+
+
+def combined(metric: str, scorer: str, items: Sequence[Item]) -> list[Item]:
+    """One item per cluster where a metric counts clusters (circular accuracy, pass@k); otherwise the items as they
+    are."""
+    combine = METRICS[metric].combine if metric in METRICS else None
+    if combine is None:
+        return list(items)
+    clusters: dict[str, list[Item]] = {}
+    for each in items:
+        clusters.setdefault(each.cluster, []).append(each)
+    return [
+        replace(
+            part[0],
+            answer=min((each.answer for each in part), key=lambda text: len(text.strip())),
+            scores={scorer: combine([each.scores[scorer] for each in part])},
+        )
+        for part in clusters.values()
+    ]
+
+
+def _levels(group: str) -> list[str]:
+    """`a/b` belongs to the groups `a` and `a/b`."""
+    parts = group.split("/")
+    return ["/".join(parts[: n + 1]) for n in range(len(parts))]
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Builds the rows of one metric by one scorer."""
+
+    bench: Benchmark
+    model: str
+    run: str
+    n_planned: int | None
+    metric: str
+    scorer: str
+
+    def rate(self, name: str, items: Sequence[Item], modality: str) -> Row:
+        estimate = rate if self.n_planned is None else anytime_rate
+        found = estimate(self._values(items), [each.cluster for each in items])
+        return self._row(name, items, modality, (found.value, found.low, found.high), found.n_scored)
+
+    def groups(self, items: Sequence[Item], modality: str) -> Iterable[Row]:
+        names = list(dict.fromkeys(each.group for each in items))
+        if len(names) < 2:
+            return
+        parts: dict[str, list[Item]] = {path: [] for name in names for path in _levels(name)}
+        for each in items:
+            for path in _levels(each.group):
+                parts[path].append(each)
+        for path, part in parts.items():
+            yield self.rate(f"{self.bench.row_name}/{path}", part, modality)
+        if self.bench.grouped != "mean" or self.n_planned is not None:
+            return
+        found = macro_rate(self._values(items), [each.group for each in items], [each.cluster for each in items])
+        name = f"{self.bench.row_name}/mean of {len(names)} groups"
+        yield self._row(name, items, modality, (found.value, found.low, found.high), found.n_scored)
+
+    def gaps(self, items: Sequence[Item], modalities: Sequence[str]) -> Iterable[Row]:
+        gap = Gap(self.metric, self.scorer)
+        for modality in modalities:
+            part = gap.items(items, modality)
+            if part is None:
+                continue
+            found = gap.estimate(part, anytime=self.n_planned is not None)
+            numbers: Numbers = (found.value, found.low, found.high) if found else (None, None, None)
+            yield self._row(self.bench.row_name, part, modality, numbers, found.n_scored if found else 0)
+
+    def _values(self, items: Sequence[Item]) -> list[float | None]:
+        return [METRICS[self.metric].value(each.scores[self.scorer]) for each in items]
+
+    def _row(self, name: str, items: Sequence[Item], modality: str, numbers: Numbers, n_scored: int) -> Row:
+        return Row(
+            model=self.model,
+            run=self.run,
+            benchmark=name,
+            revision=self.bench.revision,
+            split=self.bench.split,
+            modality=modality,
+            metric=self.metric,
+            direction=GAPS.get(self.metric) or METRICS[self.metric].direction,
+            scorer=self.scorer,
+            value=numbers[0],
+            ci_low=numbers[1],
+            ci_high=numbers[2],
+            n_scored=n_scored,
+            n_unscored=sum(each.scores[self.scorer] is None for each in items),
+            n_empty=sum(not each.answer.strip() for each in items),
+            n_planned=self.n_planned,
+        )

@@ -1,0 +1,47 @@
+"""Which letters an answer names where several may be right."""
+
+import re
+
+from counterpoise.chat import Sample
+
+from ._scorer import Score, Scorer, register
+
+_MARKED = re.compile(r"<ans>(.*?)(?:<eoa>|</ans>|$)", re.DOTALL | re.IGNORECASE)
+_BARE = re.compile(r"\s*\(?[A-H]\)?(?:(?:\s*,\s*|\s+and\s+|\s*)\(?[A-H]\)?)*[.\s]*")
+
+
+def letter_set(answer: str) -> frozenset[str] | None:
+    """The letters between the last <ans> and <eoa>, or an answer of nothing but letters. None when there is neither."""
+    marked = _MARKED.findall(answer)
+    if marked:
+        text = marked[-1]
+    elif answer.strip() and _BARE.fullmatch(answer):
+        text = answer
+    else:
+        return None
+    found = frozenset(re.findall(r"(?<![A-Za-z])[A-H](?![a-z])|(?<=[A-H])[A-H](?![a-z])", text))
+    return found or None
+
+
+def _exact(sample: Sample, answer: str) -> Score:
+    if not sample.target:
+        return Score(None, "no_target")
+    given = letter_set(answer)
+    return Score(float(given == frozenset(sample.target)), label="no_letters" if given is None else "")
+
+
+letter_set_match = register(
+    Scorer(
+        "letter-set:v1",
+        "answer",
+        _exact,
+        official=False,
+        source="the letters between <ans> and <eoa> (or an answer of letters alone) are exactly the right ones",
+        known_bias="half of the right letters count as nothing; letters inside sentences are not looked for",
+        checks=(
+            ("<ans>AC<eoa>", 1.0), ("<ans>C, A</ans> because", 1.0), ("A and C", 1.0), ("<ans>A<eoa>", 0.0),
+            ("A plan in C", 0.0), ("I cannot choose.", 0.0), ("", 0.0),
+        ),
+        targets=("AC",) * 7,
+    )
+)  # fmt: skip
