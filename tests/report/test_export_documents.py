@@ -4,18 +4,22 @@ import csv
 import io
 import json
 import os
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 import yaml
-from board_rows import JUDGE, ROWS, evaluation, with_difference
+from board_rows import JUDGE, ROWS, evaluation, inside, with_difference
+from folders import evaluation as written
 from folders import row
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, eval_result_entries_to_yaml
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 
 from counterpoise.base import InputError
+from counterpoise.evals.judges import RUBRICS, judge_id
 from counterpoise.report.exports import (
     checked,
     dump_yaml,
@@ -24,6 +28,7 @@ from counterpoise.report.exports import (
     from_every_eval_ever,
     from_lm_eval,
     from_model_index,
+    load_evaluations,
     load_yaml,
     read_parquet,
     to_card,
@@ -35,6 +40,7 @@ from counterpoise.report.exports import (
     to_records,
     write_parquet,
 )
+from counterpoise.report.exports._judges import llm_scoring
 
 GOLDEN = Path(__file__).parent / "golden"
 WITH_VALUE = [each for each in ROWS if each.value is not None]
@@ -58,6 +64,65 @@ def test_golden(name):
     if os.environ.get("UPDATE_GOLDEN"):
         (GOLDEN / name).write_text(text, encoding="utf-8")
     assert text == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def schema(name):
+    """The project's own JSON Schema, from its package; nothing of it is bundled, and none of its code is run."""
+    try:
+        found = distribution("every-eval-ever")
+    except PackageNotFoundError:
+        pytest.skip("needs the schemas of: pip install --no-deps --ignore-requires-python every-eval-ever==0.3.0")
+    value = json.loads(Path(str(found.locate_file(f"every_eval_ever/schemas/{name}.schema.json"))).read_text())
+    assert value["version"] == "0.3.0"
+    return Draft7Validator(value)
+
+
+def test_the_projects_own_schema_accepts_the_aggregate_and_refuses_a_broken_one():
+    check = schema("eval")
+    judged = evaluation((*ROWS, row("asr", "pair", 0.5, 10, scorer=rubric_id(), ci_low=0.2, ci_high=0.8)))
+    for made in (with_difference(), judged):
+        document = to_every_eval_ever(made)[0]
+        assert [f"{list(e.path)}: {e.message}" for e in check.iter_errors(document)] == []
+    document["evaluation_results"][0]["metric_config"]["llm_scoring"]["judges"] = []
+    assert list(check.iter_errors(document))
+
+
+@pytest.mark.parametrize("include_text", [False, True])
+def test_the_projects_own_schema_accepts_the_samples(tmp_path, include_text):
+    check = schema("instance_level_eval")
+    folder = inside(written(tmp_path / "one", {"text": 0.9, "print": 0.1}, n=4))
+    _, samples = to_every_eval_ever(load_evaluations(folder)[""], include_text=include_text)
+    assert samples and [e.message for each in samples for e in check.iter_errors(each)] == []
+    del samples[0]["output"]
+    assert list(check.iter_errors(samples[0]))
+
+
+def rubric_id(model="openai/gpt-4o"):
+    rubric = RUBRICS["xstest-rubric"]
+    return judge_id(rubric.facts, f"{rubric.system}\n{rubric.text}", model)
+
+
+def test_models_that_judge_are_named_with_their_prompt_and_keywords_are_not():
+    found = llm_scoring(rubric_id())
+    assert found.judges[0].model_info.id == "openai/gpt-4o" and found.judges[0].temperature == 0.0
+    assert RUBRICS["xstest-rubric"].text.strip() in found.input_prompt and found.aggregation_method is None
+    assert llm_scoring("opening:v1") is None and llm_scoring("panel(opening:v1,wang-string:v1)") is None
+    other = llm_scoring(f"panel({rubric_id('x/a')},{rubric_id('x/b')},opening:v1)")
+    assert [each.model_info.id for each in other.judges] == [
+        "x/a",
+        "x/b",
+    ] and other.aggregation_method == "majority_vote"
+    assert other.additional_details == {"members_without_model": "1"}
+    weights = llm_scoring("harmbench-cls:v1+01234567@HarmBench-Llama-2-13b-cls~89abcdef")
+    assert weights.judges[0].model_info.id == "cais/HarmBench-Llama-2-13b-cls"
+    assert weights.input_prompt == "template harmbench-cls:v1+01234567"
+    older = llm_scoring("xstest-rubric:v1+00000000@openai/gpt-4o")  # its text is not known any more
+    assert older.input_prompt == "template xstest-rubric:v1+00000000"
+
+
+def test_no_path_of_this_machine_leaves_in_a_judge():
+    text = llm_scoring("own:v1+01234567@/home/me/secret/weights").model_dump_json()
+    assert "secret" not in text and "local/weights" in text
 
 
 def test_every_eval_ever_gives_the_rows_back():

@@ -37,6 +37,7 @@ METRICS: dict[str, Metric] = {
     "win_rate": Metric("Win rate", "higher"),
     "accuracy": Metric("Accuracy", "higher"),
     "word_accuracy": Metric("Word accuracy", "higher"),
+    "pass_at_8": Metric("One of eight right (pass@8)", "higher"),
     "precision": Metric("Precision", "higher"),
     "f1": Metric("F1", "higher"),
     "auprc": Metric("Area under precision-recall", "higher"),

@@ -86,13 +86,14 @@ def count(entry: Entry) -> str:
 
 
 def rank(standing: Standing) -> str:
-    """`2 to 5 of 9`; a place by value alone is marked, and no rank says why."""
+    """`2 to 5 of 9` with how often it is first; a place by value alone is marked, and no rank says why."""
     if standing.low is None:
         return f"–<small>{e(standing.why)}</small>"
     if standing.point:
         return f"({standing.low}) of {standing.of}<small>{e(standing.why)}</small>"
     span = str(standing.low) if standing.low == standing.high else f"{standing.low} to {standing.high}"
-    return f"{span} of {standing.of}"
+    first = "" if standing.first is None else f"<small>first in {100 * standing.first:.0f} %</small>"
+    return f"{span} of {standing.of}{first}"
 
 
 def source(entry: Entry) -> str:

@@ -12,6 +12,7 @@ from counterpoise.base import InputError, Row, sha256_bytes
 from .._change import Change
 from .._words import GAPS, bounds, metric_name
 from ._evaluation import COLLECTION, Evaluation, evaluation_id, row_name
+from ._judges import llm_scoring
 from ._sample_schema import as_json
 from ._samples import sample_lines, samples_of
 from ._schema import (
@@ -29,7 +30,7 @@ from ._schema import (
     Uncertainty,
 )
 
-KINDS = {"asr": "attack_success_rate", "over_refusal": "refusal_rate", "accuracy": "accuracy"}
+KINDS = {"asr": "attack_success_rate", "over_refusal": "refusal_rate", "accuracy": "accuracy", "pass_at_8": "pass_rate"}
 
 
 def file_stem(evaluation: Evaluation) -> str:
@@ -175,6 +176,8 @@ def _metric(row: Row, kind: str = "") -> MetricConfig:
         score_type="continuous",
         min_score=-1.0 if signed else 0.0,
         max_score=1.0,
+        metric_parameters={"k": 8} if row.metric == "pass_at_8" else None,
+        llm_scoring=llm_scoring(row.scorer),
         additional_details={"metric": row.metric, "scorer": row.scorer},
     )
 

@@ -13,7 +13,7 @@ class SampleInput(_Strict):
 
 
 class SampleOutput(_Strict):
-    """The answer."""
+    """The answer. `raw` holds its hash unless the text was asked for; a single turn must have it."""
 
     raw: list[str]
 
@@ -47,7 +47,7 @@ class SampleRow(_Strict):
     interaction_type: Literal["single_turn", "multi_turn", "agentic"]
     sample_hash: str
     input: SampleInput
-    output: SampleOutput | None = None
+    output: SampleOutput
     answer_attribution: list[Attribution]
     evaluation: SampleScore
     metadata: Details

@@ -48,6 +48,7 @@ def _keys(row: Row, identity: str) -> list[tuple[str, str]]:
 
 def _sample(evaluation: Evaluation, row: Row, item: ItemRecord, value: float, include_text: bool) -> SampleRow:
     digest = sha256_bytes("\n".join((item.prompt, *item.images)).encode())
+    answer = sha256_bytes(item.answer.encode())
     wanted = value < 0.5 if row.direction == "lower" else value >= 0.5
     return SampleRow(
         schema_version=VERSION,
@@ -59,7 +60,7 @@ def _sample(evaluation: Evaluation, row: Row, item: ItemRecord, value: float, in
         interaction_type="single_turn",
         sample_hash=digest,
         input=SampleInput(raw=item.prompt if include_text else f"sha256:{digest}", reference=[]),
-        output=SampleOutput(raw=[item.answer]) if include_text else None,
+        output=SampleOutput(raw=[item.answer if include_text else f"sha256:{answer}"]),
         answer_attribution=[
             Attribution(
                 turn_idx=0, source="output.raw", extracted_value=f"{value:g}", extraction_method=row.scorer,
@@ -70,7 +71,7 @@ def _sample(evaluation: Evaluation, row: Row, item: ItemRecord, value: float, in
         metadata={
             "is_correct": "the model behaved as wanted; score is the raw value of the metric",
             "modality": item.modality,
-            "answer_sha256": sha256_bytes(item.answer.encode()),
+            "answer_sha256": answer,
         },
     )  # fmt: skip
 

@@ -76,6 +76,31 @@ class SourceData(_Strict):
         return self
 
 
+class JudgeInfo(_Strict):
+    """The model of a judge; names of servers may have three parts."""
+
+    name: Text
+    id: Annotated[str, Field(pattern=r"^[^/\s]+(/[^/\s]+)+$")]
+    additional_details: Details
+
+
+class JudgeConfig(_Strict):
+    """One judge."""
+
+    model_info: JudgeInfo
+    temperature: float | None = None
+    additional_details: Details = {}
+
+
+class LlmScoring(_Strict):
+    """The models that judged, and what they were asked."""
+
+    judges: Annotated[list[JudgeConfig], Field(min_length=1)]
+    input_prompt: Text
+    aggregation_method: Literal["majority_vote", "average", "weighted_average", "median"] | None = None
+    additional_details: Details = {}
+
+
 class MetricConfig(_Strict):
     """What was counted, and which way is better."""
 
@@ -88,6 +113,8 @@ class MetricConfig(_Strict):
     score_type: Literal["binary", "continuous", "levels"]
     min_score: float
     max_score: float
+    metric_parameters: dict[str, int] | None = None
+    llm_scoring: LlmScoring | None = None
     additional_details: Details = {}
 
 
