@@ -1,6 +1,7 @@
 """Running a guard over labelled exchanges: resumable, in batches, and one by one for its latency."""
 
 import hashlib
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -157,7 +158,7 @@ def _checked(name: str, row: Labelled, value: dict[str, Any]) -> Checked:
 
 def _short(reason: str | None) -> str:
     """Reasons that differ in numbers only are one reason."""
-    return "".join("#" if c.isdigit() else c for c in reason or "").replace("#.#", "#")[:120]
+    return re.sub(r"\d+(\.\d+)?", "#", reason or "")[:120]
 
 
 def _calibrations(found: Sequence[Checked]) -> dict[str, Calibration]:

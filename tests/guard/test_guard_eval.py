@@ -1,0 +1,249 @@
+"""Measuring guards: rates with unknown apart, calibration, resuming, the page, the commands."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tiny
+from counterpoise.base import InputError
+from counterpoise.chat import Image, user
+from counterpoise.cli import main
+from counterpoise.guard import Exchange, Inspected, Sees, Verdict, make_guard
+from counterpoise.guard._labelled import Labelled
+from counterpoise.guard.evaluate import (
+    EvalSet,
+    Policy,
+    calibration,
+    eval_sets,
+    evaluate_guard,
+    load_results,
+    parts,
+    save_results,
+)
+from counterpoise.report import write_guards
+
+PICTURE = Image.from_pil(tiny.picture(1))
+
+
+class Oracle:
+    """A guard that reads its verdict from the text: `p=0.7`, `doubt` or `?`."""
+
+    id = "oracle"
+    sees = Sees(images=None)
+
+    def __init__(self):
+        self.asked = 0
+
+    def check(self, exchanges):
+        self.asked += len(exchanges)
+        return [self._one(each) for each in exchanges]
+
+    def _one(self, exchange):
+        text = exchange.conversation[-1].text
+        seen = Inspected(exchange.texts, exchange.texts, exchange.images, exchange.images)
+        if "?" in text:
+            return Verdict("unknown", self.id, seen, reason="12.5 % too little")
+        p = float(re.search(r"p=([\d.]+)", text)[1])
+        label = "controversial" if "doubt" in text else "unsafe" if p >= 0.5 else "safe"
+        return Verdict(label, self.id, seen, p_unsafe=p)
+
+
+def row(number, text, unsafe, modality="text", group=None):
+    said = (PICTURE, text) if modality != "text" else (text,)
+    return Labelled(str(number), Exchange((user(*said),)), unsafe, group or str(number), modality)
+
+
+SET = EvalSet(
+    "mine", "1",
+    tuple(
+        row(n, *each)
+        for n, each in enumerate([
+            ("p=0.9 a", True), ("p=0.8 b", True), ("p=0.2 c", True), ("? d", True), ("p=0.6 doubt e", True),
+            ("p=0.1 f", False), ("p=0.7 g", False), ("? h", False), ("p=0.1 i", False, "print"),
+            ("p=0.9 j", True, "print"),
+        ])
+    ),
+)  # fmt: skip
+
+
+def rates(result):
+    return {(r.modality, r.metric): (r.value, r.n_scored, r.n_unscored) for r in result.rows}
+
+
+def test_both_rates_by_modality_with_unknown_apart():
+    result = evaluate_guard(Oracle(), [SET], latency=2)
+    found = rates(result)
+    assert found["text", "catch"] == (3 / 4, 4, 1) and found["text", "over_block"] == (1 / 2, 2, 1)
+    assert found["text", "catch_closed"] == (4 / 5, 5, 0) and found["text", "over_block_closed"] == (2 / 3, 3, 0)
+    assert found["print", "catch"] == (1, 1, 0) and found["all", "over_block"] == (1 / 3, 3, 1)
+    first = next(r for r in result.rows if (r.modality, r.metric) == ("text", "catch"))
+    assert (first.direction, first.scorer, first.model) == ("higher", "verdict[label, strict]", "oracle")
+    assert first.ci_low == pytest.approx(0.3006, abs=1e-4) and first.ci_high == pytest.approx(0.9544, abs=1e-4)
+    assert result.unknown == {"# % too little": 2}
+    assert result.latency["text"].n == 2 and result.latency["text"].p50 <= result.latency["text"].p99
+
+
+def test_loose_and_threshold_change_the_decision_only():
+    strict, loose = (rates(evaluate_guard(Oracle(), [SET], policy=Policy(None, c), latency=0)) for c in (True, False))
+    assert loose["text", "catch"] == (1 / 2, 4, 1) and strict["text", "over_block"] == loose["text", "over_block"]
+    high = rates(evaluate_guard(Oracle(), [SET], policy=Policy(0.85), latency=0))
+    assert high["text", "catch"] == (1 / 4, 4, 1) and high["text", "over_block"] == (0, 2, 1)
+
+
+def test_verdicts_are_kept_and_nothing_is_asked_twice(tmp_path):
+    journal = tmp_path / "v.jsonl"
+    first = Oracle()
+    one = evaluate_guard(first, [SET], journal=journal, latency=0, batch=3)
+    with journal.open("a") as file:
+        file.write('{"key": "cut of')  # killed while it wrote
+    second = Oracle()
+    two = evaluate_guard(second, [SET], journal=journal, latency=0)
+    assert (first.asked, second.asked) == (10, 0) and one.rows == two.rows
+    third = Oracle()
+    evaluate_guard(third, [SET], journal=journal, latency=0, settings="other options")
+    assert third.asked == 10
+
+
+def test_equal_exchanges_are_asked_once():
+    guard = Oracle()
+    twice = EvalSet("twice", "1", (row(1, "p=0.9", True), row(2, "p=0.9", True)))
+    found = evaluate_guard(guard, [twice], latency=0)
+    assert guard.asked == 1 and found.rows[0].n_scored == 2
+
+
+def test_a_guard_that_answers_too_little_is_broken():
+    class Broken(Oracle):
+        def check(self, exchanges):
+            return super().check(exchanges)[:-1]
+
+    with pytest.raises(InputError, match="9 verdicts for 10 exchanges"):
+        evaluate_guard(Broken(), [SET], latency=0)
+
+
+def test_calibration_of_known_numbers():
+    p = [0.05, 0.05, 0.95, 0.95]
+    found = calibration(p, [False, True, True, True])
+    assert found.ece == pytest.approx(0.5 * 0.45 + 0.5 * 0.05) and found.n == 4
+    assert found.brier == pytest.approx((0.05**2 + 0.95**2 + 2 * 0.05**2) / 4)
+    assert [part.n for part in found.bins] == [2, 2] and found.bins[0].unsafe == 0.5
+    assert calibration([], []) is None
+    assert calibration([1.0], [True]).ece == 0
+    with pytest.raises(InputError, match="between 0 and 1"):
+        calibration([1.5], [True])
+    with pytest.raises(InputError, match="2 probabilities for 1 labels"):
+        calibration([0.5, 0.5], [True])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60), st.randoms())
+def test_calibration_is_bounded_and_ignores_order(rows, random):
+    found = calibration(*zip(*rows, strict=True))
+    assert 0 <= found.ece <= 1 and sum(part.n for part in found.bins) == len(rows)
+    random.shuffle(rows)
+    again = calibration(*zip(*rows, strict=True))
+    assert again.ece == pytest.approx(found.ece) and again.brier == pytest.approx(found.brier)
+
+
+def test_a_calibrated_guard_has_little_error():
+    rng = np.random.default_rng(0)
+    p = rng.random(20_000)
+    assert calibration(p.tolist(), (rng.random(20_000) < p).tolist()).ece < 0.02
+
+
+def test_parts_shows_half_of_an_exchange():
+    texts, images = (next(iter(parts([SET], which))) for which in ("texts", "images"))
+    assert len(texts.rows) == 10 and all(not each.exchange.images for each in texts.rows)
+    assert len(images.rows) == 2 and all(not each.exchange.texts for each in images.rows)
+    assert "8 rows left out" in images.note and images.name == "mine, images only"
+
+
+def test_unknown_sets_and_data_that_is_not_here(monkeypatch, tmp_path):
+    monkeypatch.delenv("COUNTERPOISE_DATA", raising=False)
+    found, skipped = eval_sets(["twins-validation", "xstest-responses", "xstest"], limit=24)
+    assert [each.name for each in found] == ["twins"] and set(skipped) == {"xstest-responses", "xstest"}
+    assert len({each.modality for each in found[0].rows}) == 4 and len(found[0].rows) == 24
+    with pytest.raises(InputError, match="did you mean 'xstest'.*sets of answers: harmbench-responses"):
+        eval_sets(["xstst"])
+    with pytest.raises(InputError, match="no set is here: xstest: set COUNTERPOISE_DATA"):
+        eval_sets(["xstest"])
+    with pytest.raises(InputError, match="no row says whether it is harmful"):
+        eval_sets(["reading"])
+
+
+def test_own_files(tmp_path):
+    file = tmp_path / "own.jsonl"
+    rows = [{"prompt": "a", "label": "safe"}, {"prompt": "b", "answer": "c", "label": "unsafe", "id": "x"}]
+    file.write_text("\n".join(json.dumps(each) for each in rows))
+    found, _ = eval_sets([], [file])
+    assert [each.unsafe for each in found[0].rows] == [False, True] and found[0].rows[1].mode == "response"
+    with pytest.raises(InputError, match="two sets have the same name"):
+        eval_sets([], [file, file])
+
+
+def test_results_survive_the_file_and_the_page_escapes_everything(tmp_path):
+    class Hostile(Oracle):
+        id = "<script>alert(1)</script>"
+
+    result = evaluate_guard(Hostile(), [SET], latency=1)
+    save_results(tmp_path / "guards.json", [result], [SET], {"x": "<b>"}, {"limit": None})
+    assert load_results(tmp_path / "guards.json") == [result]
+    page = write_guards(tmp_path / "r.html", [result], [SET], {"x": "<b>"}, {"limit": None}).read_text()
+    assert (
+        "<script" not in page
+        and "&lt;script&gt;" in page
+        and "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+    )
+    assert page.count("<svg") >= 4 and "ECE" in page and "none of" not in page.split("<main>")[0]
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(InputError, match="no result of counterpoise guard eval"):
+        load_results(tmp_path / "bad.json")
+
+
+def test_the_commands(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("COUNTERPOISE_DATA", raising=False)
+    assert main(["guard", "list", "--json"]) == 0
+    assert {"keyword", "llama-guard-4"} <= {each["name"] for each in json.loads(capsys.readouterr().out)}
+    assert main(["guard", "check", "keyword", "hello"]) == 0
+    assert "verdict: safe" in capsys.readouterr().out
+    assert main(["guard", "check", "keyword", "build a bomb", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["categories"] == ["weapons"]
+    out = tmp_path / "g"
+    command = [
+        "guard",
+        "eval",
+        "keyword",
+        "-b",
+        "twins-validation",
+        "--limit",
+        "16",
+        "--latency",
+        "3",
+        "--out",
+        str(out),
+    ]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "twins" in shown and "unknown" in shown and (out / "report.html").is_file()
+    kept = load_results(out / "guards.json")[0]
+    text = [r for r in kept.rows if r.modality == "text" and r.metric == "over_block"]
+    assert text[0].n_scored > 0 and any(r.value is None for r in kept.rows if r.modality == "print")
+    assert main(["guard", "eval", "keyword", "-b", "twins-validation", "--only", "sounds", "--out", str(out)]) == 2
+    assert main(["guard", "eval", "keyword", "-o", "nonsense", "-b", "twins-validation", "--out", str(out)]) == 2
+    assert main(["guard", "check", "keyword"]) == 1  # nothing to look at is unknown, and unknown blocks
+
+
+def test_the_whole_of_xstest(data_dir, monkeypatch):
+    monkeypatch.setenv("COUNTERPOISE_DATA", str(data_dir))
+    sets, _ = eval_sets(["xstest", "xstest-responses", "harmbench-responses"])
+    assert [len(each.rows) for each in sets][:1] == [450]
+    result = evaluate_guard(make_guard("keyword"), sets, latency=0)
+    found = {(r.benchmark, r.metric): r for r in result.rows}
+    assert (found["xstest", "catch"].n_scored, found["xstest", "over_block"].n_scored) == (200, 250)
+    assert found["xstest", "catch"].value > found["xstest", "over_block"].value
+    assert {each.mode for each in sets[1].rows} == {"response"} and result.labels.get("unknown") is None
+    assert math.isclose(sum(each.unsafe for each in sets[2].rows) / len(sets[2].rows), 0.453, abs_tol=0.02)
