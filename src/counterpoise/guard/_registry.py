@@ -13,6 +13,9 @@ GROUP = "counterpoise.guards"
 
 _MAKERS: dict[str, tuple[str, str, str]] = {
     # name -> (module below counterpoise.guard, function, what it is); filled by the rooms of the guards
+    "tiny": ("own", "tiny", "ours: sentence embedding and a small network, milliseconds on a CPU; text and images"),
+    "small": ("own", "small", "ours: the pocket VLM with LoRA in Llama Guard's format; text and images"),
+    "saferoute": ("saferoute", "saferoute", "saferoute:FOLDER: a small guard, and a large one where a router asks"),
     "keyword": ("adapters", "KeywordGuard", "a list of phrases, keyword:FILE for your own; text, no model needed"),
     "openai-moderation": ("adapters", "OpenAIModeration", "OpenAI's moderation API; what it checks leaves here"),
     "rubric": ("adapters", "RubricGuard", "rubric:PROVIDER/MODEL: any model of Inspect, our rubric; text and images"),

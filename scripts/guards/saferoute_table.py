@@ -1,0 +1,186 @@
+"""SafeRoute between our two guards: the table with all baselines, three seeds, and the usage-F1 curve.
+
+    python scripts/guards/saferoute_table.py             # about 5 minutes on two cores, less when outputs are kept
+    python scripts/guards/saferoute_table.py --toy --small keyword-free --out /tmp/toy
+
+Both guards look at each row once (WORK keeps their outputs). Routers are trained on rows that were kept back from the
+guards and on Twins validation; the table is on Twins test families, and on XSTest where its rows are here. Writes
+docs/results/saferoute.md and .svg, and the router of the first seed to WORK/router.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from rows import public_rows, router_rows, twins_rows
+
+from counterpoise.base import atomic_write
+from counterpoise.guard import make_guard
+from counterpoise.guard._labelled import Labelled
+from counterpoise.guard.saferoute import Evaluation, Observed, RouterConfig, evaluate_route, observe
+from counterpoise.guard.saferoute._conformal import conformal_threshold, miss_share
+from counterpoise.guard.saferoute._labels import routing_labels
+from counterpoise.guard.saferoute._table import markdown, where_not
+from counterpoise.guard.saferoute._train import Material, gather, route_scores, train_on
+from counterpoise.report import routing_picture
+
+SEEDS = (0, 1, 2)
+HEADS = ("bayes", "dropout", "ensemble")
+KEEP = 0.97  # of the large guard's F1: the threshold whose cost the issue asks for
+
+
+def config(seed: int, head: str, epochs: int) -> RouterConfig:
+    return RouterConfig(head=head, epochs=epochs, rounds=1, held_out=0.3, seed=seed)
+
+
+def main() -> None:
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("--small", default="tiny"), args.add_argument("--large", default="small")
+    args.add_argument("--out", type=Path, default=Path("docs/results"))
+    args.add_argument("--work", type=Path, default=Path("runs/guards"))
+    args.add_argument("--epochs", type=int, default=60, help="the paper's 1000 take hours on a CPU")
+    args.add_argument("--toy", action="store_true", help="a few rows: checks the script, not the guards")
+    a = args.parse_args()
+    cache, limit = a.work / "observed", 64 if a.toy else None
+    small, large = make_guard(a.small), make_guard(a.large)
+    material = gather(small, large, router_rows(limit), config(0, "bayes", a.epochs), cache=cache)
+    test = twins_rows("test", limit)
+    sets: dict[str, list[Labelled]] = {"Twins, test families, all modalities": test}
+    for kind in ("text", "print", "picture", "pair"):
+        sets[f"Twins, test families, {kind}"] = [row for row in test if row.modality == kind]
+    sets |= {name: rows for name, rows in public_rows(limit).items() if name in ("XSTest", "HarmBench completions")}
+    seen = {name: (observe(small, rows, cache), observe(large, rows, cache)) for name, rows in sets.items()}
+    routers = {
+        (head, seed): train_on(material, config(seed, head, a.epochs), keep_f1=KEEP)
+        for head in HEADS
+        for seed in (SEEDS if head == "bayes" else SEEDS[:1])
+    }
+
+    def evaluations(name: str, head: str = "bayes", paper: bool = True) -> list[Evaluation]:
+        rows = sets[name]
+        gold, groups = np.array([row.unsafe for row in rows]), [row.group for row in rows]
+        return [
+            evaluate_route(
+                router, *seen[name], gold, groups, material.fitted, threshold=0.5 if paper else None, seed=seed
+            )
+            for (kind, seed), router in routers.items()
+            if kind == head
+        ]
+
+    whole = next(iter(sets))
+    text = [*head_lines(a, material, test), *section(whole, evaluations(whole))]
+    text += cascade_section(evaluations(whole, paper=False), a)
+    text += heads_section(whole, {head: evaluations(whole, head) for head in HEADS})
+    text += miss_section(material, routers["bayes", 0], seen[whole], np.array([row.unsafe for row in test]))
+    for name in list(sets)[1:]:
+        text += section(name, evaluations(name))
+    first = evaluations(whole)[0]
+    a.out.mkdir(parents=True, exist_ok=True)
+    write(a.out / "saferoute.svg", picture(first))
+    write(a.out / "saferoute.md", "\n".join(text))
+    router = routers["bayes", 0]
+    router.card.update(small_spec=a.small, large_spec=a.large, data="scripts/guards/saferoute_table.py")
+    router.save(a.work / "router")
+    write(a.work / "saferoute.json", json.dumps(first.to_json(), indent=1))
+    print(f"{a.out / 'saferoute.md'}; router: {a.work / 'router'}")
+
+
+def head_lines(a: argparse.Namespace, material: Material, test: list[Labelled]) -> list[str]:
+    hard, train = material.hard, material.train
+    return [
+        "# SafeRoute between our two guards",
+        "",
+        f"Small: `{a.small}`, large: `{a.large}`. Command: `python scripts/guards/saferoute_table.py` (writes this page).",
+        "",
+        f"Routers learned from {len(train)} rows ({material.n_paraphrases} of them paraphrases by rules, one round), "
+        f"{int(hard[train].sum())} of which need the large guard; {len(material.held)} rows were held out before any "
+        f"paraphrase was made. {a.epochs} epochs instead of the paper's 1000. The guards were trained on none of these "
+        "rows, and no router or baseline on any row below. Numbers are means over three seeds (split and paraphrases "
+        "are the same; sampler, weights and random routing differ); intervals are bootstrapped over families, first "
+        "seed. `unknown` verdicts are blocked, and rows that the small guard cannot look at are always sent on.",
+        "",
+        "![Usage and safety F1](saferoute.svg)",
+        "",
+    ]
+
+
+def section(name: str, runs: list[Evaluation]) -> list[str]:
+    first = runs[0]
+    lines = [f"## {name}", "", f"{first.n} rows; {first.hard} need the large guard (small wrong, large right); "
+             f"{first.unseen} cannot be looked at by the small one. One row costs {1000 * first.seconds_small:.1f} ms with "
+             f"the small guard and {1000 * first.seconds_large:.1f} ms with the large one, in batches, as measured here. "
+             "Threshold of SafeRoute: 0.5.", "", markdown(runs), ""]  # fmt: skip
+    beaten = where_not(runs)
+    if beaten:
+        lines += [f"SafeRoute does **not** beat in routing F1: {', '.join(beaten)}.", ""]
+    else:
+        lines += ["SafeRoute beats random routing and every entropy baseline in routing F1.", ""]
+    return lines
+
+
+def cascade_section(runs: list[Evaluation], a: argparse.Namespace) -> list[str]:
+    line = [run.line("SafeRoute") for run in runs]
+    whole = [run.line("large alone") for run in runs]
+    f1 = float(np.mean([x.safety.f1 for x in line]))
+    share, cost = (
+        f1 / max(float(np.mean([x.safety.f1 for x in whole])), 1e-9),
+        float(np.mean([x.cost_large for x in line])),
+    )
+    verdict = "met" if share >= 0.95 and cost <= 0.30 else "**missed**"
+    return [
+        "## At the chosen threshold",
+        "",
+        f"The threshold of least usage that keeps {100 * KEEP:.0f} % of the large guard's F1 on the held-out rows "
+        f"({', '.join(f'{run.threshold:.3g}' for run in runs)} for the three seeds). On the test families: safety F1 {f1:.3f}, "
+        f"{100 * share:.1f} % of the large guard's, at {100 * cost:.1f} % of its cost, with "
+        f"{100 * float(np.mean([x.usage for x in line])):.1f} % of the rows sent on. Aim (95 % of the F1 at 30 % of the "
+        f"cost): {verdict}.",
+        "",
+    ]
+
+
+def heads_section(name: str, runs: dict[str, list[Evaluation]]) -> list[str]:
+    lines = ["## Other heads", "", f"On {name[0].lower() + name[1:]}, threshold 0.5, first seed.", "",
+             "| head | routing F1 | safety F1 | sent |", "|---|---|---|---|"]  # fmt: skip
+    for head, found in runs.items():
+        line = found[0].line("SafeRoute")
+        assert line.routing is not None
+        lines.append(f"| {head} | {line.routing.f1:.3f} | {line.safety.f1:.3f} | {100 * line.usage:.1f} % |")
+    return [*lines, ""]
+
+
+def miss_section(material: Material, router: object, test: tuple[Observed, Observed], gold: np.ndarray) -> list[str]:
+    held = material.held
+    small, large = material.small.at(held), material.large.at(held)
+    hard = routing_labels(small.label, large.label, material.gold[held])
+    there = routing_labels(test[0].label, test[1].label, gold)
+    lines = ["## A bound on misses", "", "`--max-miss`: conformal risk control on the held-out rows. The bound is on the "
+             "expected share of requests like the held-out ones; test families are a harder draw, so that the last "
+             "column may exceed it.", "", "| bound | threshold | missed, held-out rows | missed, test families | sent |",
+             "|---|---|---|---|---|"]  # fmt: skip
+    p, q = route_scores(router, small), route_scores(router, test[0])
+    for bound in (0.01, 0.02, 0.05):
+        limit = conformal_threshold(p, hard, bound, small.must)
+        sent = float(((q > limit) | test[0].must).mean())
+        lines.append(
+            f"| {100 * bound:.0f} % | {limit:.4g} | {100 * miss_share(p, hard, limit, small.must):.2f} % of {len(held)} | "
+            f"{100 * miss_share(q, there, limit, test[0].must):.2f} % of {len(gold)} | {100 * sent:.1f} % |"
+        )
+    return [*lines, ""]
+
+
+def picture(found: Evaluation) -> str:
+    marks = {line.name: (line.usage, line.safety.f1) for line in found.lines if line.name != "SafeRoute"}
+    line = found.line("SafeRoute")
+    points = [(p.usage, p.f1) for p in found.points]
+    return routing_picture("Usage and safety F1, tiny and small guard", points, marks, (line.usage, line.safety.f1))
+
+
+def write(file: Path, text: str) -> None:
+    with atomic_write(file) as opened:
+        opened.write(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Exchanges with a known answer: what guards are trained on, routers learn from, and rates are measured on."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from counterpoise.base import InputError, read_jsonl
+from counterpoise.chat import Conversation, Image, Sample, user
+
+from ._values import Exchange
+
+UNSAFE = dict.fromkeys(("unsafe", "harmful", "1", "true", "yes"), True) | dict.fromkeys(
+    ("safe", "harmless", "unharmful", "0", "false", "no"), False
+)
+NAMES = ("id", "prompt", "image", "images", "answer", "label", "group", "modality")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One exchange, and whether a guard should call it unsafe."""
+
+    id: str
+    exchange: Exchange
+    unsafe: bool
+    group: str
+    """Rows of one cause (a family, a prompt and its answers, paraphrases): never on both sides of a split."""
+    modality: str = "text"
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def mode(self) -> str:
+        """`prompt`, or `response` when there is an answer."""
+        return "prompt" if self.exchange.answer is None else "response"
+
+    def as_sample(self) -> Sample:
+        """As the leakage check wants it: the answer is part of the text."""
+        messages: Conversation = self.exchange.conversation
+        if self.exchange.answer:
+            messages = (*messages, user(self.exchange.answer))
+        return Sample(self.id, messages, harmful=self.unsafe, cluster=self.group, meta=self.meta)
+
+
+def from_sample(sample: Sample) -> Labelled:
+    """An evaluation sample in prompt mode. Raises InputError when it does not say whether it is harmful."""
+    if sample.harmful is None:
+        raise InputError(f"{sample.id}: has no harmful flag, so a guard cannot be measured on it")
+    return Labelled(
+        sample.id, Exchange(sample.messages), sample.harmful, sample.cluster or sample.id, sample.modality, sample.meta
+    )
+
+
+def read_labelled(path: Path, image_root: Path | None = None) -> list[Labelled]:
+    """Rows of a JSONL or CSV file: `prompt`, `label` (safe or unsafe), and optionally `answer`, `image` or `images`
+    (a list, or paths separated by ; in CSV), `id`, `group` and `modality`.
+
+    Image paths are relative to `image_root` (default: the file's folder) and must stay inside it. Without `group`, rows
+    with the same prompt form one. Raises InputError with file, row and field for the first wrong row, and when one of
+    the two labels does not occur.
+    """
+    root = (image_root or path.parent).resolve()
+    rows: list[Labelled] = []
+    seen: set[str] = set()
+    for number, value in _records(path):
+        row = _row(value, path, number, root)
+        if row.id in seen:
+            raise InputError.at(path, f"{row.id!r} occurs twice; ids must be unique", row=number, field="id")
+        seen.add(row.id)
+        rows.append(row)
+    if not rows:
+        raise InputError(f"{path}: no rows; expected prompt and label")
+    sides = {row.unsafe for row in rows}
+    if len(sides) == 1:
+        raise InputError(f"{path}: every row is {'unsafe' if sides.pop() else 'safe'}; both labels are needed")
+    return rows
+
+
+def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    if path.suffix == ".jsonl":
+        yield from read_jsonl(path)
+        return
+    if path.suffix != ".csv":
+        raise InputError(f"{path}: give a .jsonl or .csv file")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, row in enumerate(csv.DictReader(file), 1):
+                yield number, {name: value for name, value in row.items() if name is not None and value}
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except csv.Error as error:
+        raise InputError(f"{path}: not a CSV file ({error})") from error
+
+
+def _row(value: dict[str, Any], path: Path, number: int, root: Path) -> Labelled:
+    for name in sorted(set(value) - set(NAMES)):
+        raise InputError.at(path, f"unknown field; known: {', '.join(NAMES)}", row=number, field=name)
+    for name in ("prompt", "answer"):
+        if value.get(name) is not None and not isinstance(value[name], str):
+            raise InputError.at(path, "expected text", row=number, field=name)
+    label = str(value.get("label", "")).strip().lower()
+    if label not in UNSAFE:
+        raise InputError.at(path, f"{label or 'missing'}; write safe or unsafe", row=number, field="label")
+    images = [_image(name, path, number, root) for name in _names(value, path, number)]
+    prompt = str(value.get("prompt") or "")
+    if not prompt.strip() and not images:
+        raise InputError.at(path, "empty, and there is no image", row=number, field="prompt")
+    parts = (*images, prompt) if prompt.strip() else tuple(images)
+    exchange = Exchange((user(*parts),), value.get("answer"))
+    group = str(value.get("group") or "") or " ".join([prompt, *(image.source for image in images)])
+    modality = str(value.get("modality") or ("image" if images else "text"))
+    return Labelled(str(value.get("id") or f"row{number}"), exchange, UNSAFE[label], group, modality)
+
+
+def _names(value: dict[str, Any], path: Path, number: int) -> list[str]:
+    found = value.get("images", value.get("image"))
+    if found is None:
+        return []
+    names = [part.strip() for part in found.split(";") if part.strip()] if isinstance(found, str) else found
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError.at(path, "expected a path or a list of paths", row=number, field="images")
+    return names
+
+
+def _image(name: str, path: Path, number: int, root: Path) -> Image:
+    file = (root / name).resolve()
+    if not file.is_relative_to(root):
+        raise InputError.at(path, f"{name!r} leads out of {root}", row=number, field="images")
+    try:
+        image = Image.from_path(file)
+        image.pil()  # now, rather than in the middle of a training
+    except InputError as error:
+        raise InputError.at(path, str(error), row=number, field="images") from error
+    return image

@@ -1,0 +1,29 @@
+"""Guards of our own that run on a CPU: `tiny` (sentence embedding and a small network) and `small` (the pocket VLM with
+LoRA, Llama Guard's way). Both read prompts, answers and images; their measured errors are in their cards."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._corpus import corpus
+    from ._small import SmallGuard, small, train_small
+    from ._tiny import TinyGuard, tiny, train_tiny
+
+_PLACES = {
+    "SmallGuard": "_small",
+    "TinyGuard": "_tiny",
+    "corpus": "_corpus",
+    "small": "_small",
+    "tiny": "_tiny",
+    "train_small": "_small",
+    "train_tiny": "_tiny",
+}
+
+__all__ = ["SmallGuard", "TinyGuard", "corpus", "small", "tiny", "train_small", "train_tiny"]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in _PLACES:
+        raise AttributeError(name)
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -1,0 +1,170 @@
+"""The trained part of the tiny guard: a small network per mode, with Platt scaling, in one safetensors file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from counterpoise.base import InputError, atomic_write, sha256_file
+
+from ._features import LAYOUT, WIDTH, Rows
+
+Floats = NDArray[np.float64]
+MODES = ("prompt", "response")
+
+
+class Net(NamedTuple):
+    """logit = slope (w2 relu(x w1 + b1) + b2) + offset; the last two were fitted on rows kept back (Platt 1999)."""
+
+    w1: Rows
+    b1: Rows
+    w2: Rows
+    b2: Rows
+    platt: Rows
+
+    def __call__(self, x: Rows) -> Floats:
+        """P(unsafe) of each row of (n, WIDTH)."""
+        hidden = np.maximum(x @ self.w1 + self.b1, 0)
+        logit = (hidden @ self.w2 + self.b2).astype(np.float64)
+        return np.asarray(1 / (1 + np.exp(-np.clip(self.platt[0] * logit + self.platt[1], -40, 40))))
+
+
+@dataclass(frozen=True)
+class Head:
+    """Networks by mode, and what is known about them."""
+
+    nets: Mapping[str, Net]
+    card: Mapping[str, Any]
+    """`eye`: the vision tower whose readings it was trained on; `measured`: rates with denominators; `trained_on`."""
+    revision: str = field(default="unsaved", compare=False)
+
+    def save(self, path: Path) -> "Head":
+        """Write the file and return the head with its revision (a hash of the file)."""
+        from safetensors.numpy import save
+
+        tensors = {
+            f"{mode}.{k}": v.astype(np.float16) for mode, net in self.nets.items() for k, v in net._asdict().items()
+        }
+        card = json.dumps({"layout": LAYOUT, **self.card}, sort_keys=True)
+        with atomic_write(path, "wb") as file:
+            file.write(save(tensors, metadata={"card": card}))
+        return load_head(path)
+
+
+def load_head(path: Path) -> Head:
+    """Read a head. Raises InputError when the file is missing, damaged, or made for another layout of features."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; train a tiny guard with: counterpoise guard train tiny --data ROWS")
+    try:
+        with safe_open(path, "np") as file:
+            card = json.loads((file.metadata() or {}).get("card", "{}"))
+            tensors = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError) as error:
+        raise InputError(f"{path}: not a tiny guard's file ({error})") from error
+    if card.get("layout") != LAYOUT:
+        raise InputError(f"{path}: made for other features ({card.get('layout')}); train it again")
+    nets = {}
+    for mode in MODES:
+        own = {k.removeprefix(f"{mode}."): v for k, v in tensors.items() if k.startswith(f"{mode}.")}
+        if own:
+            if set(own) != set(Net._fields) or own["w1"].shape[0] != WIDTH:
+                raise InputError(f"{path}: the tensors of {mode} mode do not fit; train it again")
+            nets[mode] = Net(**own)
+    if not nets:
+        raise InputError(f"{path}: holds no network; train it again")
+    return Head(nets, card, sha256_file(path)[:12])
+
+
+def fit_net(
+    rows: Sequence[Rows],
+    unsafe: Sequence[bool],
+    groups: Sequence[str],
+    *,
+    seed: int = 0,
+    hidden: int = 64,
+    epochs: int = 40,
+) -> Net:
+    """Train on one window per row (the caller gives short rows), both sides weighing the same.
+
+    A tenth of the groups is kept out of the training and fits the Platt scaling. AdamW, dropout on features and hidden
+    units. Raises InputError when a side or the number of groups is too small.
+    """
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    x_all, y_all = (
+        torch.from_numpy(np.concatenate([row[:1] for row in rows])),
+        torch.tensor(unsafe, dtype=torch.float32),
+    )
+    kept = _kept_back(groups, seed)
+    for side in (True, False):
+        for name, mask in (("training", ~kept), ("calibration", kept)):
+            if not np.any(mask & (np.array(unsafe) == side)):
+                raise InputError(
+                    f"training: no {'unsafe' if side else 'safe'} rows left for {name}; give at least 20 of each label"
+                )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = nn.Sequential(nn.Dropout(0.2), nn.Linear(WIDTH, hidden), nn.ReLU(), nn.Dropout(0.3), nn.Linear(hidden, 1))
+        train = torch.from_numpy(np.flatnonzero(~kept))
+        x, y = x_all[train], y_all[train]
+        weight = torch.where(y > 0, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
+        optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.05)
+        batches = -(-len(x) // 256)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * batches)
+        net.train()
+        for _ in range(epochs):
+            for batch in torch.randperm(len(x)).split(256):
+                logits = net(x[batch])[:, 0]
+                loss = F.binary_cross_entropy_with_logits(logits, y[batch], weight=weight[batch])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+        net.eval()
+        with torch.no_grad():
+            back = torch.from_numpy(np.flatnonzero(kept))
+            logits = net(x_all[back])[:, 0].double().numpy()
+    first, second = net[1], net[4]
+    arrays = [first.weight.T, first.bias, second.weight[0], second.bias]
+    w1, b1, w2, b2 = (a.detach().numpy().astype(np.float32).copy() for a in arrays)
+    return Net(w1, b1, w2, b2, np.array(platt(logits, y_all[back].numpy()), np.float32))
+
+
+def _kept_back(groups: Sequence[str], seed: int) -> NDArray[np.bool_]:
+    names = sorted(set(groups))
+    chosen = set(np.random.default_rng(seed).choice(len(names), max(1, len(names) // 10), replace=False).tolist())
+    back = {name for number, name in enumerate(names) if number in chosen}
+    return np.array([group in back for group in groups])
+
+
+def platt(logits: Floats, y: NDArray[Any]) -> tuple[float, float]:
+    """(slope, offset) that minimise the cross-entropy of sigmoid(slope logit + offset) (Platt 1999), by Newton's method
+    with his smoothed targets. A slope that would turn the order around is replaced by 1."""
+    n1, n0 = float((y > 0.5).sum()), float((y <= 0.5).sum())
+    target = np.where(y > 0.5, (n1 + 1) / (n1 + 2), 1 / (n0 + 2))
+    x = np.stack([logits, np.ones_like(logits)], axis=1)
+
+    def loss(w: Floats) -> float:
+        z = x @ w
+        return float(np.sum(np.logaddexp(0, z) - target * z))
+
+    w = np.array([1.0, 0.0])
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-np.clip(x @ w, -40, 40)))
+        curve = (x * np.maximum(p * (1 - p), 1e-9)[:, None]).T @ x
+        step = np.linalg.solve(curve + 1e-9 * np.eye(2), x.T @ (p - target))
+        size = 1.0
+        while size > 1e-6 and loss(w - size * step) > loss(w):  # Newton's full step can overshoot by far
+            size /= 2
+        w = w - size * step
+        if size <= 1e-6 or np.abs(step).max() < 1e-9:
+            break
+    return (float(w[0]), float(w[1])) if w[0] > 0 else (1.0, 0.0)

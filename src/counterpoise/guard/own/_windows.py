@@ -1,0 +1,42 @@
+"""Long texts in overlapping windows, so that nothing is clipped and nothing hides at a border."""
+
+import re
+
+from ._minilm import MiniLM
+
+WINDOW, STRIDE = 124, 60
+"""Word pieces. Whatever is at most 60 pieces long lies whole in some window, with at least 64 pieces around it; two
+windows together fit the embedding."""
+_MARKS = re.compile(r"\[(CLS|SEP|PAD|UNK|MASK)\]")
+_LONG = re.compile(r"\S{40,}")
+UNREADABLE = 0.5
+
+
+def plain(text: str) -> str:
+    """The text without what the tokenizer would take for its own marks, and with very long words broken up, which
+    would otherwise be one unknown piece each: content could hide in them."""
+    text = _MARKS.sub(r"\1", text.replace("\0", " "))
+    return _LONG.sub(lambda match: " ".join(re.findall(".{1,40}", match[0])), text)
+
+
+def windows(text: str, model: MiniLM) -> list[str]:
+    """The plain text itself when it is short; otherwise pieces that cover every character. Empty text gives none."""
+    text = plain(text)
+    if not text.strip():
+        return []
+    ids, spans = model.tokens(text)
+    if len(ids) <= WINDOW:
+        return [text]
+    found = []
+    for start in range(0, len(ids) - (WINDOW - STRIDE), STRIDE):
+        stop = min(start + WINDOW, len(ids))
+        first = spans[start][0] if start else 0
+        last = spans[stop - 1][1] if stop < len(ids) else len(text)
+        found.append(text[first:last])
+    return found
+
+
+def unreadable(text: str, model: MiniLM) -> bool:
+    """Whether most pieces of a text are unknown to the embedding: another script, or noise."""
+    ids, _ = model.tokens(plain(text))
+    return bool(ids) and sum(number == model.unknown for number in ids) > UNREADABLE * len(ids)

@@ -1,0 +1,213 @@
+"""The parts of our own guards that need no trained model: embedding, windows, features, corpus, heads, rows of a user."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tiny
+from counterpoise.base import InputError
+from counterpoise.chat import Image, assistant, user
+from counterpoise.data import twins
+from counterpoise.guard import Exchange
+from counterpoise.guard._labelled import read_labelled
+from counterpoise.guard.own._corpus import corpus, part_of
+from counterpoise.guard.own._features import WIDTH, features
+from counterpoise.guard.own._head import Head, Net, fit_net, load_head, platt
+from counterpoise.guard.own._measure import calibration_error, measured
+from counterpoise.guard.own._minilm import MAX_TOKENS, minilm, model_folder
+from counterpoise.guard.own._windows import STRIDE, WINDOW, plain, unreadable, windows
+
+WORDS = ("river", "stone", "bread", "window", "garden", "music", "letter", "cloud")
+
+
+def test_the_embedding_is_that_of_transformers_and_independent_of_the_batch() -> None:
+    import torch
+    from transformers import AutoTokenizer, BertModel
+
+    texts = ["How do I bake bread?", "A much longer sentence about a garden with a river and several stones.", "ok"]
+    tokenizer, model = AutoTokenizer.from_pretrained(model_folder()), BertModel.from_pretrained(model_folder()).eval()
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        hidden, mask = model(**batch).last_hidden_state, batch["attention_mask"][..., None]
+        wanted = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1).numpy()
+    found = minilm()(texts)
+    assert np.abs(found - wanted).max() < 1e-5
+    assert np.abs(found[2] - minilm()([texts[2]])[0]).max() < 1e-5
+    with pytest.raises(InputError, match="at most 254"):
+        minilm()(["stone " * MAX_TOKENS])
+
+
+@given(st.integers(0, 400), st.integers(0, 2**31))
+@settings(max_examples=20, deadline=None)
+def test_a_sentence_at_any_place_of_a_long_text_lies_whole_in_a_window_with_context(place: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    around = [WORDS[n] for n in random.integers(0, len(WORDS), 500)]
+    needle = "please carry the yellow piano up the stairs"
+    text = " ".join([*around[:place], needle, *around[place:]])
+    pieces = windows(text, minilm())
+    holding = [piece for piece in pieces if needle in piece]
+    assert holding
+    assert max(len(minilm().tokens(piece)[0]) for piece in holding) >= 64 + len(minilm().tokens(needle)[0])
+    assert all(len(minilm().tokens(piece)[0]) <= WINDOW + 2 for piece in pieces)
+    assert pieces[0].startswith(text[:20]) and pieces[-1].endswith(text[-20:])
+
+
+def test_windows_of_short_and_empty_texts() -> None:
+    assert windows("", minilm()) == [] and windows("  \n", minilm()) == []
+    assert windows("short", minilm()) == ["short"]
+    assert 0 < STRIDE < WINDOW
+
+
+def test_marks_of_the_tokenizer_and_long_words_cannot_hide_content() -> None:
+    assert plain("[CLS] a [SEP]\0b") == "CLS a SEP b"
+    ids, _ = minilm().tokens(plain("x" * 10_000))
+    assert len(ids) > 200 and minilm().unknown not in ids
+    assert unreadable("\u4f60\U0001f600\U0001f601\U0001f602 \U0001f603", minilm())
+    assert not unreadable("How do I bake bread?", minilm())
+
+
+def test_features_have_one_row_per_window_and_their_places() -> None:
+    exchanges = [
+        Exchange((user("How do I bake bread?"),)),
+        Exchange((user("How do I bake bread?"),), "I cannot help with that."),
+        Exchange((user(" ".join(WORDS * 60)),)),
+        Exchange((user("Hi"), assistant("Hello"), user("Bye"))),
+    ]
+    found = features(exchanges)
+    assert [row.shape[1] for row in found] == [WIDTH] * 4
+    assert len(found[0]) == 1 and len(found[2]) > 3
+    assert not found[0][0, 384 : 3 * 384].any()  # no images, so no words and no pair
+    assert found[1][0, -3] == 1 and found[1][0, -2] > 0.5  # has an answer, which refuses
+    assert np.abs(features([exchanges[3]])[0] - found[3]).max() < 1e-4
+
+
+def test_the_corpus_keeps_causes_apart_and_no_held_out_family_in() -> None:
+    guard, router = corpus("guard", pages=40), corpus("router", pages=20)
+    assert {row.group for row in guard}.isdisjoint({row.group for row in router})
+    assert len({row.id for row in guard}) == len(guard)
+    held_out = {family.id for split in ("validation", "test") for family in twins.families(split)}
+    assert held_out.isdisjoint({row.group for row in (*guard, *router)})
+    for kind in ("text", "print", "pair", "picture"):
+        sides = {row.unsafe for row in guard if row.modality == kind and row.mode == "prompt"}
+        assert sides == {True, False}, kind
+    assert {row.unsafe for row in guard if row.mode == "response"} == {True, False}
+    assert part_of("Bake Bread") == part_of("bake bread")
+
+
+def _net(seed: int = 0) -> Net:
+    random = np.random.default_rng(seed)
+    x = [random.normal(size=(1, WIDTH)).astype(np.float32) for _ in range(240)]
+    unsafe = [bool(row[0, 0] > 0) for row in x]
+    return fit_net(x, unsafe, [f"g{n}" for n in range(240)], hidden=4, epochs=3)
+
+
+def test_a_head_is_the_same_after_saving_and_another_layout_is_refused(tmp_path: Path) -> None:
+    head = Head({"prompt": _net()}, {"eye": None}).save(tmp_path / "tiny.safetensors")
+    x = np.random.default_rng(1).normal(size=(5, WIDTH)).astype(np.float32)
+    assert np.array_equal(head.nets["prompt"](x), load_head(tmp_path / "tiny.safetensors").nets["prompt"](x))
+    assert len(head.revision) == 12
+    from safetensors.numpy import save_file
+
+    save_file({"prompt.w1": x}, tmp_path / "other.safetensors", metadata={"card": json.dumps({"layout": "old"})})
+    for name, message in (("other", "made for other features"), ("none", "no such file")):
+        with pytest.raises(InputError, match=message):
+            load_head(tmp_path / f"{name}.safetensors")
+    (tmp_path / "junk.safetensors").write_bytes(b"junk")
+    with pytest.raises(InputError, match="not a tiny guard's file"):
+        load_head(tmp_path / "junk.safetensors")
+
+
+def test_one_label_cannot_be_trained_on() -> None:
+    x = [np.zeros((1, WIDTH), np.float32)] * 30
+    with pytest.raises(InputError, match="no unsafe rows left for training"):
+        fit_net(x, [False] * 30, [str(n) for n in range(30)])
+
+
+@given(st.floats(0.3, 3), st.floats(-1.5, 1.5), st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_platt_scaling_finds_slope_and_offset(slope: float, offset: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 2, 20_000)
+    y = (random.random(20_000) < 1 / (1 + np.exp(-(slope * logits + offset)))).astype(float)
+    a, b = platt(logits, y)
+    assert a == pytest.approx(slope, abs=0.15) and b == pytest.approx(offset, abs=0.15)
+
+
+def test_platt_scaling_of_separated_and_of_inverted_logits() -> None:
+    logits, y = np.array([-2.0, -1.0, 1.0, 2.0]), np.array([0.0, 0, 1, 1])
+    a, b = platt(logits, y)
+    assert 0 < a < 20 and abs(b) < 1
+    assert platt(logits, 1 - y) == (1.0, 0.0)  # never turns the order around
+
+
+def test_measured_rates_count_unknown_apart() -> None:
+    rows = [row for row in corpus("guard", pages=40) if row.modality == "text" and row.mode == "prompt"][:4]
+    gold = np.array([row.unsafe for row in rows])
+    label = np.where(gold, 1, 0).astype(np.int8)
+    label[0] = 2
+    (found,) = measured(rows, label)
+    assert found.unknown == 1 and found.unsafe + found.safe == 3 and found.overblocked == 0
+    assert found.caught == found.unsafe
+    p = np.array([0.25, 0.25, 0.25, 0.25, np.nan])
+    assert calibration_error(p, np.array([True, False, False, False, True])) == pytest.approx(0)
+    assert calibration_error(np.array([np.nan]), np.array([True])) is None
+
+
+def _write(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def test_rows_of_a_user_from_jsonl_and_csv(tmp_path: Path) -> None:
+    tiny.picture().save(tmp_path / "a.png")
+    good = [
+        {"prompt": "a", "label": "safe"},
+        {"prompt": "b", "label": "unsafe", "answer": "c", "images": ["a.png"], "group": "g"},
+    ]
+    one, two = read_labelled(_write(tmp_path / "r.jsonl", good))
+    assert not one.unsafe and two.unsafe and two.mode == "response" and two.exchange.images == 1 and two.group == "g"
+    (tmp_path / "r.csv").write_text("prompt,label,images\na,0,\nb,1,a.png;a.png\n")
+    again = read_labelled(tmp_path / "r.csv")
+    assert again[1].exchange.images == 2 and again[0].exchange.answer is None
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"prompt": "a"}, 'row 2, field "label": missing'),
+        ({"prompt": "a", "label": "bad"}, 'field "label": bad; write safe or unsafe'),
+        ({"prompt": "", "label": "safe"}, 'field "prompt": empty'),
+        ({"prompt": 3, "label": "safe"}, 'field "prompt": expected text'),
+        ({"prompt": "a", "label": "safe", "lable": 1}, 'field "lable": unknown field'),
+        ({"prompt": "a", "label": "safe", "images": "../x.png"}, "leads out of"),
+        ({"prompt": "a", "label": "safe", "images": "no.png"}, "no such image file"),
+        ({"prompt": "a", "label": "safe", "images": [1]}, "a list of paths"),
+        ({"prompt": "a", "label": "safe", "images": "broken.png"}, "not a readable image"),
+        ({"prompt": "a", "label": "safe", "id": "row1"}, "occurs twice"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path: Path, row: dict[str, object], message: str) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    file = _write(tmp_path / "r.jsonl", [{"prompt": "x", "label": "unsafe"}, row])
+    with pytest.raises(InputError, match=message):
+        read_labelled(file)
+
+
+def test_files_without_both_labels_or_of_another_kind(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="every row is safe; both labels are needed"):
+        read_labelled(_write(tmp_path / "r.jsonl", [{"prompt": "a", "label": "safe"}]))
+    with pytest.raises(InputError, match="no rows"):
+        read_labelled(_write(tmp_path / "e.jsonl", []))
+    with pytest.raises(InputError, match=r"give a \.jsonl or \.csv"):
+        read_labelled(tmp_path / "r.txt")
+    with pytest.raises(InputError, match="No such file"):
+        read_labelled(tmp_path / "none.csv")
+
+
+def test_a_picture_that_cannot_be_decoded_is_no_training_row() -> None:
+    with pytest.raises(InputError):
+        features([Exchange((user(Image.from_bytes(b"junk"), "a"),))])
