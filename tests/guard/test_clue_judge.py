@@ -48,7 +48,7 @@ CHAIN = {"id": "chain", "text": "a, b and c", "preconditions": ["a", "b", "c"], 
 class Scripted:
     """M by content: alone, with the image, with the region removed (the image's source says so), with the crop."""
 
-    id = "scripted"
+    id, tokens = "scripted", "none"
 
     def __init__(
         self, shown: dict, *, prior=0.2, removed: dict | None = None, crop: dict | None = None, says: dict | None = None

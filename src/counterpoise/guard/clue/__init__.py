@@ -22,7 +22,7 @@ from ._constitution import (
 )
 from ._decide import PAPER, Constants, Decided, all_of, any_of, decide, yes_share
 from ._extract import read_central_line, read_guideline, read_objectiveness, read_preconditions
-from ._guard import ClueGuard, explain, make_clue, make_guard
+from ._guard import ClueGuard, explain, make_clue, make_encoder, make_guard
 from ._icons import holds, icon_constitution, icon_set, with_print, write_icons
 from ._judge import Clue
 from ._measure import LabelledImage, Rates, f1_interval, per_rule, rates, read_folder
@@ -85,6 +85,7 @@ __all__ = [
     "keep",
     "load_constitution",
     "make_clue",
+    "make_encoder",
     "make_guard",
     "objectify",
     "only",

@@ -26,6 +26,11 @@ class Asker(Protocol):
     @property
     def id(self) -> str: ...
 
+    @property
+    def tokens(self) -> str:
+        """The spellings of yes and no that are counted, for the record."""
+        ...
+
     def read(self, queries: Sequence[Query]) -> list[Reading]: ...
 
     def reason(self, queries: Sequence[Query]) -> list[Rated]: ...
@@ -53,6 +58,10 @@ class EngineAsker:
         self.id = f"{engine.loaded.name}@{engine.loaded.fingerprint}"
         self._long, self._short = Decoding(reasoning_tokens), Decoding(summary_tokens)
         self.yes, self.no = (spelled(engine, side, spellings[side]) for side in ("yes", "no"))
+        tokenizer = engine.loaded.tokenizer
+        self.tokens = " / ".join(
+            " ".join(f"{id_}={tokenizer.decode([id_])!r}" for id_ in ids) for ids in (self.yes, self.no)
+        )
         self._priors: dict[str, Reading] = _read_priors(priors) if priors is not None else {}
 
     def read(self, queries: Sequence[Query]) -> list[Reading]:

@@ -140,19 +140,24 @@ def make_detector(name: str, model: str) -> Detector | None:
     return OwlDetector(OWL if name == "auto" else name)
 
 
-def make_scan(name: str, model: str, threshold: float | None = None) -> Scan | None:
-    """A relevance scan by name; see `make_clue`."""
+def make_encoder(name: str, model: str) -> Encoder | None:
+    """An encoder by name; see `make_clue`."""
     if name == "none":
         return None
-    encoder: Encoder
     if name == "pocket" or (name == "auto" and model == "pocket"):
         from ._sight import PocketEncoder
 
-        encoder = PocketEncoder()
-        if name == "auto" and threshold is None and encoder.threshold is None:
-            return None
-    else:
-        encoder = ClipEncoder("openai/clip-vit-base-patch16" if name == "auto" else name)
+        return PocketEncoder()
+    return ClipEncoder("openai/clip-vit-base-patch16" if name == "auto" else name)
+
+
+def make_scan(name: str, model: str, threshold: float | None = None) -> Scan | None:
+    """A relevance scan by name; see `make_clue`."""
+    encoder = make_encoder(name, model)
+    if encoder is None:
+        return None
+    if name == "auto" and model == "pocket" and threshold is None and getattr(encoder, "threshold", None) is None:
+        return None
     return scan_with(encoder, threshold)
 
 

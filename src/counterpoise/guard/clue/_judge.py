@@ -13,6 +13,7 @@ from ._ask import Asker
 from ._chain import Conversation, Detect, Read, Reason, Request, Settings, precondition
 from ._constitution import Constitution, Rule
 from ._decide import Truth, all_of, any_of
+from ._prompts import JUDGE_VERSION
 from ._regions import Detector
 from ._scan import Scan
 from ._values import Evidence, ImageVerdict, RuleFinding, Scanned
@@ -89,6 +90,21 @@ class Clue:
             if progress is not None:
                 progress.advance(len(chunk))
         return verdicts
+
+    def record(self) -> dict[str, Any]:
+        """What a run depends on, for its page."""
+        return {
+            "constitution": f"{self.constitution.name} {self.constitution.hash}, {len(self.constitution.rules)} rules",
+            "model": self.asker.id,
+            "answer tokens": self.asker.tokens,
+            "prompts": JUDGE_VERSION,
+            "relevance scan": f"{self.scan.encoder.id} at {self.scan.threshold:.6g}" if self.scan else "none",
+            "detector": self.detector.id if self.detector else "none",
+            "fill of removed regions": self.settings.fill,
+            "constants": str(self.settings.constants),
+            "reasoning": self.settings.reasoning,
+            "order": "batched" if self.batched else "naive",
+        }
 
     def _chunk(self, images: Sequence[Image]) -> list[ImageVerdict]:
         broken: dict[int, ImageVerdict] = {}

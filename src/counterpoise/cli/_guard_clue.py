@@ -1,0 +1,224 @@
+"""`counterpoise guard clue`: judging images by a written constitution."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from counterpoise.chat import Image
+    from counterpoise.guard.clue import Clue, ImageVerdict, LabelledImage
+
+app = typer.Typer(no_args_is_help=True, help="CLUE: judge images by a written constitution, without labels.")
+
+File = Annotated[Path | None, typer.Option(help="YAML file of rules.  [default: the icon constitution]")]
+ModelName = Annotated[str, typer.Option(help="pocket, a Hugging Face id, or a folder: a vision-language model.")]
+Encoder = Annotated[str, typer.Option(help="Of the relevance scan: a CLIP-like model, pocket, none, or auto.")]
+Threshold = Annotated[float | None, typer.Option(help="Of the relevance scan; it belongs to the encoder.")]
+Finder = Annotated[str, typer.Option(help="Of central words: an OWLv2 model, pocket, none, or auto.")]
+Fill = Annotated[str, typer.Option(help="What a removed region becomes: mean, blur or black.")]
+Reasoning = Annotated[bool, typer.Option(help="Reason step by step where probabilities do not decide.")]
+Seconds = Annotated[float | None, typer.Option(min=0, help="Time limit for a batch of images; the rest is unknown.")]
+Naive = Annotated[bool, typer.Option("--naive", help="One query at a time, for comparison: the same verdicts, slower.")]
+Out = Annotated[Path, typer.Option(help="Folder for verdicts.json, pictures and index.html.")]
+
+
+def _made(model: str, constitution: Path | None, **options: Any) -> "Clue":
+    from counterpoise.guard.clue import FILLS, Settings, make_clue
+
+    fill, reasoning = options.pop("fill"), options.pop("reasoning")
+    if fill not in FILLS:
+        from counterpoise.base import InputError
+
+        raise InputError.unknown("fill", fill, FILLS)
+    return make_clue(model, constitution, settings=Settings(fill=fill, reasoning=reasoning), **options)
+
+
+@app.command("judge")
+def judge(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files.")],
+    constitution: File = None,
+    model: ModelName = "pocket",
+    encoder: Encoder = "auto",
+    threshold: Threshold = None,
+    detector: Finder = "auto",
+    fill: Fill = "mean",
+    reasoning: Reasoning = True,
+    seconds: Seconds = None,
+    naive: Naive = False,
+    out: Out = Path("clue"),
+) -> None:
+    """Judge images: safe, unsafe or unknown, with the rule, the precondition and the probabilities that decided.
+
+    A rule is violated when all its preconditions are satisfied. Exit code 0 whatever the verdicts are.
+
+    Examples:
+
+    - `counterpoise guard clue judge page.png`
+
+    - `counterpoise guard clue judge *.jpg --constitution rules.yaml --model OpenGVLab/InternVL3-8B-hf --out verdicts`
+    """
+    from counterpoise.chat import Image
+
+    clue = _made(
+        model,
+        constitution,
+        encoder=encoder,
+        threshold=threshold,
+        detector=detector,
+        fill=fill,
+        reasoning=reasoning,
+        seconds=seconds,
+        batched=not naive,
+    )
+    _run(clue, [Image.from_path(path) for path in images], out)
+
+
+@app.command("eval")
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Images with labels.jsonl.")],
+    constitution: File = None,
+    model: ModelName = "pocket",
+    encoder: Encoder = "auto",
+    threshold: Threshold = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Choose the scan's threshold on this folder (95 % recall) and stop.")
+    ] = False,
+    baselines: Annotated[bool, typer.Option("--baselines", help="Prior knowledge and whole constitution too.")] = False,
+    detector: Finder = "auto",
+    fill: Fill = "mean",
+    reasoning: Reasoning = True,
+    seconds: Seconds = None,
+    naive: Naive = False,
+    out: Out = Path("clue"),
+) -> None:
+    """Judge labelled images: precision, recall, accuracy and F1 with unsafe positive, and recall per rule.
+
+    Rows of `labels.jsonl`: `{"image": "a.png", "rules_violated": ["rule-id"]}`. What is unknown counts as an error.
+
+    Examples:
+
+    - `counterpoise guard clue eval icons`
+
+    - `counterpoise guard clue eval photos --constitution rules.yaml --model OpenGVLab/InternVL3-8B-hf --baselines`
+    """
+    from counterpoise.base import InputError
+    from counterpoise.guard.clue import BASELINES, baseline, per_rule, read_folder
+
+    rows = read_folder(folder)
+    images = [row.image for row in rows]
+    if calibrate:
+        _calibrate(rows, constitution, encoder, model)
+        return
+    clue = _made(
+        model,
+        constitution,
+        encoder=encoder,
+        threshold=threshold,
+        detector=detector,
+        fill=fill,
+        reasoning=reasoning,
+        seconds=seconds,
+        batched=not naive,
+    )
+    ids = [rule.id for rule in clue.constitution.rules]
+    if unknown := sorted({rule for row in rows for rule in row.violated} - set(ids)):
+        raise InputError.unknown(f"rule in {folder / 'labels.jsonl'}", unknown[0], ids)
+    found = {"clue": _run(clue, images, out)}
+    if baselines:
+        found |= {kind: baseline(kind, clue.asker, clue.constitution, images) for kind in BASELINES}  # type: ignore[arg-type]
+    _table(found, rows)
+    for rule, (k, n) in per_rule(found["clue"], rows, ids).items():
+        typer.echo(f"{rule}: found in {k} of {n} images that violate it")
+
+
+@app.command("prepare")
+def prepare(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file of rules.")],
+    model: Annotated[str, typer.Option(help="Any model of Inspect, PROVIDER/MODEL.")],
+    out: Annotated[Path | None, typer.Option(help="Another file for the result.  [default: FILE]")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Versions to try until a rule is objective.")] = 5,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds for one reply.")] = 120.0,
+) -> None:
+    """Make rules objective and split them into preconditions with central words, by a language model.
+
+    Rules whose parts fit their text, this model and its prompts are left alone, and so are rules written by hand.
+
+    Examples:
+
+    - `counterpoise guard clue prepare rules.yaml --model openai/gpt-4o`
+    """
+    from counterpoise.base import InputError
+    from counterpoise.guard.clue import inspect_asker, prepare_file
+
+    done = prepare_file(file, model, inspect_asker(model, timeout=timeout), out=out, rounds=rounds)
+    typer.echo(f"{out or file}: {len(done.made)} rules prepared, {len(done.kept)} left as they were")
+    for rule in done.constitution.rules:
+        if rule.id in done.made and rule.original:
+            typer.echo(f"{rule.id}: now {rule.text!r} ({rule.objectiveness} of 10)")
+    if done.failed:
+        raise InputError("; ".join(f"rule {rule}: {why}" for rule, why in done.failed.items()))
+
+
+@app.command("icons")
+def icons(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where images and labels.jsonl go.")],
+    seed: Annotated[int, typer.Option(help="Of the rendering.")] = 1,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of pages for each rule.")] = 3,
+) -> None:
+    """Write the icon set: pages of harmless icons that violate the icon constitution, each with a borderline twin.
+
+    Examples:
+
+    - `counterpoise guard clue icons icons --seed 2`
+    """
+    from counterpoise.guard.clue import write_icons
+
+    typer.echo(f"{folder}: {write_icons(folder, seed, pairs)} images")
+
+
+def _run(clue: "Clue", images: "list[Image]", out: Path) -> "list[ImageVerdict]":
+    """Judge, print one line for each image, and write the folder."""
+    from counterpoise.base import Progress
+    from counterpoise.guard.clue import explain, save_run
+
+    with Progress("judging", len(images), unit="images") as progress:
+        verdicts = clue.judge(images, progress)
+    for verdict in verdicts:
+        typer.echo(f"{verdict.image}: {verdict.label}" + (f"; {why}" if (why := explain(verdict)) else ""))
+    typer.echo(f"page: {save_run(out, images, verdicts, clue.record())}")
+    return verdicts
+
+
+def _table(found: "dict[str, list[ImageVerdict]]", rows: "list[LabelledImage]") -> None:
+    from rich.table import Table
+
+    from counterpoise.guard.clue import f1_interval, rates
+
+    from ._print import show
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("method", "precision", "recall", "accuracy", "F1", "unknown", "images"):
+        table.add_column(name)
+    for name, verdicts in found.items():
+        r, interval = rates(verdicts, rows), f1_interval(verdicts, rows)
+        f1 = "–" if r.f1 is None else f"{r.f1:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+        shares = ["–" if v is None else f"{v:.1%}" for v in (r.precision, r.recall, r.accuracy)]
+        table.add_row(name, *shares, f1, str(r.unknown), str(r.n))
+    show(table)
+
+
+def _calibrate(rows: "list[LabelledImage]", constitution: Path | None, encoder: str, model: str) -> None:
+    import numpy as np
+
+    from counterpoise.base import InputError
+    from counterpoise.guard.clue import calibrate, icon_constitution, load_constitution, make_encoder
+
+    rules = (load_constitution(constitution) if constitution else icon_constitution()).rules
+    made = make_encoder(encoder, model)
+    if made is None:
+        raise InputError("--encoder none has no threshold; name an encoder")
+    similarities = made.similarity([row.image for row in rows], [rule.text for rule in rules])
+    found = calibrate(similarities, np.array([[rule.id in row.violated for rule in rules] for row in rows]))
+    typer.echo(f"{made.id}: --threshold {found.threshold:.6g}")
+    typer.echo(f"keeps {found.recall:.1%} of {found.n_violated} violated rules and {found.kept:.1%} of {found.n} pairs")
