@@ -107,7 +107,13 @@ def test_all_wrong_settings_at_once(tmp_path):
     with pytest.raises(InputError) as caught:
         benchmark(str(path))
     text = str(caught.value)
-    for part in ("name: ", "licence: Field required", "did you mean 'opening", "colour: no such setting", "'asrr'"):
+    for part in (
+        "name: 'Not A Name'; expected: Small letters",
+        "licence: not set. Under which terms",
+        "did you mean 'opening",
+        "colour: no such setting",
+        "'asrr'",
+    ):
         assert part in text
     assert "\n" not in text and text.startswith(str(path))
 
@@ -131,6 +137,23 @@ def test_all_wrong_rows_at_once(tmp_path):
         assert part in text
     with pytest.raises(InputError, match="and 2 more$"):
         benchmark(str(own(tmp_path, [ROWS[0] | {"key": str(i), "label": "?"} for i in range(12)])))
+
+
+def test_an_id_of_a_wrong_row_is_taken_too(tmp_path):
+    with pytest.raises(InputError, match='row 1, field "label".*row 2, field "key": \'a\' occurs twice'):
+        benchmark(str(own(tmp_path, [ROWS[0] | {"label": "?"}, ROWS[1] | {"key": "a"}])))
+
+
+def test_a_misspelt_setting_and_torn_tables_say_what_to_do(tmp_path):
+    with pytest.raises(InputError, match="prompts: no such setting; did you mean prompt"):
+        benchmark(str(own(tmp_path, prompts="question")))
+    path = own(tmp_path)
+    (tmp_path / "rows.csv").write_text("key,question,left,right,label,topic\na,Which, of these,1.png,2.png,safe,x\n")
+    with pytest.raises(InputError, match="row 1: 7 fields, the header has 6; is a comma not quoted"):
+        benchmark(str(path))
+    (tmp_path / "rows.csv").write_text('key,question,left,right,label,topic\na,"Which')
+    with pytest.raises(InputError, match="is a quotation mark left open"):
+        benchmark(str(path))
 
 
 def test_missing_columns_are_all_named_with_those_the_file_has(tmp_path):

@@ -129,12 +129,13 @@ def score(
     - `counterpoise judge score evals/pocket --judge panel:opening,wang-string,xstest-prefix`
     """
     from counterpoise.base import InputError
-    from counterpoise.evals.judges import judge_run, load_calibration, make_judge
+    from counterpoise.evals.judges import items_file, judge_run, load_calibration, make_judge
 
     from ._print import print_rows
 
     if len(judge) > 1 and (out or calibration or template):
         raise InputError("judge score: --out, --calibration and --template are for one judge; give one --judge")
+    items_file(run)  # before a judge's weights are loaded
     measured = load_calibration(calibration) if calibration else None
     for name in judge:
         made = make_judge(name, template=template, timeout=timeout, connections=connections)

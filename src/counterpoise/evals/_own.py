@@ -1,6 +1,7 @@
 """A benchmark of your own: a short YAML beside a table of rows becomes a card, without a line of Python."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -148,7 +149,14 @@ def load_own(path: Path) -> Benchmark:
 
 def _plain(each: Any) -> str:
     place = ".".join(map(str, each["loc"][:1]))
-    message = "no such setting" if each["type"] == "extra_forbidden" else each["msg"].removeprefix("Value error, ")
+    message = each["msg"].removeprefix("Value error, ")
+    if each["type"] == "extra_forbidden":
+        near = get_close_matches(place, OwnBenchmark.model_fields, n=1)
+        message = "no such setting" + (f"; did you mean {near[0]}?" if near else "")
+    elif each["type"] == "missing":
+        message = f"not set. {OwnBenchmark.model_fields[place].description}"
+    elif each["type"] == "string_pattern_mismatch":
+        message = f"{each['input']!r}; expected: {OwnBenchmark.model_fields[place].description}"
     return f"{place}: {message}" if place else message
 
 

@@ -117,17 +117,14 @@ def check(file: Path, columns: Columns) -> Check:
                 found.problems = [str(InputError.at(file, has, field=name)) for name in dict.fromkeys(absent)]
                 return found
             found.rows += 1
+            name = str(row.get(columns.id) or "").strip() if columns.id else str(number)
             try:
-                sample = columns.sample(row, file, number)
+                found.sides.add(columns.sample(row, file, number).harmful)
+                if name in seen:
+                    raise InputError.at(file, f"{name!r} occurs twice", row=number, field=columns.id)
             except InputError as error:
                 found.problems.append(str(error))
-                continue
-            if sample.id in seen:
-                found.problems.append(
-                    str(InputError.at(file, f"{sample.id!r} occurs twice", row=number, field=columns.id))
-                )
-            seen.add(sample.id)
-            found.sides.add(sample.harmful)
+            seen.add(name)  # of a wrong row too: another row with its id is wrong as well
     except InputError as error:  # the file itself: nothing after this can be read
         found.problems.append(str(error))
     if not found.rows and not found.problems:

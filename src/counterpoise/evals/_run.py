@@ -6,6 +6,7 @@ from typing import Any
 from counterpoise.base import InputError
 
 from ._journal import data_hash
+from ._message import one_line
 from ._store import drop_unfinished, finished_log
 from ._work import Work
 
@@ -44,8 +45,8 @@ def _shard(work: Work) -> dict[str, str]:
     left = [sample for sample, key in keys.items() if key not in work.journal]
     if log.status != "success" or len(left) == len(work.samples) > 0:
         first = log.error.message if log.error else next(iter(errors.values()), f"status {log.status}")
-        raise InputError(f"{name}: {_one_line(first)}")
-    return {sample: f"api_error: {_one_line(errors.get(sample, 'no answer'))}" for sample in left}
+        raise InputError(f"{name}: {one_line(first)}")
+    return {sample: f"api_error: {one_line(errors.get(sample, 'no answer'))}" for sample in left}
 
 
 def _inspect(work: Work, digest: str) -> Any:
@@ -77,7 +78,7 @@ def _inspect(work: Work, digest: str) -> Any:
             temperature=0.0,
         )[0]
     except PrerequisiteError as error:
-        raise InputError(f"{target.name}: {_one_line(str(error))}") from error
+        raise InputError(f"{target.name}: {one_line(str(error))}") from error
 
 
 def _choose(work: Work) -> None:
@@ -98,8 +99,3 @@ def _errors(log: Any) -> dict[str, str]:
     from inspect_ai.log import read_eval_log_sample_summaries
 
     return {str(each.id): str(each.error) for each in read_eval_log_sample_summaries(log.location) if each.error}
-
-
-def _one_line(text: str) -> str:
-    """Messages of other packages may have several lines."""
-    return " ".join(line.strip() for line in text.strip().splitlines() if line.strip())[:500]

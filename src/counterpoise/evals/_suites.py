@@ -29,8 +29,9 @@ _CORE = (
     "mm-safetybench-typo-reading", "mossbench", "harmbench-multimodal", "harmbench-text", "strongreject",
     "jailbreakbench-harmful", "jailbreakbench-benign", "xstest", "oktest", "gsm8k", "math500",
 )  # fmt: skip
-CORE_CAPS = {"gsm8k": 100, "math500": 50}
-"""Long answers to questions that only show whether an ability was lost: whole, they would take half of the time."""
+CORE_CAPS = {"gsm8k": 100, "math500": 50, "mm-safetybench-text": 400, "mm-safetybench-typo-reading": 200}
+"""What would take half of the time whole: long answers that only show whether an ability was lost, and MM-SafetyBench
+without images and as a reading test."""
 NOT_IN_CORE = {
     "twins-validation": "for choosing settings; core tests on the other families",
     "figstep": "its sample figstep-tiny is in core",

@@ -94,7 +94,8 @@ def _measure(
         cap = suite.caps.get(name) if suite else None
         rows = min(n for n in (benchmark.rows * tries, limit, cap) if n is not None)
         note = f"of {benchmark.rows:,}, evenly spread" if cap == rows else ""
-        stages.append(Stage(name, rows, rows * PROMPT_TOKENS, rows * (longest or ANSWER_TOKENS), note=note))
+        written = rows * (longest or benchmark.max_new_tokens)
+        stages.append(Stage(name, rows, rows * PROMPT_TOKENS, written, note=note))
     return stages, notes
 
 

@@ -275,7 +275,7 @@ def test_making_judges_by_name():
         make_judge("openin")
     with pytest.raises(InputError, match="keyword judge has no model"):
         make_judge("opening@openai/gpt-4o")
-    with pytest.raises(InputError, match="needs a model; give xstest-rubric@PROVIDER/MODEL"):
+    with pytest.raises(InputError, match="needs a model; write xstest-rubric@PROVIDER/MODEL"):
         make_judge("xstest-rubric")
     with pytest.raises(InputError, match="no-such-provider"):
         make_judge("xstest-rubric@no-such-provider/x")

@@ -15,7 +15,7 @@ def need(*parts: str, origin: str) -> Callable[[], str | None]:
         place = "/".join(parts)
         if root is None:
             return f"set COUNTERPOISE_DATA to a folder that holds {place} (from {origin})"
-        return None if root.joinpath(*parts).exists() else f"put {origin} at {root / place}"
+        return None if root.joinpath(*parts).exists() else f"no {root / place}; get {origin}"
 
     return check
 

@@ -68,10 +68,14 @@ def _separated(file: Path, delimiter: str, wanted: tuple[str, ...]) -> Iterator[
                     raise InputError.at(file, "no such column in the header", field=column)
             for number, row in enumerate(reader, 1):
                 if None in row or None in row.values():
-                    raise InputError.at(file, "its number of fields differs from the header's", row=number)
+                    extra = row.get(None) or ()
+                    fields = sum(value is not None for name, value in row.items() if name is not None) + len(extra)
+                    problem = f"{fields} fields, the header has {len(reader.fieldnames or ())}; is a comma not quoted?"
+                    raise InputError.at(file, problem, row=number)
                 yield number, row
     except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not readable as CSV ({error})") from error
+        hint = "; is a quotation mark left open?" if "unexpected end" in str(error) else ""
+        raise InputError(f"{file}: not readable as CSV ({error}{hint})") from error
 
 
 def _parquet(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -14,7 +14,7 @@ from ._labels import Labelled, LabelSet, read_labels
 from ._llm import RubricJudge
 from ._make import RUBRICS, known_judges, make_judge
 from ._panel import Panel
-from ._rejudge import Judged, case, judge_run, read_items, slug
+from ._rejudge import Judged, case, items_file, judge_run, read_items, slug
 from ._rubric import OffFormat, Read, Rubric
 from ._sanitise import clean, fence, quiet
 
@@ -45,6 +45,7 @@ __all__ = [
     "cohen_kappa",
     "corrected",
     "fence",
+    "items_file",
     "judge_all",
     "judge_id",
     "judge_run",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample
 
+from .._message import one_line
 from ..scorers._opening import refuses
 from ..scorers._text import normalise, sentences
 from ._judge import Case, Done, Judgement, judge_id, unscored
@@ -123,8 +124,11 @@ def _model(model: "str | Model | None", name: str) -> "Model":
         return get_model(role=ROLE, default=model, required=True)
     except (PrerequisiteError, ValueError) as error:
         if model is None:
-            raise InputError(f"{name}: needs a model; give {name}@PROVIDER/MODEL or --model-role {ROLE}=...") from error
-        raise InputError(f"{name}: {' '.join(str(error).split())}") from error
+            raise InputError(
+                f"{name}: needs a model; write {name}@PROVIDER/MODEL, such as {name}@openai/gpt-4o "
+                f"(under inspect eval: --model-role {ROLE}=PROVIDER/MODEL)"
+            ) from error
+        raise InputError(f"{name}: {one_line(str(error)).removeprefix('ERROR: ')}") from error
 
 
 def _images(sample: Sample) -> list[Image]:

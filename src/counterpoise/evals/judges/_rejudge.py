@@ -15,7 +15,6 @@ from counterpoise.base import (
     Row,
     atomic_write,
     load_rows,
-    read_json,
     read_jsonl,
     save_rows,
     sha256_bytes,
@@ -23,18 +22,12 @@ from counterpoise.base import (
 )
 from counterpoise.chat import Image, Sample, user
 
-from .._benchmark import Benchmark
 from .._items import Item
-from .._registry import benchmark, benchmarks
-from .._scorecard import rows as scorecard_rows
-from ..scorers import METRICS
-from ..stats import anytime_rate, rate
 from ._calibrate import Calibration
 from ._correct import corrected
 from ._journal import VerdictJournal, verdicts
 from ._judge import Case, Judge, Judgement, unscored
-
-_BY_REFUSAL = ("asr", "over_refusal", "discrimination", "modality_gap")
+from ._judged_rows import cards_of, judged_rows
 
 
 @dataclass(frozen=True)
@@ -64,7 +57,7 @@ def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: 
     items = [each for each in read_items(run) if _about(judge, each)]
     if not items:
         raise InputError(f"{run}: no item that {judge.facts.name} is about ({judge.facts.measures} of answers)")
-    cards = _cards(run, items)
+    cards = cards_of(run, items)
     before = load_rows(run / "scorecard.json")
     folder = out or run / "judges" / slug(judge.id)
     journal = VerdictJournal(folder / "verdicts.jsonl")
@@ -74,7 +67,7 @@ def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: 
     finally:
         journal.close()
     made = [_with_score(judge, item, verdict) for item, verdict in zip(items, found, strict=True)]
-    rows = _rows(judge, cards, made, found, before)
+    rows = judged_rows(judge, cards, made, found, before)
     with atomic_write(folder / "items.jsonl") as handle:
         for each in made:
             handle.write(json.dumps(each.json(), ensure_ascii=False) + "\n")
@@ -89,12 +82,19 @@ def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: 
     return Judged(folder, rows, len(items), journal.judged, reasons, beside)
 
 
-def read_items(run: Path) -> list[Item]:
-    """Items of an evaluation folder. Raises InputError for another folder or a broken line."""
+def items_file(run: Path) -> Path:
+    """Where an evaluation keeps its answers. Raises InputError when the folder is something else."""
     file = run / "items.jsonl"
     if not file.is_file():
-        raise InputError(f"{run}: no items.jsonl here; expected a folder written by counterpoise eval")
-    items = []
+        inside = [side for side in ("before", "after") if (run / side / "items.jsonl").is_file()]
+        hint = f"a run has two: give {' or '.join(str(run / side) for side in inside)}" if inside else ""
+        raise InputError(f"{run}: no items.jsonl here; {hint or 'expected a folder written by counterpoise eval'}")
+    return file
+
+
+def read_items(run: Path) -> list[Item]:
+    """Items of an evaluation folder. Raises InputError for another folder or a broken line."""
+    file, items = items_file(run), []
     for number, value in read_jsonl(file):
         try:
             items.append(Item.from_json(value))
@@ -158,101 +158,3 @@ def _with_score(judge: Judge, item: Item, found: Judgement) -> Item:
         score = 1.0 - score
     reasons = {judge.id: found.reason} if found.reason else {}
     return dataclasses.replace(item, scores={judge.id: score}, reasons=reasons)
-
-
-def _cards(run: Path, items: Sequence[Item]) -> dict[tuple[str, str], Benchmark]:
-    """The benchmark of each (name, split) that items have; `run.json` says which were measured."""
-    record = read_json(run / "run.json")
-    measured = record.get("benchmarks") if isinstance(record, dict) else None
-    if not isinstance(measured, dict):
-        raise InputError(f"{run / 'run.json'}: names no benchmarks; expected the record of counterpoise eval")
-    known = benchmarks()
-    found: dict[tuple[str, str], Benchmark] = {}
-    for name, facts in measured.items():
-        card = known.get(name) or _from_file(run, name, facts)
-        found[card.row_name, card.split] = card
-    names = {name for name, _ in found}
-    for each in items:
-        if each.benchmark not in names:
-            raise InputError(f"{run / 'items.jsonl'}: holds items of {each.benchmark!r}, which run.json does not name")
-    return found
-
-
-def _from_file(run: Path, name: str, facts: Any) -> Benchmark:
-    file = facts.get("file") if isinstance(facts, dict) else None
-    if not isinstance(file, str) or not file.endswith((".yaml", ".yml")):
-        raise InputError(f"{run}: measured the benchmark {name!r}, which is not known here; install its package")
-    card = benchmark(file)
-    if (card.name, card.revision) != (name, facts.get("revision")):
-        raise InputError(f"{run}: measured {name!r} ({facts.get('revision')}), but {file} is {card.name!r} "
-                         f"({card.revision}) now; measure again")  # fmt: skip
-    return card
-
-
-def _rows(
-    judge: Judge,
-    cards: dict[tuple[str, str], Benchmark],
-    items: Sequence[Item],
-    found: Sequence[Judgement],
-    before: Sequence[Row],
-) -> list[Row]:
-    made: list[Row] = []
-    for (name, split), card in cards.items():
-        splits = {s for n, s in cards if n == name}
-        places = [
-            place
-            for place, each in enumerate(items)
-            if each.benchmark == name and (len(splits) == 1 or each.split == split)
-        ]
-        if not places:
-            continue
-        part = [items[place] for place in places]
-        first = next((row for row in before if row.benchmark == name), None)
-        if first is None:
-            raise InputError(f"scorecard.json has no row of {name}; run the evaluation again")
-        metrics = _metrics(judge, card, part)
-        own = dataclasses.replace(card, scorers=(judge.id,), metrics=metrics, revision=first.revision)
-        fresh = scorecard_rows(own, part, model=first.model, run=first.run, n_planned=first.n_planned)
-        made += fresh + _extras(judge, part, [found[place] for place in places], fresh)
-    return made
-
-
-def _metrics(judge: Judge, card: Benchmark, items: Sequence[Item]) -> tuple[str, ...]:
-    if judge.facts.metric != "asr":
-        return (judge.facts.metric,)
-    sides = {each.harmful for each in items}
-    wanted = [name for name in _BY_REFUSAL if name in card.metrics]
-    wanted += ["asr"] if True in sides else []
-    wanted += ["over_refusal"] if False in sides else []
-    if judge.facts.measures == "harm":
-        wanted = [name for name in wanted if name in ("asr", "modality_gap")]
-    return tuple(
-        name for name in _BY_REFUSAL if name in wanted and name in {*METRICS, "discrimination", "modality_gap"}
-    )
-
-
-def _extras(judge: Judge, items: Sequence[Item], found: Sequence[Judgement], rows: Sequence[Row]) -> list[Row]:
-    """Further rates of the rubric (MIS's RSR, RR, HR; MSSBench's two sides), each like the pooled row it stands by."""
-    made = []
-    for extra in judge.facts.extras:
-        for row in rows:
-            if row.metric != judge.facts.metric or row.benchmark != items[0].benchmark:
-                continue
-            pairs = [(i, f) for i, f in zip(items, found, strict=True) if i.modality == row.modality]
-            values = [extra.value(f, i.harmful) for i, f in pairs]
-            scored = [(v, i.cluster) for v, (i, _) in zip(values, pairs, strict=True) if v is not None]
-            if not scored:
-                continue
-            estimate = rate if row.n_planned is None else anytime_rate
-            number = estimate([value for value, _ in scored], [cluster for _, cluster in scored])
-            missing = sum(f.score is None for _, f in pairs)
-            made.append(
-                row.model_copy(
-                    update={
-                        "metric": extra.metric, "direction": extra.direction, "value": number.value,
-                        "ci_low": number.low, "ci_high": number.high, "n_scored": number.n_scored,
-                        "n_unscored": missing,
-                    }
-                )
-            )  # fmt: skip
-    return made

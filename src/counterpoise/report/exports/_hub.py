@@ -11,7 +11,7 @@ from counterpoise.base import InputError, Row
 
 from .._words import metric_name
 from ._evaluation import Evaluation, row_name, slug
-from ._every_eval_ever import hub_id
+from ._results import hub_id
 
 _ARGS = ("scorer", "ci_low", "ci_high", "n_scored", "n_unscored", "n_empty", "n_planned", "modality", "run")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
