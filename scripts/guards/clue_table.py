@@ -7,7 +7,6 @@ model, so that a stopped run goes on. About six minutes on two cores.
 """
 
 import argparse
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -200,21 +199,22 @@ Unsafe is the positive class. `unknown` is neither safe nor unsafe: it counts as
 accuracy and F1, and is never called safe. Recall and accuracy carry Wilson intervals, F1 a bootstrap over pairs.
 Calling every page unsafe would give F1 {2 * n / (len(rows) + n):.3f} and accuracy {n / len(rows):.1%}.
 
-{conclusion(f1s, seen)}
+{conclusion(f1s, seen, clue)}
 
 ## What the model can tell
 
 Over {seen["pairs"]} pairs of a page and a precondition (seed {a.seeds[0]}): M separates preconditions that hold from
-those that do not with an AUC of {seen["auc"]:.3f}, and of {seen["auc_debiased"]:.3f} after subtracting M without the
-image (0.5 is chance). Median M is {seen["m_true"]:.3f} where the precondition holds, {seen["m_false"]:.3f} where it does
-not, and {seen["prior"]:.3f} without an image. The median probability on all spellings of yes and no together is
+those that do not with an AUC of {seen["auc"]:.3f}, and of {seen["auc_debiased"]:.3f} after subtracting M without
+the image (0.5 is chance). Median M is {seen["m_true"]:.3f} where the precondition holds, {seen["m_false"]:.3f} where it
+does not, and {seen["prior"]:.3f} without an image. The median probability on all spellings of yes and no together is
 {seen["mass"]:.3f}; it reaches the required 0.5 in {seen["enough_mass"]:.1%} of the pairs.
 
 ## How CLUE decided
 
 {decided(clue)}
 
-Per rule, found of violating pages (a verdict for another rule does not count): {by_rule(results["clue"], labels, a.seeds)}.
+Per rule, found of violating pages (a verdict for another rule does not count):
+{by_rule(results["clue"], labels, a.seeds)}.
 
 Relevance scan: pocket's own vision tower, threshold {scan["threshold"]:.4g}, calibrated on a training rendering
 ({scan["n_violated"]} violating pages; recall {scan["recall"]:.1%}, {scan["kept"]:.1%} of all rules kept).
@@ -230,7 +230,7 @@ def share(value: float | None, interval: Any = None) -> str:
     return text if interval is None else f"{text} ({interval.low * 100:.0f} to {interval.high * 100:.0f})"
 
 
-def conclusion(f1s: dict[str, float], seen: dict[str, float]) -> str:
+def conclusion(f1s: dict[str, float], seen: dict[str, float], clue: list[dict[str, Any]]) -> str:
     """Whether CLUE beats its baselines here, from the numbers alone."""
     rivals = {name: f1 for name, f1 in f1s.items() if name in BASELINES}
     if not rivals:
@@ -238,25 +238,27 @@ def conclusion(f1s: dict[str, float], seen: dict[str, float]) -> str:
     name, best = max(rivals.items(), key=lambda pair: pair[1])
     if f1s["clue"] > best:
         return f"CLUE has the highest F1: {f1s['clue']:.3f} against {best:.3f} of the best baseline ({NAMES[name]})."
-    why = (
-        "its yes/no answers about what an image shows hardly depend on the image (next section), so that no order of "
-        "asking them can help"
-        if seen["auc_debiased"] < 0.65
-        else "its probabilities seldom reach the paper's constants, which were chosen on models of 7B parameters and more, "
-        "and its reasoning cannot be used (next sections)"
-    )
+    evidence = evidence_of(clue)
+    reasoned = [e for e in evidence if e["path"] == "d" or "rating" in e["reason"]]
+    unread = sum(e["path"] is None for e in reasoned)
     return (
-        f"**CLUE does not beat its baselines on pocket:** F1 {f1s['clue']:.3f} against {best:.3f} ({NAMES[name]}). "
-        f"Pocket has 138 million parameters and was never taught to answer yes/no questions about one image; {why}. The "
-        "method needs a judge that can answer a literal question about an image; these numbers say nothing about it on "
-        "such models. A baseline that calls nearly everything unsafe or safe has an F1 of its own without seeing "
-        "anything: compare the accuracies."
+        f"**CLUE does not beat its baselines on pocket:** F1 {f1s['clue']:.3f} against {best:.3f} ({NAMES[name]}). What "
+        f"it builds on is missing here. Pocket's answers hardly tell what an image shows: M separates preconditions "
+        f"that hold from others with an AUC of {seen['auc_debiased']:.3f} (0.5 is chance). Yes and no together have "
+        f"enough probability to count in {seen['enough_mass']:.1%} of the queries. Of {len(evidence)} preconditions "
+        f"{len(reasoned)} went on to reasoning, and {unread} of those replies had no readable rating. The method needs "
+        "a judge that can answer a literal question about an image; these numbers say nothing about it on such models. "
+        "A baseline that calls nearly everything unsafe has an F1 of its own without seeing anything: compare the "
+        "accuracies."
     )
+
+
+def evidence_of(clue: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [e for v in clue for f in v["findings"] for group in f["preconditions"] for e in group]
 
 
 def decided(clue: list[dict[str, Any]]) -> str:
-    evidence = [e for v in clue for f in v["findings"] for group in f["preconditions"] for e in group]
-    paths = Counter(e["path"] or ("unreadable" if "rating" in e["reason"] else "open") for e in evidence)
+    paths = Counter(e["path"] or ("unreadable" if "rating" in e["reason"] else "open") for e in evidence_of(clue))
     names = {
         "a": "a (absent by probability)",
         "b": "b (visible by probability)",
