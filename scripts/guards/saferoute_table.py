@@ -1,7 +1,7 @@
 """SafeRoute between our two guards: the table with all baselines, three seeds, and the usage-F1 curve.
 
     python scripts/guards/saferoute_table.py             # about 5 minutes on two cores, less when outputs are kept
-    python scripts/guards/saferoute_table.py --toy --small keyword-free --out /tmp/toy
+    python scripts/guards/saferoute_table.py --toy --small tiny:/tmp/toy --large small:/tmp/toy/small --out /tmp/toy
 
 Both guards look at each row once (WORK keeps their outputs). Routers are trained on rows that were kept back from the
 guards and on Twins validation; the table is on Twins test families, and on XSTest where its rows are here. Writes
@@ -18,7 +18,7 @@ from rows import public_rows, router_rows, twins_rows
 from counterpoise.base import atomic_write
 from counterpoise.guard import make_guard
 from counterpoise.guard._labelled import Labelled
-from counterpoise.guard.saferoute import Evaluation, Observed, RouterConfig, evaluate_route, observe
+from counterpoise.guard.saferoute import Evaluation, Observed, Router, RouterConfig, evaluate_route, observe
 from counterpoise.guard.saferoute._conformal import conformal_threshold, miss_share
 from counterpoise.guard.saferoute._labels import routing_labels
 from counterpoise.guard.saferoute._table import markdown, where_not
@@ -49,7 +49,7 @@ def main() -> None:
     sets: dict[str, list[Labelled]] = {"Twins, test families, all modalities": test}
     for kind in ("text", "print", "picture", "pair"):
         sets[f"Twins, test families, {kind}"] = [row for row in test if row.modality == kind]
-    sets |= {name: rows for name, rows in public_rows(limit).items() if name in ("XSTest", "HarmBench completions")}
+    sets |= {name: rows for name, rows in public_rows(limit).items() if name in ("xstest", "harmbench-responses")}
     seen = {name: (observe(small, rows, cache), observe(large, rows, cache)) for name, rows in sets.items()}
     routers = {
         (head, seed): train_on(material, config(seed, head, a.epochs), keep_f1=KEEP)
@@ -70,7 +70,7 @@ def main() -> None:
 
     whole = next(iter(sets))
     text = [*head_lines(a, material, test), *section(whole, evaluations(whole))]
-    text += cascade_section(evaluations(whole, paper=False), a)
+    text += cascade_section(evaluations(whole, paper=False))
     text += heads_section(whole, {head: evaluations(whole, head) for head in HEADS})
     text += miss_section(material, routers["bayes", 0], seen[whole], np.array([row.unsafe for row in test]))
     for name in list(sets)[1:]:
@@ -91,7 +91,8 @@ def head_lines(a: argparse.Namespace, material: Material, test: list[Labelled]) 
     return [
         "# SafeRoute between our two guards",
         "",
-        f"Small: `{a.small}`, large: `{a.large}`. Command: `python scripts/guards/saferoute_table.py` (writes this page).",
+        f"Small: `{a.small}`, large: `{a.large}`. Command, which writes this page: "
+        "`python scripts/guards/saferoute_table.py`.",
         "",
         f"Routers learned from {len(train)} rows ({material.n_paraphrases} of them paraphrases by rules, one round), "
         f"{int(hard[train].sum())} of which need the large guard; {len(material.held)} rows were held out before any "
@@ -108,9 +109,9 @@ def head_lines(a: argparse.Namespace, material: Material, test: list[Labelled]) 
 def section(name: str, runs: list[Evaluation]) -> list[str]:
     first = runs[0]
     lines = [f"## {name}", "", f"{first.n} rows; {first.hard} need the large guard (small wrong, large right); "
-             f"{first.unseen} cannot be looked at by the small one. One row costs {1000 * first.seconds_small:.1f} ms with "
-             f"the small guard and {1000 * first.seconds_large:.1f} ms with the large one, in batches, as measured here. "
-             "Threshold of SafeRoute: 0.5.", "", markdown(runs), ""]  # fmt: skip
+             f"{first.unseen} cannot be looked at by the small one. One row costs {1000 * first.seconds_small:.1f} ms "
+             f"with the small guard and {1000 * first.seconds_large:.1f} ms with the large one, in batches, as "
+             "measured here. Threshold of SafeRoute: 0.5.", "", markdown(runs), ""]  # fmt: skip
     beaten = where_not(runs)
     if beaten:
         lines += [f"SafeRoute does **not** beat in routing F1: {', '.join(beaten)}.", ""]
@@ -119,23 +120,21 @@ def section(name: str, runs: list[Evaluation]) -> list[str]:
     return lines
 
 
-def cascade_section(runs: list[Evaluation], a: argparse.Namespace) -> list[str]:
+def cascade_section(runs: list[Evaluation]) -> list[str]:
     line = [run.line("SafeRoute") for run in runs]
     whole = [run.line("large alone") for run in runs]
     f1 = float(np.mean([x.safety.f1 for x in line]))
-    share, cost = (
-        f1 / max(float(np.mean([x.safety.f1 for x in whole])), 1e-9),
-        float(np.mean([x.cost_large for x in line])),
-    )
+    share = f1 / max(float(np.mean([x.safety.f1 for x in whole])), 1e-9)
+    cost = float(np.mean([x.cost_large for x in line]))
     verdict = "met" if share >= 0.95 and cost <= 0.30 else "**missed**"
     return [
         "## At the chosen threshold",
         "",
         f"The threshold of least usage that keeps {100 * KEEP:.0f} % of the large guard's F1 on the held-out rows "
-        f"({', '.join(f'{run.threshold:.3g}' for run in runs)} for the three seeds). On the test families: safety F1 {f1:.3f}, "
-        f"{100 * share:.1f} % of the large guard's, at {100 * cost:.1f} % of its cost, with "
-        f"{100 * float(np.mean([x.usage for x in line])):.1f} % of the rows sent on. Aim (95 % of the F1 at 30 % of the "
-        f"cost): {verdict}.",
+        f"({', '.join(f'{run.threshold:.3g}' for run in runs)} for the three seeds). On the test families: safety F1 "
+        f"{f1:.3f}, {100 * share:.1f} % of the large guard's, at {100 * cost:.1f} % of its cost, with "
+        f"{100 * float(np.mean([x.usage for x in line])):.1f} % of the rows sent on. Aim (95 % of the F1 at 30 % of "
+        f"the cost): {verdict}.",
         "",
     ]
 
@@ -150,21 +149,22 @@ def heads_section(name: str, runs: dict[str, list[Evaluation]]) -> list[str]:
     return [*lines, ""]
 
 
-def miss_section(material: Material, router: object, test: tuple[Observed, Observed], gold: np.ndarray) -> list[str]:
+def miss_section(material: Material, router: Router, test: tuple[Observed, Observed], gold: np.ndarray) -> list[str]:
     held = material.held
     small, large = material.small.at(held), material.large.at(held)
     hard = routing_labels(small.label, large.label, material.gold[held])
     there = routing_labels(test[0].label, test[1].label, gold)
-    lines = ["## A bound on misses", "", "`--max-miss`: conformal risk control on the held-out rows. The bound is on the "
-             "expected share of requests like the held-out ones; test families are a harder draw, so that the last "
-             "column may exceed it.", "", "| bound | threshold | missed, held-out rows | missed, test families | sent |",
+    lines = ["## A bound on misses", "", "`--max-miss`: conformal risk control on the held-out rows. The bound is on "
+             "the expected share of requests like the held-out ones; test families are another draw: their column may "
+             "exceed it.", "", "| bound | threshold | missed, held-out rows | missed, test families | sent |",
              "|---|---|---|---|---|"]  # fmt: skip
     p, q = route_scores(router, small), route_scores(router, test[0])
     for bound in (0.01, 0.02, 0.05):
         limit = conformal_threshold(p, hard, bound, small.must)
         sent = float(((q > limit) | test[0].must).mean())
         lines.append(
-            f"| {100 * bound:.0f} % | {limit:.4g} | {100 * miss_share(p, hard, limit, small.must):.2f} % of {len(held)} | "
+            f"| {100 * bound:.0f} % | {limit:.4g} | "
+            f"{100 * miss_share(p, hard, limit, small.must):.2f} % of {len(held)} | "
             f"{100 * miss_share(q, there, limit, test[0].must):.2f} % of {len(gold)} | {100 * sent:.1f} % |"
         )
     return [*lines, ""]

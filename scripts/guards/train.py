@@ -24,7 +24,7 @@ from counterpoise.guard._labelled import Labelled
 from counterpoise.guard.own import small, tiny, train_small, train_tiny
 from counterpoise.guard.own._corpus import corpus
 from counterpoise.guard.own._leaks import without_leaks
-from counterpoise.guard.own._measure import calibration_error, measured, table
+from counterpoise.guard.own._measure import ece, measured, table
 from counterpoise.guard.own._small import settings
 from counterpoise.guard.saferoute import observe
 
@@ -36,7 +36,7 @@ ABOUT = {
         "the pocket's vision tower reads in the images, and of both together; one hidden layer of 64 units for prompts "
         "and one for answers; Platt scaling.",
         "English only. It knows topics and wordings, not the world: a harmful intent in harmless words passes, and "
-        "harmless talk about harmful topics may not. Of an image it knows the printed words of the pocket's lexicon and "
+        "harmless talk about harmful topics may not. Of an image it knows printed words of the pocket's lexicon and "
         "icons; photographs mean nothing to it.",
     ),
     "small": (
@@ -59,11 +59,11 @@ def choose(rows: list[Labelled], n: int, seed: int = 0) -> list[Labelled]:
 
 
 def card(name: str, guard: Guard, trained: str, work: Path, toy: bool) -> str:
-    title, what, limits = ABOUT[name]
+    heading, what, limits = ABOUT[name]
     limit = 24 if toy else None
     sets = {"Twins, test families": twins_rows("test", limit), **public_rows(limit)}
     lines = [
-        f"# {title}: card",
+        f"# {heading}: card",
         "",
         what,
         "",
@@ -73,9 +73,9 @@ def card(name: str, guard: Guard, trained: str, work: Path, toy: bool) -> str:
     for title, rows in sets.items():
         seen = observe(guard, rows, work / "observed")
         gold = np.array([row.unsafe for row in rows])
-        ece = calibration_error(seen.p, gold)
+        error = ece(seen.p, gold)
         lines += [f"## {title} ({len(rows)} rows)", "", table(measured(rows, seen.label)), ""]
-        lines += [f"Calibration error (ECE, 10 bins) {'-' if ece is None else f'{ece:.3f}'}; "
+        lines += [f"Calibration error (ECE, 10 bins) {'-' if error is None else f'{error:.3f}'}; "
                   f"{1000 * seen.cost.mean():.1f} ms a row in batches on the machine that wrote this.", ""]  # fmt: skip
     return "\n".join([*lines, "## Limits", "", limits, ""])
 

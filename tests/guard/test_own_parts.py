@@ -1,4 +1,4 @@
-"""The parts of our own guards that need no trained model: embedding, windows, features, corpus, heads, rows of a user."""
+"""Parts of our own guards that need no trained model: embedding, windows, features, corpus, heads, a user's rows."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from counterpoise.guard._labelled import read_labelled
 from counterpoise.guard.own._corpus import corpus, part_of
 from counterpoise.guard.own._features import WIDTH, features
 from counterpoise.guard.own._head import Head, Net, fit_net, load_head, platt
-from counterpoise.guard.own._measure import calibration_error, measured
+from counterpoise.guard.own._measure import ece, measured
 from counterpoise.guard.own._minilm import MAX_TOKENS, minilm, model_folder
 from counterpoise.guard.own._windows import STRIDE, WINDOW, plain, unreadable, windows
 
@@ -153,8 +153,8 @@ def test_measured_rates_count_unknown_apart() -> None:
     assert found.unknown == 1 and found.unsafe + found.safe == 3 and found.overblocked == 0
     assert found.caught == found.unsafe
     p = np.array([0.25, 0.25, 0.25, 0.25, np.nan])
-    assert calibration_error(p, np.array([True, False, False, False, True])) == pytest.approx(0)
-    assert calibration_error(np.array([np.nan]), np.array([True])) is None
+    assert ece(p, np.array([True, False, False, False, True])) == pytest.approx(0)
+    assert ece(np.array([np.nan]), np.array([True])) is None
 
 
 def _write(path: Path, rows: list[dict[str, object]]) -> Path:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from counterpoise.evals.stats import wilson
 
 from .._labelled import Labelled
+from ..evaluate import calibration
 
 UNKNOWN = 2
 
@@ -60,16 +61,11 @@ def measured(rows: Sequence[Labelled], label: NDArray[Any]) -> list[Measured]:
     return found
 
 
-def calibration_error(p: NDArray[np.float64], gold: NDArray[np.bool_], bins: int = 10) -> float | None:
-    """Expected calibration error (Naeini et al. 2015): mean |frequency - mean p| over equally wide bins, weighted by
-    their rows. Rows without a probability are left out; None when none is left."""
+def ece(p: NDArray[np.float64], gold: NDArray[np.bool_]) -> float | None:
+    """Expected calibration error over the rows that have a probability; None when none has."""
     seen = ~np.isnan(p)
-    p, y = p[seen], gold[seen]
-    if not len(p):
-        return None
-    place = np.minimum((p * bins).astype(int), bins - 1)
-    gaps = [abs(y[place == b].mean() - p[place == b].mean()) * (place == b).sum() for b in np.unique(place)]
-    return float(np.sum(gaps) / len(p))
+    found = calibration(p[seen].tolist(), gold[seen].tolist())
+    return None if found is None else found.ece
 
 
 def table(found: Sequence[Measured]) -> str:

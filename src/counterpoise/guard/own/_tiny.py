@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from counterpoise.base import InputError
+from counterpoise.chat import Image
 
 from .._labelled import Labelled
 from .._values import Exchange, Inspected, Sees, Verdict, unknown
 from ._eye import Reading, eye
-from ._features import LAYOUT, Rows, TooLong, features, read
+from ._features import LAYOUT, Rows, TooLong, features, images_of
 from ._head import MODES, Head, fit_net, load_head
 from ._minilm import minilm
 from ._windows import unreadable
@@ -36,15 +37,8 @@ class TinyGuard:
     def check(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """One verdict for each exchange, in order; all texts of the call are embedded together."""
         began = time.perf_counter()
-        reasons: list[str | None] = [None] * len(exchanges)
-        readings: list[Sequence[Reading]] = [()] * len(exchanges)
-        for place, exchange in enumerate(exchanges):
-            try:
-                reasons[place] = self._cannot(exchange)
-                if reasons[place] is None:
-                    readings[place] = read(exchange)
-            except InputError as error:  # an image that cannot be decoded
-                reasons[place] = str(error)
+        reasons = [self._cannot(exchange) for exchange in exchanges]
+        readings = _read([() if why else images_of(e) for e, why in zip(exchanges, reasons, strict=True)], reasons)
         rows = self._features(exchanges, readings, reasons)
         share = (time.perf_counter() - began) / max(len(exchanges), 1)
         return [
@@ -105,6 +99,23 @@ class TinyGuard:
             cost=cost,
             features=rows[worst],
         )
+
+
+def _read(images: Sequence[Sequence[Image]], reasons: list[str | None]) -> list[Sequence[Reading]]:
+    """What the eye reads in all images together; when one cannot be decoded, that exchange gets a reason instead."""
+    found: list[Sequence[Reading]] = [()] * len(images)
+    try:
+        every = [image for own in images for image in own]
+        left = iter(eye().read(every) if every else ())
+        return [[next(left) for _ in own] for own in images]
+    except InputError:
+        pass
+    for place, own in enumerate(images):
+        try:
+            found[place] = eye().read(own) if own else ()
+        except InputError as error:
+            reasons[place] = str(error)
+    return found
 
 
 def tiny(detail: str | None = None) -> TinyGuard:

@@ -12,7 +12,7 @@ from .._labelled import Labelled
 from .._values import Guard
 from ..saferoute import observe
 from ..saferoute._split import grouped_split
-from ._measure import Measured, calibration_error, measured
+from ._measure import Measured, ece, measured
 
 Kind = Literal["tiny", "small"]
 
@@ -55,13 +55,13 @@ def train_guard(
     left = [rows[n] for n in test]
     seen = observe(guard, left)
     gold = unsafe[test]
-    found, ece = measured(left, seen.label), calibration_error(seen.p, gold)
+    found, error = measured(left, seen.label), ece(seen.p, gold)
     write_json(
         out / "measured.json",
-        {"source": source, "trained": len(chosen), "held_out": len(left), "ece": ece, "seed": seed,
+        {"source": source, "trained": len(chosen), "held_out": len(left), "ece": error, "seed": seed,
          "rows": [each._asdict() for each in found]},
     )  # fmt: skip
-    return Fit(guard, found, ece, len(chosen), len(left))
+    return Fit(guard, found, error, len(chosen), len(left))
 
 
 def _fit(
