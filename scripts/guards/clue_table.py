@@ -204,8 +204,8 @@ Calling every page unsafe would give F1 {2 * n / (len(rows) + n):.3f} and accura
 ## What the model can tell
 
 Over {seen["pairs"]} pairs of a page and a precondition (seed {a.seeds[0]}): M separates preconditions that hold from
-those that do not with an AUC of {seen["auc"]:.3f}, and of {seen["auc_debiased"]:.3f} after subtracting M without
-the image (0.5 is chance). Median M is {seen["m_true"]:.3f} where the precondition holds, {seen["m_false"]:.3f} where it
+those that do not with an AUC of {seen["auc"]:.3f}, and of {seen["auc_debiased"]:.3f} after M without the image is
+subtracted (0.5 is chance). Median M is {seen["m_true"]:.3f} where the precondition holds, {seen["m_false"]:.3f} where it
 does not, and {seen["prior"]:.3f} without an image. The median probability on all spellings of yes and no together is
 {seen["mass"]:.3f}; it reaches the required 0.5 in {seen["enough_mass"]:.1%} of the pairs.
 
