@@ -1,0 +1,82 @@
+"""Images by address, without being led to an address of our own network."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable
+from urllib.parse import SplitResult, urlsplit
+
+from ._config import Fetch
+from ._errors import ApiError
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+FORBIDDEN = ApiError(400, "fetch_forbidden", "images may not be fetched from this address; send a data URL")
+_SHARED = ipaddress.ip_network("100.64.0.0/10")  # carrier-grade NAT
+
+
+def public(address: str) -> bool:
+    """Whether an address is one of the open internet: not private, loopback, link-local, multicast, reserved, shared,
+    and no such address in IPv6 clothes."""
+    ip = ipaddress.ip_address(address.split("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if inner is not None:
+            return public(str(inner))
+        if ip in ipaddress.ip_network("64:ff9b::/96"):  # NAT64 carries an IPv4 address in its last four bytes
+            return public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+    return ip.is_global and not ip.is_multicast and not (isinstance(ip, ipaddress.IPv4Address) and ip in _SHARED)
+
+
+def checked(url: str, settings: Fetch) -> SplitResult:
+    """The parts of an address that may be asked at all. Raises ApiError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise FORBIDDEN from None
+    schemes = ("https", "http") if settings.http else ("https",)
+    plain = parts.scheme in schemes and parts.hostname and parts.username is None and parts.password is None
+    if not plain or parts.hostname not in settings.hosts or port not in (None, 80, 443):
+        raise FORBIDDEN
+    return parts
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """Addresses of a host name."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return [str(item[4][0]) for item in found]
+
+
+async def fetch(url: str, settings: Fetch, limit: int, resolver: Resolve = resolve) -> bytes:
+    """The bytes behind an address: resolved once, refused unless every address is public, and then that very address
+    is asked (no rebinding), without redirects, proxies or cookies, up to `limit` bytes. Raises ApiError."""
+    import httpx
+
+    parts = checked(url, settings)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    addresses = await resolver(host, port)
+    if not addresses or not all(public(address) for address in addresses):
+        raise FORBIDDEN
+    address = f"[{addresses[0]}]" if ":" in addresses[0] else addresses[0]
+    target = httpx.URL(url).copy_with(host=addresses[0])
+    body = bytearray()
+    try:
+        async with (
+            httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=settings.seconds) as client,
+            client.stream(
+                "GET", target, headers={"Host": parts.netloc, "Accept": "image/*"}, extensions={"sni_hostname": host}
+            ) as answer,
+        ):
+            if answer.status_code != 200:
+                raise ApiError(400, "invalid_image", f"the image's server answered {answer.status_code}")
+            async for piece in answer.aiter_bytes():
+                body += piece
+                if len(body) > limit:
+                    raise ApiError(413, "too_large", f"the image behind the address has more than {limit:,} bytes")
+    except httpx.HTTPError:
+        raise ApiError(400, "invalid_image", f"the image could not be fetched from {address}") from None
+    return bytes(body)
