@@ -62,8 +62,12 @@ class Checker:
     @property
     def trouble(self) -> str | None:
         """Why the server cannot decide, or None."""
-        dead = [name for name, worker in self.workers.items() if not worker.alive]
-        return f"guard {dead[0]} has died" if dead else None
+        for name, worker in self.workers.items():
+            if not worker.alive:
+                return f"guard {name} has died"
+            if worker.busy > 2 * self.config.seconds:
+                return f"guard {name} has been looking at one batch for {worker.busy:.0f} s"
+        return None
 
     async def check(self, exchange: Exchange, *, policy: str | None = None, uninspected: Sequence[str] = (),
                     thresholds: Mapping[str, float] | None = None, dry_run: bool | None = None,
@@ -129,14 +133,17 @@ def _look(worker: Worker, exchange: Exchange) -> _Look | None:
     images = sees.images != 0 and exchange.images > 0
     if not texts and not images:
         return None
-    answer = exchange.answer if sees.texts and sees.answers else None
+    if not sees.texts:  # all images as one turn: a placeholder for the others would be a text
+        pictures = tuple(image for message in exchange.conversation for image in message.images)
+        return _Look(worker, Exchange((Message("user", pictures),)), False, True)
+    answer = exchange.answer if sees.answers else None
     if answer != exchange.answer and not images:
         return None  # it cannot see the answer, which is what is asked about
     turns = []
     for message in exchange.conversation:
-        parts = tuple(p for p in message.parts if (images if isinstance(p, Image) else sees.texts))
+        parts = tuple(p for p in message.parts if images or not isinstance(p, Image))
         turns.append(Message(message.role, parts or ("(not shown)",)))
-    whole = answer == exchange.answer and sees.texts and (images or not exchange.images)
+    whole = answer == exchange.answer and (images or not exchange.images)
     shown = exchange if whole else Exchange(tuple(turns), answer)
     return _Look(worker, shown, texts and answer == exchange.answer, images)
 
@@ -144,8 +151,10 @@ def _look(worker: Worker, exchange: Exchange) -> _Look | None:
 def _decision(exchange: Exchange, name: str, version: str, policy: Policy, looks: Sequence[_Look],
               verdicts: Sequence[Verdict], uninspected: tuple[str, ...], degraded: bool) -> Decision:  # fmt: skip
     both = list(zip(looks, verdicts, strict=True))
-    texts = any(look.texts and v.inspected.texts == v.inspected.texts_total for look, v in both)
-    images = any(look.images and v.inspected.images == v.inspected.images_total for look, v in both)
+    texts = any(look.texts and 0 < v.inspected.texts == v.inspected.texts_total for look, v in both)
+    images = any(
+        look.images and v.inspected.images == v.inspected.images_total == look.exchange.images for look, v in both
+    )
     coverage = Coverage(
         exchange.texts, exchange.texts if texts else 0, exchange.images, exchange.images if images else 0, uninspected
     )

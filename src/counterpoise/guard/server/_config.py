@@ -101,7 +101,9 @@ class ServerConfig(_Part):
     @model_validator(mode="after")
     def _check(self) -> "ServerConfig":
         if self.default_policy not in self.policies:
-            raise ValueError(f"default_policy {self.default_policy!r} is not among policies: {', '.join(self.policies)}")
+            raise ValueError(
+                f"default_policy {self.default_policy!r} is not among policies: {', '.join(self.policies)}"
+            )
         if empty := [name for name, policy in self.policies.items() if not policy.guards]:
             raise ValueError(f"policy {empty[0]!r} has no guards")
         if self.upstream and not self.upstream.base_url.startswith(("http://", "https://")):

@@ -33,9 +33,7 @@ class Coverage:
     @property
     def complete(self) -> bool:
         return (
-            self.texts_checked == self.texts_total
-            and self.images_checked == self.images_total
-            and not self.uninspected
+            self.texts_checked == self.texts_total and self.images_checked == self.images_total and not self.uninspected
         )
 
 

@@ -12,7 +12,9 @@ class Metrics:
     """Counters and histograms; `render()` is what /metrics answers. Labels never hold content."""
 
     def __init__(self) -> None:
-        prometheus: Any = require("prometheus_client", purpose="metrics of the guard server", install="counterpoise[serve]")
+        prometheus: Any = require(
+            "prometheus_client", purpose="metrics of the guard server", install="counterpoise[serve]"
+        )
         self._render: Callable[[Any], bytes] = prometheus.generate_latest
         self.registry = prometheus.CollectorRegistry()
         own: dict[str, Any] = {"registry": self.registry, "namespace": "counterpoise_guard"}

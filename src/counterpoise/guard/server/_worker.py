@@ -27,13 +27,20 @@ class Worker:
         """`wait` seconds for company, at most `limit` waiting exchanges; `seen` is told rows and seconds of a batch."""
         self.guard, self.batch, self.wait, self._seen = guard, batch, wait, seen
         self._inbox: queue.Queue[_Asked | None] = queue.Queue(limit)
+        self._began: float | None = None
         self._thread = threading.Thread(target=self._work, name=f"guard-{guard.id}", daemon=True)
         release_cores()  # what this thread computed while loading must not slow the worker down
         self._thread.start()
 
     @property
     def alive(self) -> bool:
+        """Whether its thread still runs."""
         return self._thread.is_alive()
+
+    @property
+    def busy(self) -> float:
+        """Seconds that the guard has been looking at the present batch; 0 when it waits."""
+        return time.monotonic() - began if (began := self._began) is not None else 0.0
 
     @property
     def waiting(self) -> int:
@@ -60,9 +67,10 @@ class Worker:
             asked, ended = self._gather(first)
             live = [one for one in asked if one.future.set_running_or_notify_cancel()]
             if live:
-                began = time.perf_counter()
+                self._began = began = time.monotonic()
                 self._answer(live)
-                self._seen(len(live), time.perf_counter() - began)
+                self._began = None
+                self._seen(len(live), time.monotonic() - began)
             if ended:
                 return
 
