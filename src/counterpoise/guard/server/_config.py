@@ -43,6 +43,8 @@ class Limits(_Part):
     """Of all texts of a request together."""
     texts: int = Field(default=512, ge=1)
     """Text parts of a request."""
+    body_seconds: float = Field(default=20, gt=0)
+    """Longest time that a client may take to send its request."""
     requests_per_minute: int | None = Field(default=None, ge=1)
     """Per API key, or per address without keys."""
 

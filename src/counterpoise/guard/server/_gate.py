@@ -1,5 +1,6 @@
 """What every request passes first: size, key, rate, request id, and one line in the log. Plain ASGI."""
 
+import asyncio
 import hmac
 import json
 import logging
@@ -49,9 +50,12 @@ class Gate:
 
         try:
             self._admit(scope, headers)
-            await self.app(scope, self._limited(receive), answer)
+            body = await self._body(receive)
+            await self.app(scope, _replay(body, receive), answer)
         except ApiError as error:
             await refuse(answer, error)
+        except _Gone:
+            status = 499
         finally:
             path = scope["path"] if scope["path"] in self.paths else "other"
             self.metrics.requests.labels(path, str(status)).inc()
@@ -91,19 +95,40 @@ class Gate:
         if n > self.config.limits.request_bytes:
             raise ApiError(413, "too_large", f"a request may have at most {self.config.limits.request_bytes:,} bytes")
 
-    def _limited(self, receive: Receive) -> Receive:
-        """`receive` that stops reading a body that is longer than it may be, whatever it announced."""
-        read = 0
+    async def _body(self, receive: Receive) -> bytes:
+        """The whole body, before anything parses it: as long as it may be, whatever it announced, and in time."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self.config.limits.body_seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _Gone
+                    body += message.get("body", b"")
+                    self._size(len(body))
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            seconds = self.config.limits.body_seconds
+            raise ApiError(408, "slow_request", f"the request did not arrive within {seconds:g} s") from None
 
-        async def limited() -> Message:
-            nonlocal read
-            message = await receive()
-            if message["type"] == "http.request":
-                read += len(message.get("body", b""))
-                self._size(read)
-            return message
 
-        return limited
+class _Gone(Exception):
+    """The client has gone before its request was whole."""
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """`receive` that gives the body in one piece and then what the server says (that the client has gone)."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
 
 
 async def refuse(send: Send, error: ApiError) -> None:

@@ -1,10 +1,11 @@
 """Bodies of the endpoints. Unknown fields are accepted where the protocol's own servers accept them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Messages = list[dict[str, Any]]
+Probability = Annotated[float, Field(gt=0, le=1)]
 
 
 class _Body(BaseModel):
@@ -31,7 +32,7 @@ class CheckBody(BaseModel):
     """What is judged; without it the last role decides."""
     policies: list[str] = Field(default=[], max_length=8)
     """Policies to apply, the worst decision stands; default: the server's."""
-    thresholds: dict[str, float] = Field(default={}, max_length=64)
+    thresholds: dict[str, Probability] = Field(default={}, max_length=64)
     """Category -> p_unsafe from which it blocks, for this request."""
     dry_run: bool | None = None
     returns: list[Literal["scores", "rationale"]] = Field(default=["scores", "rationale"], alias="return")

@@ -1,5 +1,6 @@
 """The endpoints that check: OpenAI's moderation, NeMo's checks, LiteLLM's guardrail, and our own."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,19 +43,24 @@ def router(config: ServerConfig, checker: Checker) -> APIRouter:
             asked = [await intake([{"role": "user", "content": item}]) for item in items]
         else:
             asked = [await intake([{"role": "user", "content": items}])]
-        found = [await decide(one, policy=name) for one in asked]
+        found = await asyncio.gather(*(decide(one, policy=name) for one in asked))
         return {"id": request.state.request_id, "model": name, "results": [result(one) for one in found]}
 
     @routes.post("/v1/guard/check")
     async def check(body: CheckBody, request: Request) -> dict[str, Any]:
         """A whole conversation, checked by one or several policies; the worst decision stands."""
-        found = directed(await intake(body.messages), body.direction)
-        options = {"thresholds": body.thresholds, "dry_run": body.dry_run}
-        decisions = [await decide(found, policy=name, **options) for name in body.policies or [None]]  # type: ignore[list-item]
+        whole = await intake(body.messages)
+        views = [directed(whole, "output" if body.direction == "both" else body.direction)]
+        if body.direction == "both":
+            views.append(Intake(Exchange(whole.exchange.conversation), whole.uninspected))
+        options: dict[str, Any] = {"thresholds": body.thresholds, "dry_run": body.dry_run}
+        names: list[str | None] = [*body.policies] or [None]
+        decisions = await asyncio.gather(*(decide(view, policy=name, **options) for view in views for name in names))
         worst = max(decisions, key=lambda one: RANK[one.verdict])
         answer = worst.to_json() | {"request_id": request.state.request_id}
-        if len(decisions) > 1:
-            answer["policies"] = {one.policy: one.verdict for one in decisions}
+        if len(names) > 1:
+            ranked = sorted(decisions, key=lambda one: RANK[one.verdict])
+            answer["policies"] = {one.policy: one.verdict for one in ranked}
         for guard in answer["guards"]:
             for name, hidden in (("p_unsafe", "scores"), ("rationale", "rationale")):
                 if hidden not in body.returns:
@@ -94,8 +100,8 @@ def router(config: ServerConfig, checker: Checker) -> APIRouter:
         if isinstance(limits := params.get("thresholds"), dict):
             options["thresholds"] = {str(k): float(v) for k, v in limits.items() if isinstance(v, int | float)}
         if not isinstance(options.get("policy", ""), str) or not isinstance(options.get("dry_run", True), bool):
-            raise ApiError(422, "invalid_request", "additional_provider_specific_params: policy is a name, dry_run a bool",
-                           "additional_provider_specific_params")  # fmt: skip
+            where = "additional_provider_specific_params"
+            raise ApiError(422, "invalid_request", f"{where}: policy is a name, dry_run true or false", where)
         one = await decide(found, **options)
         if not one.blocked:
             return {"action": "NONE"}
@@ -106,14 +112,16 @@ def router(config: ServerConfig, checker: Checker) -> APIRouter:
 
 
 def directed(found: Intake, direction: str | None) -> Intake:
-    """The exchange in the asked direction: `input` looks at an answer as one more turn, `output` needs one."""
+    """The exchange in the asked direction. `output` judges the answer and needs one; `input` judges all that stands in
+    the conversation, and reads an answer that is there as part of what the user says."""
     exchange = found.exchange
     if direction == "output" and exchange.answer is None:
         raise ApiError(422, "invalid_request", "direction output needs a last message of the assistant", "direction")
     if direction != "input" or exchange.answer is None:
         return found
-    turns = (*exchange.conversation, Message("assistant", (exchange.answer,)), Message("user", ("(nothing)",)))
-    return Intake(Exchange(turns), found.uninspected, found.images)
+    last = exchange.conversation[-1]
+    said = Message(last.role, (*last.parts, "\n\n", exchange.answer))
+    return Intake(Exchange((*exchange.conversation[:-1], said)), found.uninspected, found.images)
 
 
 async def _of_litellm(body: LiteLLMBody, intake: Any) -> Intake:
