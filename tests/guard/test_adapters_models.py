@@ -14,7 +14,7 @@ from counterpoise.chat import Image, assistant, system, user
 from counterpoise.guard import Exchange
 from counterpoise.guard._text import split
 from counterpoise.guard.adapters import FAMILIES, ModelGuard
-from counterpoise.guard.adapters._model import first_tokens
+from counterpoise.guard.adapters._ask import first_tokens
 from counterpoise.guard.adapters._passes import plan
 from counterpoise.models import Engine, load
 

@@ -1,50 +1,30 @@
 """Guard models on the local engine: one forward pass for the verdict, its probability and its features."""
 
 import dataclasses
-import math
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from counterpoise.base import InputError
 from counterpoise.evals.judges import OffFormat
-from counterpoise.models import Decoding, EncodedRow, Engine, Loaded, Look, Prompt, encode_row, load
+from counterpoise.models import Decoding, Engine, Loaded, Prompt, encode_row, load, plain
 
 from .._text import split
-from .._values import Exchange, Features, Inspected, Label, Sees, Verdict, unknown, worst
+from .._values import Exchange, Inspected, Label, Sees, Verdict, unknown, worst
+from ._ask import Asked, sums, verdict_tokens
 from ._families import FAMILIES
 from ._family import Family
+from ._fit import fit
 from ._parse import Mode, Said
-from ._passes import Pass, Plan, fit, plan
+from ._passes import Plan, plan
+from ._shown import Pass
 from ._template import Source, Template, policy_file
 
 LEAST_MASS = 0.5
 """Of probability on the verdict's words; below it the model is not answering the question."""
 Explain = Literal["no", "unsafe", "all"]
-
-
-@dataclass
-class Asked:
-    """One pass on its way: what is shown, and what came of it."""
-
-    shown: Pass
-    category: str = ""
-    """Of the policy that it asks about, where it asks about one."""
-    prompt: Prompt | None = None
-    row: EncodedRow | None = None
-    reason: str | None = None
-    """Why it could not be asked."""
-    p: float | None = None
-    mass: float | None = None
-    controversial: float = 0.0
-    features: Features | None = None
-    raw: str = ""
-    said: Said | None = None
-    off: str | None = None
-    """How its reply is off the grammar."""
 
 
 class ModelGuard:
@@ -98,7 +78,7 @@ class ModelGuard:
         self.policies = {**getattr(self.loaded.processor, "policy_definitions", {}), **(policies or {})}
         if self.family.policies and not self.policies:
             raise InputError(f"{self.loaded.name}: has no policies; give some with policies={{name: text}}")
-        self._sides = {mode: self._tokens(mode) for mode in self._modes() if self._scored(mode)}
+        self._sides = {m: verdict_tokens(self.loaded, self.family, m) for m in self._modes() if self._scored(m)}
         short = Path(self.loaded.name).name if Path(self.loaded.name).exists() else self.loaded.name
         self.id = f"{self.family.name}@{short}~{self.loaded.fingerprint[:8]}"
         found = re.search(r"/snapshots/([0-9a-f]{40})", self.loaded.path)
@@ -184,20 +164,6 @@ class ModelGuard:
     def _scored(self, mode: Mode) -> bool:
         return bool(self.family.unsafe) and (self.family.prefix[mode] is not None or bool(self.family.anchor))
 
-    def _tokens(self, mode: Mode) -> list[list[int]]:
-        """Ids of the verdict's first tokens: safe, unsafe, controversial."""
-        prefix = self.family.prefix[mode]
-        lead = self.family.anchor if prefix is None else prefix
-        words = (self.family.safe, self.family.unsafe, self.family.controversial)
-        found = [first_tokens(self.loaded.tokenizer, lead, side) for side in words]
-        others = [found[1] | found[2], found[0] | found[2], found[0] | found[1]]
-        sides = [own - other for own, other in zip(found, others, strict=True)]
-        if not sides[0] or not sides[1]:
-            raise InputError(
-                f"{self.loaded.name}: its tokenizer begins {words[0][0]!r} and {words[1][0]!r} with the same token"
-            )
-        return [sorted(side) for side in sides]
-
     def _run(self, asked: Sequence[Asked]) -> None:
         for mode in self._modes():
             own = [one for one in asked if one.shown.mode == mode]
@@ -218,7 +184,7 @@ class ModelGuard:
         safe, unsafe, doubt = self._sides[mode]
         looks = self.engine.look([one.row for one in asked if one.row is not None], [*safe, *unsafe, *doubt])
         for one, look in zip(asked, looks, strict=True):
-            a, b, c = _sums(look, len(safe), len(unsafe))
+            a, b, c = sums(look, len(safe), len(unsafe))
             one.mass = min(a + b + c, 1.0)
             one.p = (b + c) / (a + b + c) if a + b + c > 0 else 0.5
             one.controversial = c / (b + c) if b + c > 0 else 0.0
@@ -239,8 +205,6 @@ class ModelGuard:
         found = re.search(re.escape(self.family.anchor), one.raw, re.IGNORECASE) if self.family.anchor else None
         if found is None or one.prompt is None:
             return False
-        from counterpoise.models import plain
-
         text = one.prompt.text + plain(self.loaded, one.raw[: found.end()])
         one.row = encode_row(self.loaded, Prompt(text, one.prompt.images), add_generation_prompt=False)
         return True
@@ -287,24 +251,3 @@ class ModelGuard:
         if one.said is None:
             return "unknown", "no verdict in its reply"
         return one.said.label, None
-
-
-def first_tokens(tokenizer: Any, lead: str, words: Sequence[str]) -> set[int]:
-    """First token of each word, by itself and after `lead`."""
-
-    def ids(text: str) -> list[int]:
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    found, before = set(), ids(lead) if lead else []
-    for word in words:
-        after = ids(lead + word)
-        if lead and after[: len(before)] == before and len(after) > len(before):
-            found.add(after[len(before)])
-        if alone := ids(word):
-            found.add(alone[0])
-    return found
-
-
-def _sums(look: Look, n_safe: int, n_unsafe: int) -> tuple[float, float, float]:
-    p = [math.exp(value) for value in look.logprobs]
-    return sum(p[:n_safe]), sum(p[n_safe : n_safe + n_unsafe]), sum(p[n_safe + n_unsafe :])
