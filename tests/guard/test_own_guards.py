@@ -178,8 +178,8 @@ def test_the_block_holds_the_conversation_and_cannot_be_closed_from_inside() -> 
     shown = sample.messages[0].text
     assert shown.count("<END CONVERSATION>") == 1 and "hello" in shown
     ((_, parts),) = compose((("user", ("q",)), ("assistant", ("a",))), "response")
-    assert parts == (parts[0],) and parts[0].startswith("Task: Check the last Agent message")
-    assert "\n\nUser: q\n\nAgent: a\n\n<END CONVERSATION>" in parts[0]
+    assert "".join(parts).startswith("Task: Check the last Agent message")
+    assert "\n\nUser: q\n\nAgent: a\n\n<END CONVERSATION>" in "".join(parts)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,12 @@
 """`counterpoise guard train`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from counterpoise.guard.own._measure import Measured
 
 
 def train(
@@ -52,7 +55,7 @@ def train(
     typer.echo(f"guard: {kind}:{folder}")
 
 
-def _print(rows: "list[Measured]") -> None:  # noqa: F821 (imported where it is used)
+def _print(rows: "list[Measured]") -> None:
     for each in rows:
         kind, caught, blocked, unknown = each.cells()
         typer.echo(f"  {kind}: caught {caught}; over-blocked {blocked}; unknown {unknown}")

@@ -18,10 +18,10 @@ def evaluation_rows() -> tuple[list[Sample], list[str]]:
     found, missing = [*twins.samples("validation"), *twins.samples("test")], []
     for name in PUBLIC:
         card = benchmarks()[name]
-        if data_root() is None or card.missing() is not None:
+        if data_root() is None or card.available() is not None:
             missing.append(name)
             continue
-        found += [_with_content(sample) for sample in card.read()]
+        found += [_with_content(sample) for sample in card.samples()]
     return found, missing
 
 

@@ -38,18 +38,7 @@ def compose(turns: Turns, mode: Mode, policy: str = "") -> Turns:
     for speaker, own in turns:
         parts += [f"\n\n{NAMES[speaker]}: ", *own]
     parts.append(f"\n\n{BLOCK[1]}\n\nAnswer safe or unsafe.")
-    return (("user", _joined(parts)),)
-
-
-def _joined(parts: Sequence[str]) -> tuple[str, ...]:
-    """Neighbouring texts as one, so that a template that separates parts cannot split a sentence."""
-    joined: list[str] = []
-    for part in parts:
-        if joined and IMAGE not in (part, joined[-1]):
-            joined[-1] += part
-        else:
-            joined.append(part)
-    return tuple(joined)
+    return (("user", tuple(parts)),)
 
 
 FAMILY = Family(

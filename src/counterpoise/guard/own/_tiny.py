@@ -30,6 +30,11 @@ class TinyGuard:
         self.head, self.id = head, "tiny"
 
     @property
+    def revision(self) -> str:
+        """Hash of the trained file."""
+        return self.head.revision
+
+    @property
     def feature_spec(self) -> dict[str, object]:
         """What its features are, for routers."""
         return {"layer": "input", "pooling": "worst window", "suffix_ids": []}
@@ -72,14 +77,23 @@ class TinyGuard:
             return f"trained for {', '.join(self.head.nets)} mode only"
         if exchange.texts + exchange.images == 0:
             return "nothing to look at"
-        if exchange.images and self.head.card.get("eye") is None:
-            return "trained without images"
-        if exchange.images and self.head.card["eye"] != eye().revision:
-            return "trained with another vision tower; train it again with scripts/guards/train.py"
+        if exchange.images and (reason := self._blind()):
+            return reason
         texts = [message.text for message in exchange.conversation] + [exchange.answer or ""]
         if any(unreadable(text, minilm()) for text in texts if text.strip()):
             return "most of a text is not in a script that the embedding knows"
         return None
+
+    def _blind(self) -> str | None:
+        """Why it cannot look at images."""
+        wanted = self.head.card.get("eye")
+        if wanted is None:
+            return "trained without images"
+        try:
+            same = eye().revision == wanted
+        except InputError as error:  # the pocket is not installed
+            return str(error)
+        return None if same else "trained with another vision tower; train it again with scripts/guards/train.py"
 
     def _verdict(self, exchange: Exchange, rows: Rows, cost: float) -> Verdict:
         net = self.head.nets["prompt" if exchange.answer is None else "response"]
