@@ -1,0 +1,111 @@
+"""What of a chat completion is text, and what nobody can look at: requests beyond their messages, and answers."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from counterpoise.chat import Image
+
+SETTINGS = frozenset({
+    "messages", "model", "stream", "stream_options", "n", "user", "safety_identifier", "prompt_cache_key", "seed",
+    "temperature", "top_p", "max_tokens", "max_completion_tokens", "logprobs", "top_logprobs", "logit_bias",
+    "frequency_penalty", "presence_penalty", "service_tier", "reasoning_effort", "verbosity", "store", "modalities",
+    "parallel_tool_calls", "prompt_cache_retention",
+})  # fmt: skip
+"""Fields of a request that hold settings. The strings of all others are read like messages."""
+
+ENVELOPE = ("id", "object", "created", "model", "service_tier", "system_fingerprint", "usage")
+"""Fields of an answer that pass. Others beside the choices hold what nobody has checked, and are dropped."""
+
+NAMES = frozenset({"id", "type", "role", "object", "call_id", "tool_call_id", "format"})
+READABLE = frozenset({
+    "text", "output_text", "refusal", "function", "custom", "reasoning", "reasoning.text", "reasoning.summary",
+    "summary_text", "thinking", "url_citation",
+})  # fmt: skip
+"""Types of parts of an answer that consist of strings."""
+UNSEEN = frozenset({"audio", "image", "images", "video", "files", "attachments"})
+INLINE = re.compile(r"data:(?:image|video|audio|application)/[\w.+-]+;base64,[A-Za-z0-9+/]{32}")
+
+
+class Found(NamedTuple):
+    """What there is in an answer, or in one piece of it."""
+
+    texts: tuple[tuple[str, str], ...]
+    """(channel, text)."""
+    others: tuple[str, ...]
+    """Kinds of parts that nobody can look at."""
+
+
+def request_text(body: Mapping[str, Any]) -> str:
+    """The strings of a request outside its messages: tools, formats, predictions, fields that are not known here."""
+    rest = {name: value for name, value in body.items() if name not in SETTINGS}
+    return "\n".join(dict.fromkeys(_strings(rest)))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """All strings in a value, and keys that are long enough to say something."""
+    if isinstance(value, str) and value.strip():
+        yield value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            if len(name) > 24 or " " in name:
+                yield name
+            if name not in NAMES or not _is_name(inner):
+                yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _is_name(value: Any) -> bool:
+    """A short identifier, which is not worth a look."""
+    return isinstance(value, str) and len(value) <= 64 and bool(re.fullmatch(r"[\w.:/-]*", value))
+
+
+def choice_parts(choice: Mapping[str, Any]) -> Found:
+    """All strings of one choice of an answer, or of a piece of one. What is of no known kind cannot be looked at."""
+    rest = {name: value for name, value in choice.items() if name not in ("index", "finish_reason", "logprobs")}
+    texts: list[tuple[str, str]] = []
+    others: list[str] = []
+    _walk(rest, "", texts, others)
+    return Found(tuple(texts), tuple(dict.fromkeys(others)))
+
+
+def _walk(value: Any, where: str, texts: list[tuple[str, str]], others: list[str]) -> None:
+    if isinstance(value, str):
+        if value:
+            texts.append((where, value))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            own = inner.get("index", number) if isinstance(inner, Mapping) else number
+            _walk(inner, f"{where}.{own}", texts, others)
+    elif isinstance(value, Mapping):
+        kind = value.get("type")
+        if kind is not None and kind not in READABLE:
+            others.append(kind if _is_name(kind) and kind else "unnamed")
+            return
+        for name, inner in value.items():
+            if name in UNSEEN and inner:
+                others.append(name)
+            elif name not in NAMES or not _is_name(inner):
+                _walk(inner, f"{where}.{name}", texts, others)
+
+
+def inline(text: str) -> tuple[str, ...]:
+    """A picture or a file written into a text, which a page would show and no guard has seen."""
+    return ("inline data",) if INLINE.search(text) else ()
+
+
+def with_images(messages: list[Any], images: Mapping[str, Image]) -> list[Any]:
+    """The messages with every image as the guards saw it, so that the model cannot be shown another one."""
+    made = list(messages)
+    for where, image in images.items():
+        _, message, _, part = where.split(".")
+        turn = dict(made[int(message)])
+        content = list(turn["content"])
+        own = dict(content[int(part)])
+        url = own["image_url"]
+        own["image_url"] = {**url, "url": image.data_uri()} if isinstance(url, Mapping) else image.data_uri()
+        content[int(part)] = own
+        made[int(message)] = {**turn, "content": content}
+    return made
