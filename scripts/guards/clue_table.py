@@ -185,8 +185,8 @@ def page(
     n = sum(bool(row.violated) for row in rows)
     return f"""# CLUE on the icon set, pocket
 
-Command: `python scripts/guards/clue_table.py` (seeds {", ".join(map(str, a.seeds))} of the rendering, {a.per_rule} pairs
-of pages for each of {len(icon_constitution().rules)} rules and seed). Model: pocket, `{engine.loaded.fingerprint}`,
+Command: `python scripts/guards/clue_table.py` (rendering seeds {", ".join(map(str, a.seeds))}, {a.per_rule} pairs of
+pages for each of {len(icon_constitution().rules)} rules and seed). Model: pocket, `{engine.loaded.fingerprint}`,
 {engine.loaded.dtype} on {engine.loaded.device}. {len(rows)} pages, {n} of which violate one rule; each has a borderline
 twin in which one icon is replaced. Prompts and constants are those of the paper; reasoning is cut at 64 tokens and its
 summary at 48, for time.
@@ -204,10 +204,10 @@ Calling every page unsafe would give F1 {2 * n / (len(rows) + n):.3f} and accura
 ## What the model can tell
 
 Over {seen["pairs"]} pairs of a page and a precondition (seed {a.seeds[0]}): M separates preconditions that hold from
-those that do not with an AUC of {seen["auc"]:.3f}, and of {seen["auc_debiased"]:.3f} after M without the image is
-subtracted (0.5 is chance). Median M is {seen["m_true"]:.3f} where the precondition holds, {seen["m_false"]:.3f} where it
-does not, and {seen["prior"]:.3f} without an image. The median probability on all spellings of yes and no together is
-{seen["mass"]:.3f}; it reaches the required 0.5 in {seen["enough_mass"]:.1%} of the pairs.
+those that do not with an AUC of {seen["auc"]:.3f}, and of {seen["auc_debiased"]:.3f} once M without the image is
+subtracted (0.5 is chance). Median M is {seen["m_true"]:.3f} where the precondition holds, {seen["m_false"]:.3f} where
+it does not, and {seen["prior"]:.3f} without an image. The median probability on all spellings of yes and no together
+is {seen["mass"]:.3f}; it reaches the required 0.5 in {seen["enough_mass"]:.1%} of the pairs.
 
 ## How CLUE decided
 
@@ -242,14 +242,13 @@ def conclusion(f1s: dict[str, float], seen: dict[str, float], clue: list[dict[st
     reasoned = [e for e in evidence if e["path"] == "d" or "rating" in e["reason"]]
     unread = sum(e["path"] is None for e in reasoned)
     return (
-        f"**CLUE does not beat its baselines on pocket:** F1 {f1s['clue']:.3f} against {best:.3f} ({NAMES[name]}). What "
-        f"it builds on is missing here. Pocket's answers hardly tell what an image shows: M separates preconditions "
-        f"that hold from others with an AUC of {seen['auc_debiased']:.3f} (0.5 is chance). Yes and no together have "
-        f"enough probability to count in {seen['enough_mass']:.1%} of the queries. Of {len(evidence)} preconditions "
-        f"{len(reasoned)} went on to reasoning, and {unread} of those replies had no readable rating. The method needs "
-        "a judge that can answer a literal question about an image; these numbers say nothing about it on such models. "
-        "A baseline that calls nearly everything unsafe has an F1 of its own without seeing anything: compare the "
-        "accuracies."
+        f"**CLUE does not beat its baselines on pocket:** F1 {f1s['clue']:.3f} against {best:.3f} ({NAMES[name]}). The "
+        "method needs a judge that can answer a literal question about an image. Pocket's M separates preconditions "
+        f"that hold from others with an AUC of {seen['auc_debiased']:.3f} (0.5 is chance); yes and no together have "
+        f"enough probability to count in {seen['enough_mass']:.1%} of the queries; of {len(evidence)} preconditions "
+        f"{len(reasoned)} went on to reasoning, and {unread} of those replies had no readable rating. These numbers say "
+        "nothing about the method on models that can. A baseline that calls nearly everything unsafe has an F1 of its "
+        "own without seeing anything: compare the accuracies."
     )
 
 
