@@ -147,8 +147,9 @@ class ModelGuard:
         return asked
 
     def _count(self, text: str) -> int:
-        if len(text.encode("utf-8", "replace")) < 64:  # a token has at least one byte
-            return len(text)
+        """Tokens of a text; for a short one the number of bytes, which is never less."""
+        if (most := len(text.encode("utf-8", "replace"))) < 64:
+            return most
         return len(self.loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _room(self) -> int:
@@ -176,7 +177,12 @@ class ModelGuard:
                 continue
             self._look(own, mode)
             if self.family.parse is not None and self.explain != "no":
-                self._generate([one for one in own if self.explain == "all" or (one.p or 0) >= self.threshold])
+                self._generate([one for one in own if self._wanted(one)])
+
+    def _wanted(self, one: Asked) -> bool:
+        """Whether words are wanted: not from a model that does not answer the question anyway."""
+        answers = (one.mass or 0) >= LEAST_MASS
+        return answers and (self.explain == "all" or (one.p or 0) >= self.threshold)
 
     def _look(self, asked: Sequence[Asked], mode: Mode) -> None:
         if not asked:
