@@ -343,7 +343,7 @@ def owl(tmp_path_factory):
     config = t.Owlv2Config(
         text_config={**SMALL, "vocab_size": len(tok), "max_position_embeddings": 16, "eos_token_id": 2},
         vision_config={**SMALL, "image_size": 32, "patch_size": 8},
-        projection_dim=16,
+        projection_dim=32,
     )
     t.Owlv2ForObjectDetection(config).save_pretrained(folder)
     images = t.Owlv2ImageProcessorPil(size={"height": 32, "width": 32})

@@ -72,8 +72,8 @@ def _cut(row: EncodedRow, length: int) -> EncodedRow:
 
 
 def _follow(steps: Steps, owner: Sequence[int], tails: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Logits (N, V) in float32 behind each tail, whose beginning is row `owner` of `steps`, and the hidden states (N, d)
-    that the output layer read there. One pass; tails are padded on the right."""
+    """Logits (N, V) in float32 behind each tail, whose beginning is row `owner` of `steps`, and the hidden states
+    (N, d) that the output layer read there. One pass; tails are padded on the right."""
     device = steps.ids.device
     width = max(map(len, tails))
     given, mask = (torch.zeros((len(tails), width), dtype=torch.long) for _ in range(2))

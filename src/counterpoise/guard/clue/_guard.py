@@ -44,9 +44,12 @@ class ClueGuard:
     def _one(self, exchange: Exchange, found: Sequence[ImageVerdict], seconds: float) -> Verdict:
         seen = sum(bool(verdict.findings or verdict.scan) for verdict in found)
         inspected = Inspected(0, exchange.texts, seen, exchange.images)
-        verdicts = [self._verdict(verdict, inspected, seconds) for verdict in found]
+        # of equal labels the first stands: images that could not be judged say why, safe ones only what is missing
+        order = sorted(found, key=lambda verdict: verdict.label == "safe")
+        verdicts = [self._verdict(verdict, inspected, seconds) for verdict in order]
         if exchange.texts:
-            verdicts.append(unknown(self.id, exchange, "the guard does not read text", inspected=inspected))
+            text = unknown(self.id, exchange, "the guard does not read text", inspected=inspected)
+            verdicts.insert(sum(verdict.label != "safe" for verdict in found), text)
         if not verdicts:
             return unknown(self.id, exchange, "nothing to look at")
         return worst(verdicts, inspected)

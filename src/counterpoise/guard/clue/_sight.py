@@ -55,14 +55,14 @@ def _cells(images: Sequence[Image]) -> Probabilities:
 
 
 def known_words(text: str) -> list[str]:
-    """The words of a text that the eye can recognise, without those that carry no object; plurals as singulars."""
+    """The words of a text that the eye can recognise, without those that carry no object, and their singulars."""
     known = set(eye().words[1:])
     words: list[str] = []
     for word in re.findall(r"[a-z]+", text.lower()):
         if word in _STOP:
             continue
         forms = (word, word.removesuffix("s"), word.removesuffix("es"))
-        words += [form for form in forms if form in known and form not in _STOP][:1]
+        words += [form for form in forms if form in known and form not in _STOP]
     return list(dict.fromkeys(words))
 
 
