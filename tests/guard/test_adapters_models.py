@@ -480,6 +480,7 @@ def test_bad_options(loaded):
     model = loaded["llama-guard-3"]
     for options, message in (
         ({"threshold": 1.5}, "between 0 and 1"),
+        ({"dtpye": "float32"}, "did you mean 'dtype'"),
         ({"policy": "/no/such/file"}, "cannot read this policy"),
     ):
         with pytest.raises(InputError, match=message):

@@ -234,6 +234,8 @@ def test_the_commands(tmp_path, capsys, monkeypatch):
     assert text[0].n_scored > 0 and any(r.value is None for r in kept.rows if r.modality == "print")
     assert main(["guard", "eval", "keyword", "-b", "twins-validation", "--only", "sounds", "--out", str(out)]) == 2
     assert main(["guard", "eval", "keyword", "-o", "nonsense", "-b", "twins-validation", "--out", str(out)]) == 2
+    assert main(["guard", "check", "keyword", "hi", "-o", "x=1"]) == 2
+    assert "guard keyword: got an unexpected keyword argument 'x'" in capsys.readouterr().err
     assert main(["guard", "check", "keyword"]) == 1  # nothing to look at is unknown, and unknown blocks
 
 

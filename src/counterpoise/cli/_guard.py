@@ -107,7 +107,9 @@ def check(
 
 @app.command("eval")
 def evaluate(
-    guard: Annotated[list[str], typer.Argument(metavar="GUARD...", help="NAME or NAME:DETAIL; several are compared.")],
+    guard: Annotated[
+        list[str], typer.Argument(metavar="GUARD...", help="NAME or NAME:DETAIL; several make one table.")
+    ],
     suite: Annotated[
         str | None, typer.Option(help="A named set of benchmarks; see `counterpoise list suites`.")
     ] = None,
@@ -149,7 +151,7 @@ def evaluate(
     from counterpoise.evals.judges import slug
     from counterpoise.guard import make_guard
     from counterpoise.guard.evaluate import Policy, eval_sets, evaluate_guard, parts, save_results
-    from counterpoise.report import guard_table, write_guards
+    from counterpoise.report import guard_tables, write_guards
 
     from ._print import show as print_table
 
@@ -174,7 +176,8 @@ def evaluate(
             )  # fmt: skip
     save_results(out / "guards.json", results, sets, skipped, settings)
     page = write_guards(out / "report.html", results, sets, skipped, settings)
-    print_table(guard_table(results))
+    for table in guard_tables(results):
+        print_table(table)
     for result in results:
         for modality, found in result.calibration.items():
             typer.echo(f"{result.guard}, {modality}: ECE {found.ece:.3f} over {found.n}")

@@ -1,6 +1,7 @@
 """Guards by name. A third party adds one through the entry point group `counterpoise.guards`."""
 
 import importlib
+import inspect
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
@@ -42,7 +43,7 @@ def known_guards() -> dict[str, str]:
 def make_guard(spec: str, **options: Any) -> Guard:
     """A guard from `name` or `name:detail` (a model id or a folder); options go to its maker.
 
-    Raises InputError for a name that nobody knows.
+    Raises InputError for a name that nobody knows, and for an option that its maker does not take.
     """
     name, _, detail = spec.partition(":")
     if detail:
@@ -56,4 +57,8 @@ def make_guard(spec: str, **options: Any) -> Guard:
         if name not in points:
             raise InputError.unknown("guard", name, known_guards())
         maker = points[name].load()
+    try:
+        inspect.signature(maker).bind(**options)
+    except TypeError as error:
+        raise InputError(f"guard {name}: {error}") from error
     return maker(**options)

@@ -7,7 +7,7 @@ from ._change import Change, changes
 from ._compare import Comparison, compare
 from ._dose import DoseCurve, DosePoint, Estimate, load_curve
 from ._folder import EvalFolder, ItemRecord
-from ._guards import guard_table, write_guards
+from ._guards import guard_tables, write_guards
 from ._html import write_report
 from ._routing import routing_picture
 from ._terminal import terminal_table
@@ -24,7 +24,7 @@ __all__ = [
     "Verdict",
     "changes",
     "compare",
-    "guard_table",
+    "guard_tables",
     "load_curve",
     "routing_picture",
     "terminal_table",

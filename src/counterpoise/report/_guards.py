@@ -20,21 +20,23 @@ TITLES = {CATCH: "Catch rate", OVER_BLOCK: "Over-block rate"}
 SIDE = 300
 
 
-def guard_table(results: Sequence[GuardResult]) -> "Table":
-    """One line per guard, set and modality: both rates, their intervals and denominators, unknown apart."""
+def guard_tables(results: Sequence[GuardResult]) -> "list[Table]":
+    """One table per guard; a line per set and modality: both rates, intervals, denominators, unknown apart."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(header_style="bold", pad_edge=False, box=None)
-    for name in ("guard", "set", "modality"):
-        table.add_column(name, overflow="fold")
-    for name in ("catch (95 %)", "over-block (95 %)", "unknown", "fails closed: catch", "over-block"):
-        table.add_column(name, justify="right", no_wrap=True)
+    made = []
     for result in results:
+        table = Table(title=Text(result.guard), title_justify="left", header_style="bold", pad_edge=False, box=None)
+        for name in ("set", "modality"):
+            table.add_column(name, overflow="fold")
+        for name in ("catch (95 %)", "over-block (95 %)", "unknown", "fails closed: catch", "over-block"):
+            table.add_column(name, justify="right", no_wrap=True)
         for key, found in _lines(result).items():
-            cells = (result.guard, *key, *(_cell(found.get(metric)) for metric in (CATCH, OVER_BLOCK)))
+            cells = (*key, *(_cell(found.get(metric)) for metric in (CATCH, OVER_BLOCK)))
             table.add_row(*(Text(cell) for cell in (*cells, _unknown(found), *_closed(found))))
-    return table
+        made.append(table)
+    return made
 
 
 def write_guards(out: Path, results: Sequence[GuardResult], sets: Sequence[EvalSet], skipped: Mapping[str, str],

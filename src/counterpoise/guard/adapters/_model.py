@@ -24,6 +24,8 @@ from ._template import Source, Template, policy_file
 
 LEAST_MASS = 0.5
 """Of probability on the verdict's words; below it the model is not answering the question."""
+LOADING = {"adapter", "dtype", "device", "revision", "trust_remote_code", "image_backend", "merge"}
+OWN = ("threshold", "explain", "template", "policy", "policies", "max_new_tokens", "batch")
 Explain = Literal["no", "unsafe", "all"]
 
 
@@ -67,6 +69,8 @@ class ModelGuard:
             self.family = dataclasses.replace(self.family, max_new_tokens=max_new_tokens)
         if not 0 < threshold < 1:
             raise InputError(f"threshold {threshold}: must lie between 0 and 1")
+        if wrong := sorted(set(options) - LOADING):
+            raise InputError.unknown(f"option of {self.family.name}", wrong[0], [*OWN, *sorted(LOADING)])
         given = model or self.family.models[0]
         self.loaded = load(given, **options) if isinstance(given, str) else given
         if self.family.needs_image and not self.loaded.is_vlm:
