@@ -92,7 +92,10 @@ def _own(path: Path) -> LabelSet:
     for number, value in _records(path):
         found = {name for name in ("harmful", "refused") if str(value.get(name) or "").strip() or value.get(name) == 0}
         if len(found) != 1:
-            raise InputError.at(path, "give exactly one of harmful and refused (0 or 1)", row=number)
+            problem = "give exactly one of harmful and refused (0 or 1), beside prompt and answer"
+            if absent := [name for name in ("prompt", "answer") if name not in value]:
+                problem += f"; there is no column {' and no '.join(absent)}"
+            raise InputError.at(path, problem, row=number)
         truth = found.pop()
         about.add(truth)
         for name in ("prompt", "answer"):

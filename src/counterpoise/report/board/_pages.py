@@ -19,10 +19,10 @@ PICTURES = 6
 RANKS = (
     '<p class="note">A rank is a span of places: all results of its group are drawn again 4,000 times from value and '
     "95 % interval (parametric bootstrap; results on shared items count as independent, so spans are rather wide) and "
-    "ranked each time; the span holds 95 % of the places, and the line below says how often the result is first. It "
-    "exists only within one benchmark revision, split, modality, metric and scorer; reported and measured numbers are "
-    "ranked apart. A place in brackets is by value alone, because its row has no interval. Published numbers are what "
-    "their source states, not measured here.</p>"
+    "ranked each time; the span holds 95 % of the places, and the line below says how often the result is first, if "
+    "ever. It exists only within one benchmark revision, split, modality, metric and scorer; reported and measured "
+    "numbers are ranked apart. A place in brackets is by value alone, because its row has no interval. Published "
+    "numbers are what their source states, not measured here.</p>"
 )
 
 

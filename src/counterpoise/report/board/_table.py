@@ -73,7 +73,11 @@ def value(entry: Entry) -> str:
         return f"– {words}<small>nothing scored</small>"
     how = e(entry.ci_method)
     span = interval(entry.ci_low, entry.ci_high)
-    line = f'<small title="{how}">{span}</small>' if span else f"<small>no interval{how.removeprefix('none')}</small>"
+    line = (
+        f'<small class="ci" title="{how}">{span}</small>'
+        if span
+        else f"<small>no interval{how.removeprefix('none')}</small>"
+    )
     return f"{percent(entry.value)} {words}{line}"
 
 
@@ -92,7 +96,8 @@ def rank(standing: Standing) -> str:
     if standing.point:
         return f"({standing.low}) of {standing.of}<small>{e(standing.why)}</small>"
     span = str(standing.low) if standing.low == standing.high else f"{standing.low} to {standing.high}"
-    first = "" if standing.first is None else f"<small>first in {100 * standing.first:.0f} %</small>"
+    often = round(100 * (standing.first or 0.0))
+    first = f"<small>first in {often} %</small>" if often else ""
     return f"{span} of {standing.of}{first}"
 
 
