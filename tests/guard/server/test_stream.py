@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from counterpoise.guard.server._stream import Gate, Unit
 
 TOKEN = "UNSAFE-Zürich-🔥"
-WORDS = ["Sure.", "The", "rivière", "flows", "北京。", "on", "and", "on!", "🙂", "\n", "so", "it", "is,", "e.g.", "3.14"]
+WORDS = ["Sure.", "The", "rivière", "flows", "北京。", "on", "and", "on!", "🙂", "\n", "so", "is,", "e.g.", "3.14"]
 
 
 class Judge:

@@ -1,228 +1,158 @@
-"""`POST /v1/chat/completions`: check what goes in, ask the model, check what comes out."""
+"""`POST /v1/chat/completions`: check what goes in, ask the model, check what comes out.
 
-import asyncio
-import copy
-import json
-import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+What is blocked looks like this. Input: status 400, code `content_blocked`, and `x_guard` with the reasons; the model is
+not asked. Output: the choice has no content and finish_reason `content_filter`. The default policy decides: clients
+cannot choose a weaker one.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-
-from counterpoise.chat import Image
+from fastapi.responses import JSONResponse, Response
 
 from .._values import Exchange
-from ._answers import said, without
 from ._checker import Checker
 from ._config import ServerConfig, Upstream
 from ._decision import Decision
 from ._errors import ApiError
 from ._intake import Intake, clean, read_messages
-from ._release import LONGEST, Blocked, guarded
-
-DIED = ApiError(502, "upstream_failed", "the model's server broke off; what was not checked is not delivered")
+from ._proxy_events import Chunk, EventStream, guarded, unless_gone
+from ._proxy_parts import ENVELOPE, choice_parts, inline, request_text, with_images
+from ._proxy_upstream import UpstreamClient
+from ._stream import Check, Gate, Unit
 
 
 def router(config: ServerConfig, checker: Checker) -> APIRouter:
     """The proxy; without an upstream it answers 404."""
-    routes = APIRouter()
+    upstream = config.upstream
+    limit = config.limits.request_bytes
+    client = UpstreamClient(upstream, limit, pass_key=config.api_keys_env is None) if upstream else None
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        yield
+        if client is not None:
+            await client.close()
+
+    routes = APIRouter(lifespan=lifespan)
 
     @routes.post("/v1/chat/completions")
     async def complete(body: dict[str, Any], request: Request) -> Response:
-        """OpenAI's chat completions, guarded. Blocked input: 400 `content_blocked`. Blocked output: finish_reason
-        `content_filter` and no content. Header X-Guard-Policy names a policy."""
-        if config.upstream is None:
+        """OpenAI's chat completions, guarded on both sides; with `stream`, as server-sent events."""
+        if upstream is None or client is None:
             raise ApiError(404, "no_upstream", "this guard has no model behind it; set upstream.base_url")
-        messages = body.get("messages")
-        if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
-            raise ApiError(422, "invalid_request", "messages: expected a list of messages", "messages")
-        policy = request.headers.get("x-guard-policy")
-        found = await read_messages(_with_tools(messages, body), config.limits, config.fetch)
-        decision = await checker.check(found.exchange, policy=policy, uninspected=found.uninspected)
-        if decision.blocked:
-            raise _blocked(decision)
-        asked = await read_messages(messages, config.limits, config.fetch) if body.get("tools") else found
-        call = _Call(config.upstream, checker, policy, _turns(asked))
-        forward = _forward(body, messages, asked)
-        key = request.headers.get("authorization")
-        if body.get("stream"):
-            return await call.stream(forward, key)
-        return await _unless_gone(request, call.whole(forward, key))
+        found, forward = await _read(body, config)
+        answer = _Answer(upstream, client, checker, found, config.limits.text_characters)
+        made = await unless_gone(request.receive, answer.make(forward, request.headers))
+        response: Response = made or Response(status_code=499)  # nobody reads this one
+        return response
 
     return routes
 
 
-def _with_tools(messages: list[dict[str, Any]], body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The conversation with the descriptions of tools, which a model reads too."""
-    tools = [json.dumps(tool) for name in ("tools", "functions") for tool in body.get(name) or []]
-    return [{"role": "system", "content": tools}, *messages] if tools else messages
+async def _read(body: dict[str, Any], config: ServerConfig) -> tuple[Intake, dict[str, Any]]:
+    """What is to be checked of a request, and the request as it goes on: untouched but for its images."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+        raise ApiError(422, "invalid_request", "messages: expected a list of messages", "messages")
+    if body.get("stream") not in (None, True, False):
+        raise ApiError(422, "invalid_request", "stream: expected true or false", "stream")
+    number = body.get("n")
+    if number is not None and (type(number) is not int or not 1 <= number <= 128):
+        raise ApiError(422, "invalid_request", "n: expected a number from 1 to 128", "n")
+    beside = request_text(body)  # tools and the like, which the model reads too
+    extra = [{"role": "system", "content": beside}] if beside and messages else []
+    found = await read_messages([*extra, *messages], config.limits, config.fetch)
+    return found, {**body, "messages": with_images(messages, found.images or {}, skip=len(extra))}
 
 
-def _turns(found: Intake) -> Exchange:
-    """The conversation that is answered; a prefilled answer is part of it."""
-    return found.exchange
+class _Answer:
+    """One request: both checks and the call between them."""
 
+    def __init__(self, upstream: Upstream, client: UpstreamClient, checker: Checker, found: Intake, longest: int):
+        self.upstream, self.client, self.checker, self.found = upstream, client, checker, found
+        self.longest = longest
 
-def _forward(body: dict[str, Any], messages: list[dict[str, Any]], found: Intake) -> dict[str, Any]:
-    """The request as it goes on: untouched, but every image as the very pixels that were checked."""
-    own = copy.deepcopy(messages)
-    for where, image in (found.images or {}).items():
-        _, number, *rest = where.split(".")
-        part = own[int(number)]["content"][int(rest[-1])]
-        url = image.data_uri() if isinstance(image, Image) else image
-        part["image_url"] = {**part["image_url"], "url": url} if isinstance(part.get("image_url"), dict) else url
-    return {**body, "messages": own}
-
-
-def _blocked(decision: Decision) -> ApiError:
-    reason = decision.reasons[0]
-    return ApiError(400, "content_blocked", f"blocked by policy {decision.policy}: {reason.category or reason.text}")
-
-
-async def _unless_gone(request: Request, work: Any) -> Response:
-    """`work`, given up when the client has gone: nobody pays for an answer that nobody reads."""
-
-    async def gone() -> None:
-        while not await request.is_disconnected():
-            await asyncio.sleep(0.25)
-
-    task, watch = asyncio.ensure_future(work), asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ApiError(499, "client_gone", "the client has gone")
-        found: Response = task.result()
-        return found
-    finally:
-        task.cancel()
-        watch.cancel()
-
-
-class _Call:
-    """One question to the upstream and the checks of its answer."""
-
-    def __init__(self, upstream: Upstream, checker: Checker, policy: str | None, asked: Exchange):
-        self.upstream, self.checker, self.policy, self.asked = upstream, checker, policy, asked
-
-    async def _open(self, body: dict[str, Any], key: str | None, stack: AsyncExitStack) -> Any:
-        import httpx
-
-        if name := self.upstream.api_key_env:
-            key = f"Bearer {os.environ.get(name, '')}"
-        headers = {"Authorization": key} if key else {}
-        url = f"{self.upstream.base_url.rstrip('/')}/chat/completions"
-        client = await stack.enter_async_context(httpx.AsyncClient(timeout=self.upstream.seconds, trust_env=False))
+    async def make(self, body: dict[str, Any], headers: Mapping[str, str]) -> Response:
+        """The answer. Raises ApiError for what comes before the first byte of it."""
+        if refusal := await self._input():
+            return refusal
+        if not body.get("stream"):
+            return await self._whole(body, headers)
+        chunks = self._chunks(body, headers)
         try:
-            answer = await stack.enter_async_context(client.stream("POST", url, json=body, headers=headers))
-        except httpx.TimeoutException:
-            raise ApiError(504, "upstream_timeout", "the model's server did not answer in time") from None
-        except httpx.HTTPError:
-            raise ApiError(502, "upstream_failed", "the model's server cannot be reached") from None
-        if answer.status_code != 200:
-            status = answer.status_code if 400 <= answer.status_code < 500 else 502
-            raise ApiError(status, "upstream_error", f"the model's server answered {answer.status_code}")
-        return answer
-
-    async def passes(self, text: str, others: list[str] | None = None) -> bool:
-        """Whether an answer may leave."""
-        if not text.strip() and not others:
-            return True
-        before = self.asked.answer
-        exchange = Exchange(self.asked.conversation, (before or "") + clean(text) if text.strip() else before)
-        found = await self.checker.check(exchange, policy=self.policy, uninspected=others or ())
-        return not found.blocked
-
-    async def whole(self, body: dict[str, Any], key: str | None) -> Response:
-        """The answer in one piece."""
-        import httpx
-
-        async with AsyncExitStack() as stack:
-            answer = await self._open(body, key, stack)
-            data = bytearray()
-            try:
-                async for piece in answer.aiter_bytes():
-                    data += piece
-                    if len(data) > 4 * LONGEST:
-                        raise DIED
-            except httpx.HTTPError:
-                raise DIED from None
-        try:
-            value = json.loads(data)
-            choices = [(choice, *said(choice["message"])) for choice in value["choices"]]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise ApiError(502, "upstream_error", "the model's server did not answer in OpenAI's form") from None
-        for place, (choice, text, others) in enumerate(choices):
-            if not await self.passes(text, others):
-                value["choices"][place] = without(choice, "message")
-        return JSONResponse(value)
-
-    async def stream(self, body: dict[str, Any], key: str | None) -> Response:
-        """The answer as server-sent events, each held until its text has passed."""
-        stack = AsyncExitStack()
-        try:
-            answer = await self._open(body, key, stack)
+            first = await anext(chunks, None)  # so that an error that comes first is an answer with its own status
         except BaseException:
-            await stack.aclose()
+            await chunks.aclose()
             raise
-        several = body.get("n") not in (None, 1)
-        mode = "buffer" if several else self.upstream.stream  # several answers at once are held whole
-        texts: dict[int, str] = {}
+        return EventStream(first, chunks)
 
-        async def passes(_: str) -> bool:
-            return all([await self.passes(text) for text in texts.values()])  # each by itself, never interleaved
+    async def _input(self) -> Response | None:
+        """The refusal of a blocked request. A prefilled answer is judged as an answer, and the request without it."""
+        exchange = self.found.exchange
+        asked = [Exchange(exchange.conversation)] + ([exchange] if exchange.answer is not None else [])
+        for one in asked:
+            decision = await self.checker.check(one, uninspected=self.found.uninspected)
+            if decision.blocked:
+                error = ApiError(400, "content_blocked", f"the request was blocked by policy {decision.policy}")
+                return JSONResponse({**error.body, "x_guard": summary(decision)}, error.status)
+        return None
 
-        async def events() -> AsyncIterator[str]:
-            last: dict[str, Any] = {}
-            try:
-                async with stack:
-                    found = _events(answer, last, texts, several=several)
-                    checked = guarded(found, passes, mode, self.upstream.window)
-                    async for event in checked:
-                        yield f"data: {event}\n\n"
-            except Blocked:
-                end = {name: last.get(name) for name in ("id", "object", "created", "model")}
-                yield f"data: {json.dumps(end | {'choices': [without({}, 'delta')]})}\n\n"
-            except ApiError as error:
-                yield f"data: {json.dumps(error.body)}\n\n"
-                return
-            yield "data: [DONE]\n\n"
+    async def _decide(self, text: str, others: tuple[str, ...]) -> Decision:
+        """About an answer, or what there is of it so far."""
+        before = self.found.exchange.answer or ""
+        exchange = Exchange(self.found.exchange.conversation, before + clean(text) or None)
+        unseen = (*self.found.uninspected, *others, *inline(text))
+        return await self.checker.check(exchange, uninspected=tuple(dict.fromkeys(unseen)))
 
-        return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    async def _whole(self, body: dict[str, Any], headers: Mapping[str, str]) -> Response:
+        value = await self.client.answer(body, headers)
+        choices = value.get("choices")
+        if not isinstance(choices, list) or not all(isinstance(c, dict) and "message" in c for c in choices):
+            raise ApiError(502, "upstream_invalid", "the upstream's answer has no choices")
+        decisions: list[Decision] = []
+        passed: list[Any] = []
+        for choice in choices:
+            gate = Gate[Any]("buffer", self._check(decisions))
+            await gate.add(Unit(choice, *choice_parts(choice)))
+            if gate.length > self.longest:
+                raise ApiError(502, "upstream_too_large", f"an answer has more than {self.longest:,} characters")
+            passed += await gate.end() or [_empty(choice)]
+        own = {name: value[name] for name in ENVELOPE if name in value}
+        return JSONResponse({**own, "choices": passed, "x_guard": [summary(one) for one in decisions]})
+
+    async def _chunks(self, body: dict[str, Any], headers: Mapping[str, str]) -> AsyncGenerator[Chunk, None]:
+        def gate() -> Gate[Chunk]:
+            return Gate(self.upstream.stream, self._check([]), self.upstream.window)
+
+        async with aclosing(self.client.events(body, headers)) as events:
+            async for chunk in guarded(events, gate, body.get("n") or 1, self.longest):
+                yield chunk
+
+    def _check(self, decisions: list[Decision]) -> Check:
+        """What the gate of one choice asks; the decisions are kept."""
+
+        async def check(text: str, others: tuple[str, ...]) -> bool:
+            decisions.append(await self._decide(text, others))
+            return not decisions[-1].blocked
+
+        return check
 
 
-async def _events(answer: Any, last: dict[str, Any], texts: dict[int, str], *, several: bool
-                  ) -> AsyncIterator[tuple[str, str]]:  # fmt: skip
-    """(event, its text) of the upstream's stream; `texts` gathers the text of each answer, `last` the other fields.
+def _empty(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """A choice that was blocked."""
+    message = {"role": "assistant", "content": "", "refusal": None}
+    return {"index": choice.get("index", 0), "message": message, "finish_reason": "content_filter", "logprobs": None}
 
-    Raises Blocked for parts that nobody can look at, and ApiError when the stream ends without its end mark or holds
-    answers that nobody asked for."""
-    import httpx
 
-    done = False
-    try:
-        async for line in answer.aiter_lines():
-            if not line.startswith("data:"):
-                continue
-            data = line[5:].strip()
-            if data == "[DONE]":
-                done = True
-                break
-            try:
-                value = json.loads(data)
-                deltas = [(int(c.get("index") or 0), *said(c.get("delta") or {})) for c in value.get("choices") or []]
-            except (ValueError, AttributeError, TypeError, RecursionError):
-                raise DIED from None
-            if "error" in value or (not several and any(index for index, _, _ in deltas)):
-                raise DIED
-            last.update({k: v for k, v in value.items() if k != "choices"})
-            if any(others for _, _, others in deltas):
-                raise Blocked
-            for index, text, _ in deltas:
-                texts[index] = texts.get(index, "") + text
-            yield json.dumps(value), "".join(text for _, text, _ in deltas)
-    except httpx.HTTPError:
-        raise DIED from None
-    if not done:
-        raise DIED
+def summary(decision: Decision) -> dict[str, Any]:
+    """What a client may know about a decision: no rationale, which may quote."""
+    return {
+        "verdict": decision.verdict, "blocked": decision.blocked, "policy": decision.policy,
+        "policy_version": decision.policy_version, "dry_run": decision.dry_run, "degraded": decision.degraded,
+        "reasons": [asdict(reason) for reason in decision.reasons], "coverage": asdict(decision.coverage),
+        "latency_ms": round(decision.latency_ms, 2), "cached": decision.cached,
+    }  # fmt: skip

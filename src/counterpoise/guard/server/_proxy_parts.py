@@ -96,16 +96,19 @@ def inline(text: str) -> tuple[str, ...]:
     return ("inline data",) if INLINE.search(text) else ()
 
 
-def with_images(messages: list[Any], images: Mapping[str, Image]) -> list[Any]:
-    """The messages with every image as the guards saw it, so that the model cannot be shown another one."""
+def with_images(messages: list[Any], images: Mapping[str, Image], skip: int = 0) -> list[Any]:
+    """The messages with every image as the guards saw it, so that the model cannot be shown another one.
+
+    `images` names places such as messages.1.content.0, counted with `skip` messages before the first.
+    """
     made = list(messages)
     for where, image in images.items():
-        _, message, _, part = where.split(".")
-        turn = dict(made[int(message)])
+        number, part = int(where.split(".")[1]) - skip, int(where.split(".")[3])
+        turn = dict(made[number])
         content = list(turn["content"])
-        own = dict(content[int(part)])
+        own = dict(content[part])
         url = own["image_url"]
         own["image_url"] = {**url, "url": image.data_uri()} if isinstance(url, Mapping) else image.data_uri()
-        content[int(part)] = own
-        made[int(message)] = {**turn, "content": content}
+        content[part] = own
+        made[number] = {**turn, "content": content}
     return made

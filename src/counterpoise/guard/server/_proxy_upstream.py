@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -77,7 +77,8 @@ class UpstreamClient:
         async with self._call(body, given) as response:
             return _object(await self._whole(response))
 
-    async def events(self, body: Mapping[str, Any], given: Mapping[str, str]) -> AsyncIterator[dict[str, Any] | None]:
+    async def events(self, body: Mapping[str, Any], given: Mapping[str, str]
+                     ) -> AsyncGenerator[dict[str, Any] | None, None]:  # fmt: skip
         """The chunks of a streamed answer; None for its regular end (`[DONE]`). It may stop without one."""
         async with self._call(body, given) as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
