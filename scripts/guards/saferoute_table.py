@@ -99,7 +99,8 @@ def head_lines(a: argparse.Namespace, material: Material, test: list[Labelled]) 
         f"paraphrase was made. {a.epochs} epochs instead of the paper's 1000. The guards were trained on none of these "
         "rows, and no router or baseline on any row below. Numbers are means over three seeds (split and paraphrases "
         "are the same; sampler, weights and random routing differ); intervals are bootstrapped over families, first "
-        "seed. `unknown` verdicts are blocked, and rows that the small guard cannot look at are always sent on.",
+        "seed. `unknown` verdicts count as errors on either side, and rows that the small guard cannot look at are "
+        "always sent on.",
         "",
         "![Usage and safety F1](saferoute.svg)",
         "",

@@ -47,7 +47,7 @@ def test_separable_features_are_learned_and_shuffled_labels_are_not(head: str) -
     hard = random.random(800) < 0.1
     x = random.normal(size=(800, 8)).astype(np.float32)
     x[:, :4] += 6 * hard[:, None]
-    config = RouterConfig(head=head, hidden=64, epochs=24, batch_size=128, members=2, warmup=10, learning_rate=4e-3)
+    config = RouterConfig(head=head, hidden=64, epochs=120, batch_size=128, members=2)
     spec = FeatureSpec("g", None, None, 8)
     router = Router(spec, fit_members(x[:400], hard[:400], config))
     assert scores(hard[400:], router(x[400:]) > 0.5).f1 > 0.95

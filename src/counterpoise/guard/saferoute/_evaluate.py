@@ -11,7 +11,7 @@ from counterpoise.evals.stats import wilson
 
 from ._baselines import Fitted
 from ._labels import Bools, cascade, route, routing_labels
-from ._metrics import Point, Scores, average_precision, blocked, curve, f1_interval, scores
+from ._metrics import Point, Scores, average_precision, curve, decided, f1_interval, scores
 from ._observe import Observed
 from ._router import Router
 from ._train import route_scores
@@ -83,8 +83,8 @@ def evaluate_route(
     threshold: float | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Every line on the same rows. `unknown` counts as blocked in safety numbers (a gate stops it) and as wrong in
-    routing labels. Raises InputError without rows."""
+    """Every line on the same rows. `unknown` is wrong on either side, in safety numbers as in routing labels.
+    Raises InputError without rows."""
     if not len(gold):
         raise InputError("evaluation: no rows")
     limit = router.threshold if threshold is None else threshold
@@ -115,7 +115,7 @@ def _line(
     groups: Sequence[str],
     costs: tuple[float, float],
 ) -> Line:
-    stopped = blocked(cascade(small.label, large.label, sent))
+    stopped = decided(cascade(small.label, large.label, sent), gold)
     low, high = f1_interval(gold, stopped, groups)
     p = np.where(sent, large.decision, small.decision)
     usage = float(sent.mean())

@@ -32,9 +32,10 @@ def scores(truth: Bools, said: Bools) -> Scores:
     return Scores(f1, precision, recall, float((truth == said).mean()), len(truth), int(truth.sum()))
 
 
-def blocked(label: NDArray[Any]) -> Bools:
-    """What a gate does with verdicts: whatever is not clearly safe is stopped."""
-    return np.asarray(label != 0)
+def decided(label: NDArray[Any], gold: Bools) -> Bools:
+    """Verdicts (N) as decisions, unsafe or not, for comparison with the truth. `unknown` is an error on either side: it
+    neither catches an unsafe row nor lets a safe one pass. So the oracle's F1 is never below either guard's."""
+    return np.asarray(np.where(label == 2, ~gold, label == 1), bool)
 
 
 def f1_interval(truth: Bools, said: Bools, groups: Sequence[str], level: float = 0.95) -> Interval:
@@ -81,7 +82,7 @@ def curve(
     points = []
     for threshold in np.unique(np.concatenate([np.linspace(0, 1, 101), np.clip(steps, 0, 1)])):
         sent = route(route_scores, float(threshold), must)
-        final = scores(gold, blocked(cascade(small, large, sent)))
+        final = scores(gold, decided(cascade(small, large, sent), gold))
         points.append(Point(float(threshold), float(sent.mean()), final.f1, float((hard & ~sent).mean())))
     return points
 

@@ -15,7 +15,7 @@ from ._baselines import Fitted
 from ._conformal import conformal_threshold
 from ._fit import fit_members
 from ._labels import Bools, Floats, cascade, route, routing_labels
-from ._metrics import blocked, cheapest, curve, scores
+from ._metrics import cheapest, curve, decided, scores
 from ._observe import Observed, identity, observe, spec_of
 from ._paraphrase import Paraphraser, by_rules, paraphrased
 from ._router import FeatureSpec, Router
@@ -118,7 +118,7 @@ def train_on(
         threshold = conformal_threshold(p, hard[held], max_miss, must)
         how = {"rule": "conformal risk control on the held-out rows", "max_miss": max_miss, "n": len(held)}
     elif keep_f1 is not None:
-        least = keep_f1 * scores(gold, blocked(large.label)).f1
+        least = keep_f1 * scores(gold, decided(large.label, gold)).f1
         threshold = cheapest(curve(p, small.label, large.label, gold, hard[held], must), least)
         how = {"rule": "least usage on the held-out rows", "keep_f1": keep_f1, "n": len(held)}
     sent = route(p, threshold, must)
@@ -136,7 +136,7 @@ def train_on(
         "baselines": material.fitted._asdict(),
         "held_out": {
             "routing": scores(hard[held], sent)._asdict(),
-            "safety": scores(gold, blocked(cascade(small.label, large.label, sent)))._asdict(),
+            "safety": scores(gold, decided(cascade(small.label, large.label, sent), gold))._asdict(),
             "usage": float(sent.mean()),
         },
     }
