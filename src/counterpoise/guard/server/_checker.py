@@ -1,201 +1,180 @@
-"""A policy over guards: who looks at what, what it adds up to, and what happens when a guard fails."""
+"""The heart of the server: an exchange goes in, the guards of a policy look at it, a decision comes out."""
 
 import asyncio
-import hashlib
-import json
 import logging
+import sys
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from counterpoise.chat import Image, Message
-
-from .._values import Exchange, Guard, Sees, Verdict
-from ._config import Policy, ServerConfig
-from ._decision import Coverage, Decision, Reason
+from .._registry import make_guard
+from .._values import Exchange, Guard, Verdict
+from ._batcher import Batcher, GuardFailed
+from ._cache import Cache, content_key
+from ._config import ServerConfig
+from ._decision import Decision
 from ._errors import ApiError
+from ._intake import Intake
+from ._judge import Looked, judge, policy_version, together
 from ._metrics import Metrics
-from ._worker import Worker
+from ._trace import note, span
+from ._views import Part, View, views
 
 log = logging.getLogger("counterpoise.guard")
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What one guard is shown: all of an exchange, or only the texts or images that it can see."""
-
-    worker: Worker
-    exchange: Exchange
-    texts: bool
-    images: bool
-
-
 class Checker:
-    """Decides about exchanges by the policies of a configuration. One per server."""
+    """Guards, policies and the cache of one server. Guards are loaded once, here."""
 
-    def __init__(self, config: ServerConfig, guards: Mapping[str, Guard], metrics: Metrics | None = None):
-        self.config, self.metrics = config, metrics or Metrics()
-        self.workers = {name: self._worker(name, guard) for name, guard in guards.items()}
-        self.versions = {name: self._version(policy) for name, policy in config.policies.items()}
-        self._cache: OrderedDict[str, Decision] = OrderedDict()
+    def __init__(self, config: ServerConfig, guards: Mapping[str, Guard] | None = None):
+        self.config, self.metrics = config, Metrics()
+        names = dict.fromkeys(name for policy in config.policies.values() for name in policy.guards)
+        given = guards or {}
+        self._batchers = {name: self._batcher(name, given.get(name) or make_guard(name)) for name in names}
+        self._cache = Cache(config.cache)
+        if "torch" in sys.modules:  # what this thread computed while loading must not slow the guards' threads down
+            from counterpoise.models._cores import release_cores
 
-    def _worker(self, name: str, guard: Guard) -> Worker:
-        seen: Callable[[int, float], None] = lambda rows, seconds: self.metrics.batch(name, rows, seconds)  # noqa: E731
-        c = self.config
-        return Worker(guard, batch=c.batch, wait=c.wait_ms / 1000, limit=c.queue, seen=seen)
+            release_cores()
 
-    def _version(self, policy: Policy) -> str:
-        guards = [(name, self.workers[name].guard.id, getattr(self.workers[name].guard, "revision", None))
-                  for name in policy.guards]  # fmt: skip
-        text = json.dumps([policy.model_dump(mode="json"), guards], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+    def _batcher(self, name: str, guard: Guard) -> Batcher:
+        own = self.config
+        sizes = self.metrics.batch.labels(name)
+        batcher = Batcher(
+            guard, size=own.batch, wait=own.wait_ms / 1000, limit=own.queue, patience=own.seconds,
+            on_batch=lambda n: sizes.observe(n),
+        )  # fmt: skip
+        self.metrics.waiting.labels(name).set_function(lambda: batcher.waiting)
+        return batcher
 
-    def policy(self, name: str | None) -> tuple[str, Policy]:
-        """A policy by name, or the default one. Raises ApiError 404 with the known names."""
-        name = name or self.config.default_policy
-        if name not in self.config.policies:
-            known = ", ".join(sorted(self.config.policies))
-            raise ApiError(404, "unknown_policy", f"unknown policy; known: {known}", "policy")
-        return name, self.config.policies[name]
+    @property
+    def guards(self) -> dict[str, Guard]:
+        return {name: batcher.guard for name, batcher in self._batchers.items()}
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """Exchanges that wait, by guard."""
+        return {name: batcher.waiting for name, batcher in self._batchers.items()}
 
     @property
     def trouble(self) -> str | None:
-        """Why the server cannot decide, or None."""
-        for name, worker in self.workers.items():
-            if not worker.alive:
-                return f"guard {name} has died"
-            if worker.busy > 2 * self.config.seconds:
-                return f"guard {name} has been looking at one batch for {worker.busy:.0f} s"
-        return None
+        """Why verdicts cannot be given at the moment, or None."""
+        return next((each.trouble for each in self._batchers.values() if each.trouble), None)
 
-    async def check(self, exchange: Exchange, *, policy: str | None = None, uninspected: Sequence[str] = (),
-                    thresholds: Mapping[str, float] | None = None, dry_run: bool | None = None,
-                    seconds: float | None = None) -> Decision:  # fmt: skip
-        """The decision about one exchange; `uninspected` names parts that no guard is able to look at.
+    def version(self, policy: str) -> str:
+        """Identifies a policy with everything that its verdicts depend on."""
+        own = self.config.policies[policy]
+        return policy_version(own, [_identity(name, self._batchers[name].guard) for name in own.guards])
 
-        Raises ApiError: 404 for a policy that is not known, 429 when too many wait, 503 or 504 when a guard fails or is
-        late and the server is not told to fail open.
+    def known(self, names: Sequence[str]) -> list[str]:
+        """The policies that were asked for, or the default one. Raises ApiError 404 that lists the known ones."""
+        for name in names:
+            if name not in self.config.policies:
+                known = ", ".join(self.config.policies)
+                raise ApiError(404, "unknown_policy", f"unknown policy; known ones: {known}", "policy")
+        return list(dict.fromkeys(names)) or [self.config.default_policy]
+
+    async def check(
+        self, exchange: Exchange, *, policy: str | None = None, uninspected: Sequence[str] = (),
+        deadline: float | None = None,
+    ) -> Decision:  # fmt: skip
+        """The decision of one policy about one exchange, within `deadline` seconds; see `decide`."""
+        intake = Intake(exchange, tuple(uninspected))
+        return await self.decide(intake, [policy] if policy else [], deadline=deadline)
+
+    async def decide(
+        self, intake: Intake, policies: Sequence[str] = (), *, thresholds: Mapping[str, float] | None = None,
+        dry_run: bool = False, deadline: float | None = None,
+    ) -> Decision:  # fmt: skip
+        """The decision of all named policies together. `uninspected` parts of the intake block.
+
+        Raises ApiError: 404 unknown policy, 429 too many wait, 503 or 504 when a guard failed (unless failing open, or
+        all policies are in dry run, which lets everything pass).
         """
+        seconds = deadline or self.config.seconds
         began = time.perf_counter()
-        name, settings = self.policy(policy)
-        if thresholds or dry_run is not None:
-            settings = settings.model_copy(update={
-                "thresholds": {**settings.thresholds, **(thresholds or {})},
-                "dry_run": settings.dry_run if dry_run is None else dry_run})  # fmt: skip
-        key = await asyncio.to_thread(_key, exchange, name, self.versions[name], uninspected, settings)
-        if key in self._cache:
-            self._cache.move_to_end(key)
-            found = replace(self._cache[key], cached=True)
-        else:
-            found = await self._decide(exchange, name, settings, tuple(uninspected), seconds or self.config.seconds)
-            if self.config.cache and not found.degraded:
-                self._cache[key] = replace(found, verdicts=tuple(replace(v, features=None) for v in found.verdicts))
-                while len(self._cache) > self.config.cache:
-                    self._cache.popitem(last=False)
-        found = replace(found, latency_ms=1000 * (time.perf_counter() - began))
-        self.metrics.decision(found)
-        return found
+        names = self.known(policies)
+        exchange = intake.exchange
+        lenient = self.config.fail_open or dry_run or all(self.config.policies[name].dry_run for name in names)
+        with span("guard.decide", policies=names, texts=exchange.texts, images=exchange.images) as current:
+            wanted = list(dict.fromkeys(g for name in names for g in self.config.policies[name].guards))
+            answers = await asyncio.gather(
+                *(self._ask(guard, exchange, seconds) for guard in wanted), return_exceptions=True
+            )
+            looked: dict[str, list[Looked]] = {}
+            excused: dict[str, frozenset[Part]] = {}
+            cached = True
+            for guard, answer in zip(wanted, answers, strict=True):
+                if isinstance(answer, BaseException):
+                    excused[guard] = self._failed(guard, answer, exchange, lenient=lenient)
+                else:
+                    looked[guard], all_cached = answer
+                    cached &= all_cached
+            found = []
+            for name in names:
+                policy = self.config.policies[name]
+                one = judge(
+                    name, policy.model_copy(update={"dry_run": policy.dry_run or dry_run}), exchange,
+                    [each for guard in policy.guards for each in looked.get(guard, [])],
+                    version=self.version(name), uninspected=intake.uninspected, thresholds=thresholds,
+                    excused=frozenset(part for guard in policy.guards for part in excused.get(guard, ())),
+                )  # fmt: skip
+                found.append(replace(one, degraded=any(guard in excused for guard in policy.guards), cached=cached))
+            decision = replace(together(found), latency_ms=(time.perf_counter() - began) * 1000)
+            note(current, verdict=decision.verdict, cached=decision.cached, degraded=decision.degraded)
+        self._count(decision)
+        return decision
 
-    async def _decide(self, exchange: Exchange, name: str, policy: Policy, uninspected: tuple[str, ...],
-                      seconds: float) -> Decision:  # fmt: skip
-        looks = [look for guard in policy.guards if (look := _look(self.workers[guard], exchange)) is not None]
-        degraded = False
+    async def _ask(self, name: str, exchange: Exchange, seconds: float) -> tuple[list[Looked], bool]:
+        """All passes of one guard over an exchange, and whether every verdict was known already."""
+        batcher = self._batchers[name]
+        shown = views(batcher.guard.sees, exchange)
+        keys = [content_key(_identity(name, batcher.guard), view.exchange) for view in shown]
+        known = [self._cache.get(key) for key in keys]
         try:
-            verdicts = await asyncio.wait_for(_all(looks), seconds)
-        except ApiError:
-            raise
-        except Exception as error:
-            late = isinstance(error, TimeoutError)
-            log.error("guard failed", extra={"policy": name, "error": type(error).__name__,
-                                             "fail_open": self.config.fail_open})  # fmt: skip
-            self.metrics.failure(late=late)
-            if not self.config.fail_open:
-                code, status = ("guard_timeout", 504) if late else ("guard_unavailable", 503)
-                what = "no verdict in time" if late else "a guard failed"
-                raise ApiError(status, code, f"{what}; the request is not let through") from error
-            verdicts, looks, degraded = [], [], True
-        return _decision(exchange, name, self.versions[name], policy, looks, verdicts, uninspected, degraded)
+            async with asyncio.timeout(seconds):
+                verdicts = await asyncio.gather(*(
+                    batcher.verdict(view.exchange) if old is None else _now(old)
+                    for view, old in zip(shown, known, strict=True)
+                ))  # fmt: skip
+        except TimeoutError:
+            raise GuardFailed(504, "guard_timeout", f"no verdict within {seconds:g} s") from None
+        for key, verdict in zip(keys, verdicts, strict=True):
+            self._cache.put(key, verdict)
+        if hits := sum(old is not None for old in known):
+            self.metrics.cached.labels(name).inc(hits)
+        return list(zip(shown, verdicts, strict=True)), hits == len(shown)
+
+    def _failed(self, name: str, error: BaseException, exchange: Exchange, *, lenient: bool) -> frozenset[Part]:
+        """A guard without a verdict: raise, or when lenient say which parts it would have seen."""
+        if not isinstance(error, GuardFailed):
+            raise error
+        self.metrics.failures.labels(name, error.code).inc()
+        if not lenient:
+            raise error
+        log.error("guard failed, request passes", extra={"guard": name, "error": error.code, "fail_open": True})
+        shown: list[View] = views(self._batchers[name].guard.sees, exchange)
+        return frozenset(part for view in shown for part in view.parts)
+
+    def _count(self, decision: Decision) -> None:
+        self.metrics.decisions.labels(decision.policy, decision.verdict).inc()
+        if decision.degraded:
+            self.metrics.degraded.inc()
+        checked, total = decision.coverage.images_checked, decision.coverage.images_total
+        if total:
+            self.metrics.images.labels("yes").inc(checked)
+            self.metrics.images.labels("no").inc(total - checked)
 
     def close(self) -> None:
-        for worker in self.workers.values():
-            worker.close()
+        """Stop the guards' threads."""
+        for batcher in self._batchers.values():
+            batcher.close()
 
 
-async def _all(looks: Sequence[_Look]) -> list[Verdict]:
-    return list(await asyncio.gather(*(look.worker.check(look.exchange) for look in looks)))
+async def _now(verdict: Verdict) -> Verdict:
+    return verdict
 
 
-def _look(worker: Worker, exchange: Exchange) -> _Look | None:
-    """What this guard can be shown of an exchange: all of it, its texts alone, or its images alone."""
-    sees: Sees = worker.guard.sees
-    texts = sees.texts and exchange.texts > 0
-    images = sees.images != 0 and exchange.images > 0
-    if not texts and not images:
-        return None
-    if not sees.texts:  # all images as one turn: a placeholder for the others would be a text
-        pictures = tuple(image for message in exchange.conversation for image in message.images)
-        return _Look(worker, Exchange((Message("user", pictures),)), False, True)
-    answer = exchange.answer if sees.answers else None
-    if answer != exchange.answer and not images:
-        return None  # it cannot see the answer, which is what is asked about
-    turns = []
-    for message in exchange.conversation:
-        parts = tuple(p for p in message.parts if images or not isinstance(p, Image))
-        turns.append(Message(message.role, parts or ("(not shown)",)))
-    whole = answer == exchange.answer and (images or not exchange.images)
-    shown = exchange if whole else Exchange(tuple(turns), answer)
-    return _Look(worker, shown, texts and answer == exchange.answer, images)
-
-
-def _decision(exchange: Exchange, name: str, version: str, policy: Policy, looks: Sequence[_Look],
-              verdicts: Sequence[Verdict], uninspected: tuple[str, ...], degraded: bool) -> Decision:  # fmt: skip
-    both = list(zip(looks, verdicts, strict=True))
-    texts = any(look.texts and 0 < v.inspected.texts == v.inspected.texts_total for look, v in both)
-    images = any(
-        look.images and v.inspected.images == v.inspected.images_total == look.exchange.images for look, v in both
-    )
-    coverage = Coverage(
-        exchange.texts, exchange.texts if texts else 0, exchange.images, exchange.images if images else 0, uninspected
-    )
-    found = (name, version, coverage)
-    if degraded:
-        return Decision("allow", *found, dry_run=policy.dry_run, degraded=True)
-    reasons = [reason for verdict in verdicts if (reason := _reason(verdict, policy)) is not None]
-    if not coverage.complete:
-        seen = f"{coverage.texts_checked} of {coverage.texts_total} texts, "
-        seen += f"{coverage.images_checked} of {coverage.images_total} images inspected"
-        if uninspected:
-            seen += f"; nobody here looks at {', '.join(uninspected)}"
-        reasons.append(Reason("policy", "uninspected_content", None, None, seen))
-    doubt = [v for v in verdicts if v.label == "controversial"]
-    verdict = "block" if reasons else "review" if doubt and policy.controversial == "review" else "allow"
-    return Decision(verdict, *found, tuple(reasons), tuple(verdicts), policy.dry_run)  # type: ignore[arg-type]
-
-
-def _reason(verdict: Verdict, policy: Policy) -> Reason | None:
-    """Why this verdict blocks, or None. With a probability the strictest threshold that applies decides."""
-    if verdict.label == "unknown":
-        return Reason(verdict.guard, None, verdict.p_unsafe, None, f"not judged: {verdict.reason}")
-    limits = [(policy.thresholds[c], c) for c in verdict.categories if c in policy.thresholds]
-    if policy.threshold is not None:
-        limits.append((policy.threshold, verdict.categories[0] if verdict.categories else ""))
-    if limits and verdict.p_unsafe is not None:
-        limit, category = min(limits)
-        if verdict.p_unsafe < limit:
-            return None
-        return Reason(verdict.guard, category or None, verdict.p_unsafe, limit, "p_unsafe at or above the threshold")
-    if verdict.label == "unsafe" or (verdict.label == "controversial" and policy.controversial == "block"):
-        category = verdict.categories[0] if verdict.categories else None
-        return Reason(verdict.guard, category, verdict.p_unsafe, None, verdict.label)
-    return None
-
-
-def _key(exchange: Exchange, name: str, version: str, uninspected: Sequence[str], policy: Policy) -> str:
-    """Hash of everything that the decision depends on: texts, decoded pixels, policy."""
-    parts: list[object] = [name, version, sorted(uninspected), policy.model_dump(mode="json"), exchange.answer]
-    for message in exchange.conversation:
-        own = [hashlib.sha256(p.pil().tobytes()).hexdigest() + str(p.size) if isinstance(p, Image) else ["text", p]
-               for p in message.parts]  # fmt: skip
-        parts.append([message.role, own])
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def _identity(name: str, guard: Guard) -> str:
+    revision = getattr(guard, "revision", None) or getattr(getattr(guard, "head", None), "revision", "")
+    return f"{name} {guard.id} {revision}"

@@ -38,6 +38,12 @@ class Limits(_Part):
     """Of one encoded image."""
     pixels: int = Field(default=40_000_000, ge=1)
     """Of one image, read from its header."""
+    request_pixels: int = Field(default=100_000_000, ge=1)
+    """Of all images of a request together."""
+    body_seconds: float = Field(default=20, gt=0)
+    """Longest time in which a client may send its request."""
+    body_bytes_in_flight: int = Field(default=400_000_000, ge=1)
+    """Of all requests that are being answered; beyond it requests get 429."""
     request_bytes: int = Field(default=25_000_000, ge=1)
     text_characters: int = Field(default=2_000_000, ge=1)
     """Of all texts of a request together."""
@@ -99,6 +105,8 @@ class ServerConfig(_Part):
     """Exchanges that may wait for a guard; beyond it requests get 429."""
     cache: int = Field(default=4096, ge=0)
     """Verdicts that are remembered, by content."""
+    log_content: bool = False
+    """Also log what was blocked. By default logs hold ids, verdicts and times only."""
 
     @model_validator(mode="after")
     def _check(self) -> "ServerConfig":

@@ -1,31 +1,48 @@
-"""One image of a request: data URL, base64 or address -> a value that guard and model see alike."""
+"""Images of a request: data URL, base64 or address -> values that guard and model see alike."""
 
 import asyncio
 import base64
 import binascii
 import io
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import PIL.Image
 
-from counterpoise.base import InputError
 from counterpoise.chat import Image
 
 from ._config import Fetch, Limits
 from ._errors import ApiError
-from ._fetch import FORBIDDEN, fetch
+from ._fetch import fetch, forbidden
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
 
-async def read_image(value: str, where: str, limits: Limits, settings: Fetch) -> Image:
-    """An image that has been decoded once, so that nothing that comes later can fail on it. Raises ApiError."""
-    if value.startswith(("http://", "https://")):
-        if not settings.hosts:
-            raise ApiError(400, "fetch_forbidden", f"{where}: addresses are not fetched here; send a data URL", where)
-        data = await fetch(value, settings, limits.image_bytes)
-    else:
-        data = decoded(value, where, limits.image_bytes)
-    return await asyncio.to_thread(checked_image, data, where, limits)
+_DECODERS = ThreadPoolExecutor(2, thread_name_prefix="decode")
+"""So many images are decoded at once, whatever arrives."""
+
+
+async def read_images(values: Sequence[tuple[str, str]], limits: Limits, settings: Fetch) -> list[Image]:
+    """(value, where) of every image -> images that were decoded once, so that nothing later can fail on them.
+
+    Sizes are read from all headers before the first pixel is decoded. Raises ApiError.
+    """
+    data = [await _bytes(value, where, limits, settings) for value, where in values]
+    pixels = sum(header(each, where, limits) for each, (_, where) in zip(data, values, strict=True))
+    if pixels > limits.request_pixels:
+        raise ApiError(413, "too_many_pixels", f"images of a request may have at most {limits.request_pixels:,} pixels")
+    run = asyncio.get_running_loop().run_in_executor
+    places = zip(data, values, strict=True)
+    return list(await asyncio.gather(*(run(_DECODERS, flat, each, where) for each, (_, where) in places)))
+
+
+async def _bytes(value: str, where: str, limits: Limits, settings: Fetch) -> bytes:
+    if not value.startswith(("http://", "https://")):
+        return decoded(value, where, limits.image_bytes)
+    if not settings.hosts:
+        raise ApiError(400, "fetch_forbidden", f"{where}: addresses are not fetched here; send a data URL", where)
+    return await fetch(value, settings, limits.image_bytes)
 
 
 def decoded(value: str, where: str, limit: int) -> bytes:
@@ -36,7 +53,7 @@ def decoded(value: str, where: str, limit: int) -> bytes:
         if not comma or not head.endswith(";base64"):
             raise ApiError(400, "unsupported_media", f"{where}: expected data:image/...;base64,...", where)
     elif "://" in value[:16]:
-        raise FORBIDDEN
+        raise forbidden()
     if len(body) * 3 // 4 > limit + 3:
         raise ApiError(413, "too_large", f"{where}: an image may have at most {limit:,} bytes", where)
     try:
@@ -45,26 +62,31 @@ def decoded(value: str, where: str, limit: int) -> bytes:
         raise ApiError(400, "invalid_image", f"{where}: broken base64", where) from None
 
 
-def checked_image(data: bytes, where: str, limits: Limits) -> Image:
-    """Format by content, size from the header, a single frame, and whole: as RGB on white, the way models see it."""
+def header(data: bytes, where: str, limits: Limits) -> int:
+    """Pixels of an image that may be decoded: known format by content, one frame, within the limits."""
     if len(data) > limits.image_bytes:
         raise ApiError(413, "too_large", f"{where}: an image may have at most {limits.image_bytes:,} bytes", where)
     try:
-        opened = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
-        frames = int(getattr(opened, "n_frames", 1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # our own limit below is an error
+            opened = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
+        frames = 2 if getattr(opened, "is_animated", False) else 1
     except PIL.Image.DecompressionBombError:
         raise _too_many(where, limits) from None
     except Exception:  # whatever a broken file makes its reader do
         raise ApiError(400, "invalid_image", f"{where}: no readable {', '.join(FORMATS)}", where) from None
-    if opened.size[0] * opened.size[1] > limits.pixels:
+    pixels = opened.size[0] * opened.size[1]
+    if pixels > limits.pixels:
         raise _too_many(where, limits)
     if frames > 1:
-        raise ApiError(400, "unsupported_media", f"{where}: {frames} frames; send a still image", where)
-    image = Image.from_bytes(data, where)
+        raise ApiError(400, "unsupported_media", f"{where}: several frames; send a still image", where)
+    return pixels
+
+
+def flat(data: bytes, where: str) -> Image:
+    """The image as RGB on white, the way models see it: guard and model get the same pixels."""
     try:
-        return Image.from_pil(image.pil(), where)  # flattened once: guard and model get the same pixels
-    except InputError as error:
-        raise ApiError(400, "invalid_image", str(error), where) from None
+        return Image.from_pil(Image.from_bytes(data, where).pil(), where)
     except Exception:
         raise ApiError(400, "invalid_image", f"{where}: corrupt image", where) from None
 

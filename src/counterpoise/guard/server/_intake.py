@@ -1,6 +1,6 @@
 """Messages of a request -> an exchange that guards can look at, with every part counted."""
 
-import asyncio
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +10,8 @@ from counterpoise.chat import Image, Message, Part
 from .._values import Exchange
 from ._config import Fetch, Limits
 from ._errors import ApiError
-from ._images import read_image
+from ._images import read_images
+from ._views import NOTHING
 
 Direction = Literal["input", "output", "both"]
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "user",
@@ -18,7 +19,11 @@ ROLES = {"system": "system", "developer": "system", "user": "user", "assistant":
 """Results of tools come from outside, like what a user says."""
 TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 IMAGES = ("image_url", "input_image")
-NOTHING = "(nothing)"
+KNOWN = frozenset((
+    "role", "content", "refusal", "reasoning_content", "reasoning", "name", "tool_calls", "function_call", "audio",
+    "files", "attachments", "images", "video", "tool_call_id", "id",
+))  # fmt: skip
+"""Fields of a message that are read one by one, or hold no more than an id."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,12 @@ async def read_messages(messages: Sequence[Mapping[str, Any]], limits: Limits, f
         if not isinstance(role, str) or role not in ROLES:
             raise ApiError(422, "invalid_request", f"messages.{number}.role: expected one of {', '.join(ROLES)}",
                            f"messages.{number}.role")  # fmt: skip
-        found += [(ROLES[role], kind, value, where) for kind, value, where in _pieces(message, f"messages.{number}")]
+        found += [(ROLES[role], kind, value, where) for kind, value, where in pieces(message, f"messages.{number}")]
         if not found or not found[-1][3].startswith(f"messages.{number}."):
             found.append((ROLES[role], "text", "", f"messages.{number}."))
     _within(found, limits)
     wanted = [(value, where) for _, kind, value, where in found if kind == "image"]
-    images = await asyncio.gather(*(read_image(value, where, limits, fetch) for value, where in wanted))
+    images = await read_images(wanted, limits, fetch)
     seen = {where: image for (_, where), image in zip(wanted, images, strict=True)}
     turns: list[_Turn] = []
     for role, kind, value, where in found:
@@ -68,7 +73,7 @@ async def read_messages(messages: Sequence[Mapping[str, Any]], limits: Limits, f
     return Intake(_exchange(turns, has_others=bool(others)), others, seen)
 
 
-def _pieces(message: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, str]]:
+def pieces(message: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, str]]:
     """(text | image | other, value, where) of everything in one message that a model would see."""
     content = message.get("content")
     if isinstance(content, str):
@@ -86,9 +91,15 @@ def _pieces(message: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, 
         own = call.get("function", call) if isinstance(call, Mapping) else call
         text = f"{own.get('name', '')} {own.get('arguments', '')}" if isinstance(own, Mapping) else str(own)
         yield "text", text, f"{where}.tool_calls.{number}"
-    for name in ("audio", "files", "attachments"):
+    for name in ("audio", "files", "attachments", "images", "video"):
         if message.get(name):
             yield "other", name, f"{where}.{name}"
+    if rest := {name: value for name, value in message.items() if name not in KNOWN and value}:
+        yield (
+            "text",
+            json.dumps(rest, ensure_ascii=False),
+            f"{where}.fields",
+        )  # nobody knows what a server does with them
 
 
 def _piece(part: Any, where: str) -> tuple[str, str, str]:

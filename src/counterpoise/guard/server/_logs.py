@@ -5,7 +5,9 @@ import logging
 import sys
 import time
 
-FIELDS = ("request_id", "path", "status", "ms", "policy", "error", "fail_open")
+FIELDS = (
+    "request_id", "path", "status", "ms", "policy", "verdict", "blocked", "degraded", "guard", "error", "fail_open",
+)  # fmt: skip
 
 
 class _Lines(logging.Formatter):

@@ -1,50 +1,30 @@
-"""Prometheus metrics of one server, in a registry of its own."""
+"""Numbers for Prometheus. Labels are endpoints, policies and guards of the configuration, never anything of a client."""
 
-from collections.abc import Callable
-from typing import Any
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from counterpoise.base import require
-
-from ._decision import Decision
+SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 
 class Metrics:
-    """Counters and histograms; `render()` is what /metrics answers. Labels never hold content."""
+    """Counters of one server; a registry of its own, so that two servers of a process do not mix."""
 
     def __init__(self) -> None:
-        prometheus: Any = require(
-            "prometheus_client", purpose="metrics of the guard server", install="counterpoise[serve]"
+        own = self.registry = CollectorRegistry()
+        name = "counterpoise_guard"
+        self.requests = Counter(f"{name}_requests", "Requests answered", ["endpoint", "status"], registry=own)
+        self.seconds = Histogram(
+            f"{name}_request_seconds", "Time of an answer", ["endpoint"], buckets=SECONDS, registry=own
         )
-        self._render: Callable[[Any], bytes] = prometheus.generate_latest
-        self.registry = prometheus.CollectorRegistry()
-        own: dict[str, Any] = {"registry": self.registry, "namespace": "counterpoise_guard"}
-        self.requests = prometheus.Counter("requests", "HTTP requests", ["path", "status"], **own)
-        self.decisions = prometheus.Counter("decisions", "Decisions", ["policy", "verdict", "dry_run"], **own)
-        self.cached = prometheus.Counter("cache_hits", "Decisions from the cache", **own)
-        self.degraded = prometheus.Counter("degraded", "Requests let through without a verdict (fail open)", **own)
-        self.failures = prometheus.Counter("failures", "Guards that failed or were late", ["kind"], **own)
-        self.uninspected = prometheus.Counter("uninspected", "Requests with a part that no guard saw", **own)
-        steps = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
-        self.latency = prometheus.Histogram("decision_seconds", "Seconds to a decision", buckets=steps, **own)
-        self.batches = prometheus.Histogram(
-            "batch_rows", "Exchanges looked at together", ["guard"], buckets=(1, 2, 4, 8, 16, 32, 64), **own
+        self.decisions = Counter(f"{name}_decisions", "Decisions", ["policy", "verdict"], registry=own)
+        self.images = Counter(f"{name}_images", "Images of requests", ["checked"], registry=own)
+        self.failures = Counter(f"{name}_failures", "Guards without a verdict", ["guard", "code"], registry=own)
+        self.degraded = Counter(f"{name}_degraded", "Requests that passed unchecked: failing open", registry=own)
+        self.cached = Counter(f"{name}_cached", "Verdicts taken from the cache", ["guard"], registry=own)
+        self.batch = Histogram(
+            f"{name}_batch", "Exchanges looked at together", ["guard"], buckets=(1, 2, 4, 8, 16, 32, 64), registry=own
         )
-        self.seconds = prometheus.Counter("guard_seconds", "Seconds of computing", ["guard"], **own)
+        self.waiting = Gauge(f"{name}_waiting", "Exchanges that wait for a guard", ["guard"], registry=own)
 
-    def decision(self, found: Decision) -> None:
-        self.decisions.labels(found.policy, found.verdict, str(found.dry_run).lower()).inc()
-        self.latency.observe(found.latency_ms / 1000)
-        self.cached.inc(int(found.cached))
-        self.degraded.inc(int(found.degraded))
-        self.uninspected.inc(int(not found.coverage.complete and not found.degraded))
-
-    def failure(self, *, late: bool) -> None:
-        self.failures.labels("late" if late else "error").inc()
-
-    def batch(self, guard: str, rows: int, seconds: float) -> None:
-        self.batches.labels(guard).observe(rows)
-        self.seconds.labels(guard).inc(seconds)
-
-    def render(self) -> bytes:
-        """The text format of Prometheus."""
-        return self._render(self.registry)
+    def page(self) -> bytes:
+        """In Prometheus' text format."""
+        return generate_latest(self.registry)

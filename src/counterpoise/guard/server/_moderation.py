@@ -1,58 +1,88 @@
-"""A decision as a result of OpenAI's moderation endpoint."""
+"""`POST /v1/moderations`, in the shape of OpenAI's, with what was really inspected in `x_guard`."""
 
+import asyncio
 from typing import Any
 
+from counterpoise.chat import Image
+
+from ._categories import IMAGE_KEYS, KEYS, covered, to_keys
+from ._checker import Checker
 from ._decision import Decision
-from ._taxonomy import IMAGE_KEYS, KEYS, VERSION, targets
+from ._errors import ApiError
+from ._intake import Intake, read_messages
+from ._schemas import Moderation
+
+AT_ONCE = 32
+"""Texts of one request that wait for guards at the same time, so that one request does not fill the queue."""
 
 
-def result(found: Decision) -> dict[str, Any]:
-    """`{flagged, categories, category_scores, category_applied_input_types, x_guard}`.
+async def moderate(checker: Checker, body: Moderation, request_id: str) -> tuple[dict[str, Any], list[Decision]]:
+    """The answer, and the decisions behind its results."""
+    policies = checker.known([body.model] if body.model else [])
+    limits, fetch = checker.config.limits, checker.config.fetch
+    contents: list[Any]
+    if isinstance(body.input, str):
+        contents = [body.input]
+    elif body.input and all(isinstance(each, str) for each in body.input):
+        contents = list(body.input)
+    else:
+        contents = [body.input]
+    if not body.input or len(contents) > limits.texts:
+        status, code = (413, "too_large") if body.input else (422, "invalid_request")
+        raise ApiError(status, code, f"input: expected 1 to {limits.texts} texts", "input")
+    intakes = [await read_messages([{"role": "user", "content": each}], limits, fetch) for each in contents]
+    free = asyncio.Semaphore(AT_ONCE)
 
-    A key's list names `image` only where the type of the client allows it and an image was looked at. A score is the
-    largest p_unsafe of the guards that named the category. What the thirteen keys cannot say stands in `x_guard`.
-    """
-    scores = dict.fromkeys(KEYS, 0.0)
-    hit: set[str] = set()
-    unmapped: list[str] = []
-    for verdict in found.verdicts:
-        keys, others = targets(verdict.categories)
-        unmapped += others
-        for key in keys:
-            scores[key] = max(scores[key], verdict.p_unsafe if verdict.p_unsafe is not None else 1.0)
-            if verdict.label == "unsafe":
-                hit.add(key)
-    flagged = found.verdict == "block"
-    text, image = found.coverage.texts_checked > 0, found.coverage.images_checked > 0
-    seen = {key: ["text"] * text + ["image"] * (image and key in IMAGE_KEYS) for key in KEYS}
-    calibrated = bool(found.verdicts) and all(v.calibrated for v in found.verdicts if v.p_unsafe is not None)
-    limits = [reason.threshold for reason in found.reasons if reason.threshold is not None]
-    details = {
-        "guard": [v.guard for v in found.verdicts],
-        "policy": found.policy,
-        "policy_version": found.policy_version,
-        "taxonomy_version": VERSION,
-        "threshold": min(limits, default=None),
-        "p_unsafe": found.p_unsafe,
-        "calibrated": calibrated,
-        "categories_native": list(found.categories),
-        "categories_unmapped": unmapped,
-        "reasons": [reason.text for reason in found.reasons],
-        "images_total": found.coverage.images_total,
-        "images_checked": found.coverage.images_checked,
-        "texts_total": found.coverage.texts_total,
-        "texts_checked": found.coverage.texts_checked,
-        "uninspected": list(found.coverage.uninspected),
-        "truncated": False,
-        "latency_ms": round(found.latency_ms, 2),
-        "cached": found.cached,
-        "degraded": found.degraded,
-        "dry_run": found.dry_run,
-    }
+    async def decide(intake: Intake) -> Decision:
+        async with free:
+            return await checker.decide(intake, policies)
+
+    decisions = await asyncio.gather(*(decide(intake) for intake in intakes))
+    results = [result(decision, intake) for decision, intake in zip(decisions, intakes, strict=True)]
+    return {"id": request_id, "model": "+".join(policies), "results": results}, decisions
+
+
+def result(decision: Decision, intake: Intake) -> dict[str, Any]:
+    """One result. `flagged` is what a client must obey; categories and scores say as much as the guards said."""
+    categories, scores = dict.fromkeys(KEYS, False), dict.fromkeys(KEYS, 0.0)
+    kinds: dict[str, list[str]] = {key: [] for key in KEYS}
+    for verdict in decision.verdicts:
+        for key in to_keys(verdict.guard, verdict.categories):
+            categories[key] = categories[key] or decision.verdict == "block"
+            sure = 1.0 if verdict.label == "unsafe" else 0.0
+            scores[key] = max(scores[key], verdict.p_unsafe if verdict.p_unsafe is not None else sure)
+        for key in covered(verdict.guard) if verdict.label != "unknown" else ():
+            if verdict.inspected.texts and "text" not in kinds[key]:
+                kinds[key].append("text")
+            if verdict.inspected.images and key in IMAGE_KEYS and "image" not in kinds[key]:
+                kinds[key].append("image")
     return {
-        "flagged": flagged and not found.dry_run,
-        "categories": {key: key in hit for key in KEYS},
+        "flagged": decision.blocked,
+        "categories": categories,
         "category_scores": scores,
-        "category_applied_input_types": seen,
-        "x_guard": details,
+        "category_applied_input_types": kinds,
+        "x_guard": x_guard(decision) | {"bytes": size(intake)},
     }
+
+
+def x_guard(decision: Decision) -> dict[str, Any]:
+    """What OpenAI's shape cannot say."""
+    covered_parts = decision.coverage
+    return {
+        "guard": [v.guard for v in decision.verdicts], "verdict": decision.verdict, "policy": decision.policy,
+        "policy_version": decision.policy_version, "dry_run": decision.dry_run, "degraded": decision.degraded,
+        "threshold": next((r.threshold for r in decision.reasons if r.threshold is not None), None),
+        "p_unsafe": decision.p_unsafe, "calibrated": all(v.calibrated for v in decision.verdicts),
+        "categories_native": list(decision.categories), "reasons": [r.text for r in decision.reasons],
+        "images_total": covered_parts.images_total, "images_checked": covered_parts.images_checked,
+        "texts_total": covered_parts.texts_total, "texts_checked": covered_parts.texts_checked,
+        "uninspected": list(covered_parts.uninspected), "truncated": False,
+        "latency_ms": round(decision.latency_ms, 2), "cached": decision.cached,
+    }  # fmt: skip
+
+
+def size(intake: Intake) -> int:
+    """Bytes of the texts and of the images' pixels as stored."""
+    parts = [part for message in intake.exchange.conversation for part in message.parts]
+    texts = sum(len(part.encode("utf-8", "replace")) for part in parts if isinstance(part, str))
+    return texts + sum(len(part.read()) for part in parts if isinstance(part, Image))

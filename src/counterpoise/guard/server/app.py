@@ -1,7 +1,6 @@
-"""The application: routes, errors, health, metrics, the page."""
+"""The application: endpoints, errors, health, metrics, the page."""
 
-import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,18 +10,28 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from counterpoise import __version__
-from counterpoise.base import InputError
 
-from .._registry import make_guard
 from .._values import Guard
+from . import _checks, _litellm, _moderation, _page, _proxy
 from ._checker import Checker
 from ._config import ServerConfig
+from ._decision import Decision
 from ._errors import ApiError
-from ._gate import Gate
-from ._metrics import Metrics
-from ._page import router as page
-from ._proxy import router as proxy
-from ._routes import router
+from ._http import STATE, Surround
+from ._schemas import Check, Checks, LiteLLM, Moderation
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    400: {"description": "an image or a body that cannot be used, or content that is blocked"},
+    401: {"description": "API key missing or wrong"},
+    404: {"description": "unknown policy"},
+    408: {"description": "the request did not arrive in time"},
+    413: {"description": "too large"},
+    422: {"description": "not the protocol"},
+    429: {"description": "too many requests"},
+    503: {"description": "a guard failed; nothing is let through"},
+    504: {"description": "a guard is late; nothing is let through"},
+}
+Answer = tuple[dict[str, Any], Sequence[Decision]]
 
 
 def create_app(config: ServerConfig | None = None, guards: Mapping[str, Guard] | None = None) -> FastAPI:
@@ -31,103 +40,125 @@ def create_app(config: ServerConfig | None = None, guards: Mapping[str, Guard] |
     Raises InputError for a guard that cannot be made, or keys that the environment does not hold.
     """
     config = config or ServerConfig()
-    keys = _keys(config)
-    names = dict.fromkeys(name for policy in config.policies.values() for name in policy.guards)
-    metrics = Metrics()
-    made = {name: (guards or {}).get(name) or make_guard(name) for name in names}
-    checker = Checker(config, made, metrics)
+    checker = Checker(config, guards)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         checker.close()
 
-    app = FastAPI(title="Counterpoise guard", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
-                  responses={code: {"description": text} for code, text in RESPONSES.items()})  # fmt: skip
+    app = FastAPI(
+        title="Counterpoise guard", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
+        responses=RESPONSES,
+    )  # fmt: skip
     app.state.checker = checker
-    app.include_router(router(config, checker))
-    app.include_router(proxy(config, checker))
-    app.include_router(page(config))
-    _operations(app, config, checker, metrics)
+    _endpoints(app, checker)
+    _operations(app, checker)
+    app.include_router(_proxy.router(config, checker))
+    app.include_router(_page.router(config))
     _errors(app)
-    paths = frozenset(path for route in app.routes if (path := getattr(route, "path", None)))
-    app.add_middleware(Gate, config=config, keys=keys, metrics=metrics, paths=paths)  # type: ignore[arg-type]
+    paths = tuple(path for route in app.routes if (path := getattr(route, "path", None)))
+    app.add_middleware(Surround, config=config, metrics=checker.metrics, routes=paths)
     return app
 
 
-RESPONSES = {
-    400: "an image that cannot be used, or content that is blocked", 401: "API key missing or wrong",
-    404: "unknown policy", 413: "too large", 422: "not the protocol", 429: "too many requests",
-    503: "a guard failed, nothing is let through", 504: "a guard is late, nothing is let through",
-}  # fmt: skip
+def _endpoints(app: FastAPI, checker: Checker) -> None:
+    async def noted(request: Request, work: Awaitable[Answer]) -> dict[str, Any]:
+        """The answer; what the log line says of it holds no content."""
+        answer, decisions = await work
+        verdicts = sorted({decision.verdict for decision in decisions})
+        request.scope[STATE]["log"] = {
+            "verdict": "+".join(verdicts), "policy": "+".join(sorted({d.policy for d in decisions})),
+            "blocked": any(d.blocked for d in decisions), "degraded": any(d.degraded for d in decisions),
+        }  # fmt: skip
+        return answer
+
+    @app.post("/v1/moderations")
+    async def moderations(body: Moderation, request: Request) -> dict[str, Any]:
+        """OpenAI's moderation endpoint; `model` names a policy. Details stand in `x_guard` of each result."""
+        return await noted(request, _moderation.moderate(checker, body, request.scope[STATE]["id"]))
+
+    @app.post("/v1/guard/check")
+    async def check(body: Check, request: Request) -> dict[str, Any]:
+        """A whole conversation, checked by one or several policies; the strictest decision stands."""
+        return await noted(request, _checks.check(checker, body, request.scope[STATE]["id"]))
+
+    @app.post("/v1/checks")
+    async def nemo(body: Checks, request: Request) -> dict[str, Any]:
+        """NeMo Guardrails' check-only endpoint; `guardrails.config_id` names a policy."""
+        return await noted(request, _checks.nemo_checks(checker, body))
+
+    @app.post(_litellm.PATH)
+    async def litellm(body: LiteLLM, request: Request) -> dict[str, Any]:
+        """LiteLLM's generic guardrail: NONE, or BLOCKED with a reason. What cannot be inspected is BLOCKED."""
+        return await noted(request, _litellm.litellm(checker, body))
 
 
-def _keys(config: ServerConfig) -> tuple[str, ...]:
-    if config.api_keys_env is None:
-        return ()
-    keys = tuple(key.strip() for key in os.environ.get(config.api_keys_env, "").split(",") if key.strip())
-    if not keys:
-        raise InputError(f"api_keys_env: the environment variable {config.api_keys_env} holds no keys")
-    return keys
-
-
-def _operations(app: FastAPI, config: ServerConfig, checker: Checker, metrics: Metrics) -> None:
+def _operations(app: FastAPI, checker: Checker) -> None:
     @app.get("/health")
     async def health() -> Response:
-        """200 while every guard lives, 503 with the reason otherwise."""
+        """200 while every guard answers, 503 with the reason otherwise."""
         if trouble := checker.trouble:
-            return JSONResponse(ApiError(503, "guard_unavailable", trouble).body, 503)
-        return JSONResponse({"status": "ok", "degraded": False, "fail_open": config.fail_open})
+            return _answer(ApiError(503, "guard_unavailable", trouble))
+        return JSONResponse({"status": "ok", "fail_open": checker.config.fail_open})
 
     @app.get("/ready")
     async def ready() -> Response:
-        """200 while requests would be taken: guards live and no queue is full."""
-        full = [name for name, worker in checker.workers.items() if worker.waiting >= config.queue]
-        if (trouble := checker.trouble) or full:
-            return JSONResponse(ApiError(503, "overloaded", trouble or f"queue of {full[0]} is full").body, 503)
-        return JSONResponse({"status": "ok", "waiting": {n: w.waiting for n, w in checker.workers.items()}})
+        """200 while requests would be taken: guards answer and no queue is full."""
+        if trouble := checker.trouble:
+            return _answer(ApiError(503, "guard_unavailable", trouble))
+        if full := [name for name, waiting in checker.waiting.items() if waiting >= checker.config.queue]:
+            return _answer(ApiError(503, "overloaded", f"the queue of guard {full[0]} is full", retry_after=1))
+        return JSONResponse({"status": "ok", "waiting": checker.waiting})
 
     @app.get("/metrics")
-    async def show_metrics() -> Response:
+    async def metrics() -> Response:
         """Prometheus text format."""
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4")
+        return Response(checker.metrics.page(), media_type="text/plain; version=0.0.4")
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
         """Policies, as models that `POST /v1/moderations` takes, and the guards behind them."""
-        data = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "counterpoise", "version": checker.versions[name],
-             "guards": [checker.workers[guard].guard.id for guard in policy.guards],
-             "sees_images": any(checker.workers[guard].guard.sees.images != 0 for guard in policy.guards)}
-            for name, policy in config.policies.items()
-        ]  # fmt: skip
-        return {"object": "list", "data": data}
+        return {"object": "list", "data": [_card(checker, name) for name in checker.config.policies]}
+
+
+def _card(checker: Checker, name: str) -> dict[str, Any]:
+    guards = [checker.guards[each] for each in checker.config.policies[name].guards]
+    return {
+        "id": name, "object": "model", "created": 0, "owned_by": "counterpoise", "version": checker.version(name),
+        "guards": [guard.id for guard in guards], "sees_images": any(guard.sees.images != 0 for guard in guards),
+        "dry_run": checker.config.policies[name].dry_run,
+    }  # fmt: skip
+
+
+def _answer(error: ApiError) -> JSONResponse:
+    return JSONResponse(error.body, error.status, headers=error.headers)
 
 
 def _errors(app: FastAPI) -> None:
-    def answer(error: ApiError) -> JSONResponse:
-        return JSONResponse(error.body, error.status, headers=error.headers)
+    handler: Callable[..., Any] = app.exception_handler
 
-    @app.exception_handler(ApiError)
+    @handler(ApiError)
     async def own(_: Request, error: ApiError) -> JSONResponse:
-        return answer(error)
+        return _answer(error)
 
-    @app.exception_handler(RequestValidationError)
+    @handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        """The first error in one line: where, and what was expected; never what was sent."""
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "body")[:200]
         where = "".join(c for c in where if c.isascii() and c.isprintable())
-        message = str(first["msg"])[:200] if first["type"] != "value_error" else "wrong value"
-        return answer(ApiError(422, "invalid_request", f"{where or 'body'}: {message}", where or None))
+        message = "wrong value" if first["type"] in ("value_error", "json_invalid") else str(first["msg"])[:200]
+        message = "not valid JSON" if first["type"] == "json_invalid" else message
+        return _answer(ApiError(422, "invalid_request", f"{where or 'body'}: {message}", where or None))
 
-    @app.exception_handler(HTTPException)
+    @handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
-        names = {404: "not_found", 405: "method_not_allowed", 400: "invalid_request"}
-        code = names.get(error.status_code, "invalid_request")
-        found = answer(ApiError(error.status_code, code, str(error.detail)[:200]))
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+        found = _answer(ApiError(error.status_code, code, str(error.detail)[:200]))
         found.headers.update(error.headers or {})
         return found
 
-    @app.exception_handler(Exception)
+    @handler(Exception)
     async def other(_: Request, error: Exception) -> JSONResponse:
-        return answer(ApiError(500, "internal_error", f"unexpected {type(error).__name__}; nothing was let through"))
+        return _answer(ApiError(500, "internal_error", f"unexpected {type(error).__name__}; nothing was let through"))

@@ -1,0 +1,125 @@
+"""One guard behind a queue: whoever waits is looked at together, in a thread of its own."""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from .._values import Exchange, Guard, Verdict
+from ._errors import ApiError
+
+
+class GuardFailed(ApiError):
+    """A guard raised, answered nonsense, is stuck, or was too slow. Never a verdict."""
+
+
+def unavailable(why: str) -> GuardFailed:
+    return GuardFailed(503, "guard_unavailable", f"no verdict: {why}", retry_after=5)
+
+
+@dataclass
+class _Item:
+    exchange: Exchange
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Verdict]"
+
+
+class Batcher:
+    """Collects exchanges of concurrent requests and hands them to `guard.check` together.
+
+    It never waits for company longer than `wait` seconds, holds at most `limit` waiting exchanges (429 beyond), and
+    when a batch fails every exchange of it gets a second chance alone, so that one bad request spoils no other.
+    """
+
+    def __init__(
+        self, guard: Guard, *, size: int = 32, wait: float = 0.005, limit: int = 256, patience: float = 30,
+        on_batch: Callable[[int], None] = lambda n: None,
+    ):  # fmt: skip
+        self.guard, self._size, self._wait, self._limit, self._patience = guard, size, wait, limit, patience
+        self._on_batch = on_batch
+        self._items: deque[_Item] = deque()
+        self._arrived = threading.Condition()
+        self._closed, self._began = False, 0.0
+        self._thread = threading.Thread(target=self._work, name=f"guard {guard.id}", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._items)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why this guard cannot answer at the moment, or None."""
+        if not self._thread.is_alive():
+            return f"guard {self.guard.id} has stopped"
+        if self._began and time.monotonic() - self._began > self._patience:
+            return f"guard {self.guard.id} does not come back"
+        return None
+
+    async def verdict(self, exchange: Exchange) -> Verdict:
+        """The verdict on one exchange. Raises GuardFailed, or ApiError 429 when too many wait."""
+        if self.trouble:
+            raise unavailable(self.trouble)
+        loop = asyncio.get_running_loop()
+        item = _Item(exchange, loop, loop.create_future())
+        with self._arrived:
+            if len(self._items) >= self._limit:
+                raise ApiError(429, "overloaded", "too many requests wait for a verdict; try again", retry_after=1)
+            self._items.append(item)
+            self._arrived.notify()
+        return await item.future
+
+    def close(self) -> None:
+        """End the thread after what it is doing."""
+        with self._arrived:
+            self._closed = True
+            self._arrived.notify()
+
+    def _work(self) -> None:
+        while (batch := self._next()) is not None:
+            if batch:
+                self._began = time.monotonic()
+                outcomes = self._look([item.exchange for item in batch])
+                self._began = 0.0
+                for item, outcome in zip(batch, outcomes, strict=True):
+                    _post(item, outcome)
+                self._on_batch(len(batch))
+
+    def _next(self) -> list[_Item] | None:
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._items or self._closed)
+            until = time.monotonic() + self._wait
+            while len(self._items) < self._size and not self._closed and (left := until - time.monotonic()) > 0:
+                self._arrived.wait(left)
+            if self._closed:
+                return None
+            taken = [self._items.popleft() for _ in range(min(self._size, len(self._items)))]
+        return [item for item in taken if not item.future.cancelled()]
+
+    def _look(self, exchanges: Sequence[Exchange]) -> Sequence[Verdict | GuardFailed]:
+        try:
+            found = list(self.guard.check(exchanges))
+            if len(found) != len(exchanges) or not all(isinstance(each, Verdict) for each in found):
+                raise TypeError("not one verdict for each exchange")
+            return [replace(each, features=None) for each in found]
+        except BaseException as error:  # whatever a guard does, this thread goes on
+            if len(exchanges) > 1:
+                return [outcome for each in exchanges for outcome in self._look([each])]
+            return [unavailable(f"guard {self.guard.id} failed ({type(error).__name__})")]
+
+
+def _post(item: _Item, outcome: Verdict | GuardFailed) -> None:
+    def deliver() -> None:
+        if item.future.done():
+            return
+        if isinstance(outcome, Verdict):
+            item.future.set_result(outcome)
+        else:
+            item.future.set_exception(outcome)
+
+    try:
+        item.loop.call_soon_threadsafe(deliver)
+    except RuntimeError:  # the server has stopped meanwhile; nobody waits
+        pass

@@ -1,0 +1,182 @@
+"""What surrounds every request, as plain ASGI: id, key, rate, size, time, log line, metrics."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import os
+import time
+import uuid
+from collections import OrderedDict
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from counterpoise.base import InputError
+
+from ._config import ServerConfig
+from ._errors import ApiError
+from ._metrics import Metrics
+
+log = logging.getLogger("counterpoise.guard")
+OPEN = ("/", "/health", "/ready")
+"""Answered without a key; they hold nothing of anybody."""
+STATE = "counterpoise.guard"
+
+
+def request_id(given: str | None) -> str:
+    """The client's id if it is short and printable ASCII, else a new one."""
+    fit = given is not None and 0 < len(given) <= 128 and given.isascii() and given.isprintable()
+    return given if fit and given else f"req_{uuid.uuid4().hex}"
+
+
+class Keys:
+    """Accepted API keys, as hashes. Every key is compared in constant time, and all of them always."""
+
+    def __init__(self, variable: str | None):
+        found = os.environ.get(variable, "").split(",") if variable else []
+        self._hashes = [hashlib.sha256(key.strip().encode()).digest() for key in found if key.strip()]
+        if variable and not self._hashes:
+            raise InputError(f"api_keys_env {variable}: this environment variable holds no keys")
+
+    def check(self, headers: dict[str, str]) -> None:
+        """Raises ApiError 401 unless one of the keys was given."""
+        if not self._hashes:
+            return
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
+        if not any([hmac.compare_digest(digest, each) for each in self._hashes]):  # a list: no early end
+            raise ApiError(401, "unauthorized", "API key missing or wrong: Authorization: Bearer KEY, or x-api-key")
+
+
+class Rate:
+    """A bucket of tokens per client that fills steadily; the latest 10,000 clients are remembered."""
+
+    def __init__(self, per_minute: int | None):
+        self._per_minute = per_minute
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, client: str) -> None:
+        """Raises ApiError 429 with Retry-After when the client's bucket is empty."""
+        if self._per_minute is None:
+            return
+        now, speed = time.monotonic(), self._per_minute / 60
+        tokens, since = self._buckets.pop(client, (float(self._per_minute), now))
+        tokens = min(self._per_minute, tokens + (now - since) * speed)
+        self._buckets[client] = (max(tokens - 1, 0.0) if tokens >= 1 else tokens, now)
+        while len(self._buckets) > 10_000:
+            self._buckets.popitem(last=False)
+        if tokens < 1:
+            wait = max(1, round((1 - tokens) / speed + 0.5))
+            raise ApiError(429, "rate_limited", f"more than {self._per_minute} requests a minute", retry_after=wait)
+
+
+class Surround:
+    """The middleware. A body is read whole, within limits of size and time, before anything looks at it."""
+
+    def __init__(self, app: ASGIApp, config: ServerConfig, metrics: Metrics, routes: tuple[str, ...]):
+        self._app, self._limits, self._metrics = app, config.limits, metrics
+        self._routes = frozenset(routes)
+        self._keys, self._rate = Keys(config.api_keys_env), Rate(config.limits.requests_per_minute)
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        state: dict[str, Any] = {"id": request_id(headers.get("x-request-id")), "status": 0, "held": 0}
+        scope[STATE] = state
+        scope["state"] = {**scope.get("state", {}), "request_id": state["id"]}
+        began = time.perf_counter()
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                state["status"] = message["status"]
+                message["headers"] = [
+                    *message.get("headers", []), (b"x-request-id", state["id"].encode()),
+                    (b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"),
+                ]  # fmt: skip
+            await send(message)
+
+        try:
+            await self._inside(scope, headers, receive, answer, state)
+        except ApiError as error:
+            if not state["status"]:
+                await _send_error(error, answer)
+        except ConnectionError:
+            state["status"] = state["status"] or 499  # the client left; nobody is answered
+        finally:
+            self._in_flight -= state["held"]
+            self._note(scope, state, time.perf_counter() - began)
+
+    async def _inside(
+        self, scope: Scope, headers: dict[str, str], receive: Receive, answer: Send, state: dict[str, Any]
+    ) -> None:
+        if scope["path"] not in OPEN:
+            self._keys.check(headers)
+            client = headers.get("authorization") or headers.get("x-api-key") or (scope.get("client") or ("?",))[0]
+            self._rate.take(hashlib.sha256(str(client).encode("utf-8", "surrogateescape")).hexdigest())
+        if scope["method"] != "POST":
+            await self._app(scope, receive, answer)
+            return
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            # also keeps other web pages from posting here: a browser asks first before it sends this type
+            raise ApiError(400, "unsupported_media", "send Content-Type: application/json")
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise ApiError(400, "unsupported_media", "send the body uncompressed")
+        body = await self._body(headers, receive, state)
+        sent = False
+
+        async def replay() -> Message:
+            nonlocal sent
+            if sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, replay, answer)
+
+    async def _body(self, headers: dict[str, str], receive: Receive, state: dict[str, Any]) -> bytes:
+        most = self._limits.request_bytes
+        too_large = ApiError(413, "too_large", f"a request may have at most {most:,} bytes")
+        length = headers.get("content-length", "0")
+        if length.isdigit() and (len(length) > 18 or int(length) > most):
+            raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                more = True
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ConnectionError
+                    piece = message.get("body", b"")
+                    body += piece
+                    self._in_flight += len(piece)
+                    state["held"] += len(piece)
+                    more = message.get("more_body", False)
+                    if len(body) > most:
+                        raise too_large
+                    if self._in_flight > self._limits.body_bytes_in_flight:
+                        raise ApiError(429, "overloaded", "too much is being answered; try again", retry_after=1)
+        except TimeoutError:
+            raise ApiError(408, "too_slow", f"the request took over {self._limits.body_seconds:g} s to send") from None
+        return bytes(body)
+
+    def _note(self, scope: Scope, state: dict[str, Any], seconds: float) -> None:
+        path = scope["path"] if scope["path"] in self._routes else "other"
+        self._metrics.requests.labels(path, str(state["status"])).inc()
+        self._metrics.seconds.labels(path).observe(seconds)
+        line = {"request_id": state["id"], "path": path, "status": state["status"], "ms": round(seconds * 1000, 1)}
+        log.info("request", extra=line | state.get("log", {}))
+
+
+async def _send_error(error: ApiError, send: Send) -> None:
+    body = json.dumps(error.body).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
+    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})
