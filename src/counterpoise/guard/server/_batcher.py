@@ -1,6 +1,7 @@
 """One guard behind a queue: whoever waits is looked at together, in a thread of its own."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -119,7 +120,5 @@ def _post(item: _Item, outcome: Verdict | GuardFailed) -> None:
         else:
             item.future.set_exception(outcome)
 
-    try:
+    with contextlib.suppress(RuntimeError):  # the server has stopped meanwhile; nobody waits
         item.loop.call_soon_threadsafe(deliver)
-    except RuntimeError:  # the server has stopped meanwhile; nobody waits
-        pass

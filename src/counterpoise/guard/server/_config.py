@@ -38,6 +38,8 @@ class Limits(_Part):
     """Of one encoded image."""
     pixels: int = Field(default=40_000_000, ge=1)
     """Of one image, read from its header."""
+    alpha_on_black: bool = False
+    """Look at images with transparency twice: on white, as models' servers flatten them, and on black."""
     request_pixels: int = Field(default=100_000_000, ge=1)
     """Of all images of a request together."""
     body_seconds: float = Field(default=20, gt=0)
@@ -105,8 +107,6 @@ class ServerConfig(_Part):
     """Exchanges that may wait for a guard; beyond it requests get 429."""
     cache: int = Field(default=4096, ge=0)
     """Verdicts that are remembered, by content."""
-    log_content: bool = False
-    """Also log what was blocked. By default logs hold ids, verdicts and times only."""
 
     @model_validator(mode="after")
     def _check(self) -> "ServerConfig":

@@ -47,7 +47,7 @@ class Keys:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
         digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
-        if not any([hmac.compare_digest(digest, each) for each in self._hashes]):  # a list: no early end
+        if not sum(hmac.compare_digest(digest, each) for each in self._hashes):  # a sum: no early end
             raise ApiError(401, "unauthorized", "API key missing or wrong: Authorization: Bearer KEY, or x-api-key")
 
 

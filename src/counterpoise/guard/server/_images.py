@@ -7,8 +7,10 @@ import io
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import PIL.Image
+import PIL.ImageOps
 
 from counterpoise.chat import Image
 
@@ -23,7 +25,16 @@ _DECODERS = ThreadPoolExecutor(2, thread_name_prefix="decode")
 """So many images are decoded at once, whatever arrives."""
 
 
-async def read_images(values: Sequence[tuple[str, str]], limits: Limits, settings: Fetch) -> list[Image]:
+class Seen(NamedTuple):
+    """One image as models' servers see it, and as they might."""
+
+    image: Image
+    """On white."""
+    black: Image | None = None
+    """On black, where that differs and is to be looked at too."""
+
+
+async def read_images(values: Sequence[tuple[str, str]], limits: Limits, settings: Fetch) -> list[Seen]:
     """(value, where) of every image -> images that were decoded once, so that nothing later can fail on them.
 
     Sizes are read from all headers before the first pixel is decoded. Raises ApiError.
@@ -33,8 +44,10 @@ async def read_images(values: Sequence[tuple[str, str]], limits: Limits, setting
     if pixels > limits.request_pixels:
         raise ApiError(413, "too_many_pixels", f"images of a request may have at most {limits.request_pixels:,} pixels")
     run = asyncio.get_running_loop().run_in_executor
-    places = zip(data, values, strict=True)
-    return list(await asyncio.gather(*(run(_DECODERS, flat, each, where) for each, (_, where) in places)))
+    jobs = [
+        run(_DECODERS, flat, each, where, limits.alpha_on_black) for each, (_, where) in zip(data, values, strict=True)
+    ]
+    return list(await asyncio.gather(*jobs))
 
 
 async def _bytes(value: str, where: str, limits: Limits, settings: Fetch) -> bytes:
@@ -83,12 +96,23 @@ def header(data: bytes, where: str, limits: Limits) -> int:
     return pixels
 
 
-def flat(data: bytes, where: str) -> Image:
+def flat(data: bytes, where: str, on_black: bool = False) -> Seen:
     """The image as RGB on white, the way models see it: guard and model get the same pixels."""
     try:
-        return Image.from_pil(Image.from_bytes(data, where).pil(), where)
-    except Exception:
+        image = Image.from_bytes(data, where)
+        white = Image.from_pil(image.pil(), where)
+        return Seen(white, _on_black(data, where) if on_black else None)
+    except Exception:  # whatever a broken file makes its reader do
         raise ApiError(400, "invalid_image", f"{where}: corrupt image", where) from None
+
+
+def _on_black(data: bytes, where: str) -> Image | None:
+    opened = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
+    turned = PIL.ImageOps.exif_transpose(opened).convert("RGBA")
+    if turned.getextrema()[3] == (255, 255):
+        return None  # nothing shines through
+    black = PIL.Image.new("RGBA", turned.size, (0, 0, 0, 255))
+    return Image.from_pil(PIL.Image.alpha_composite(black, turned).convert("RGB"), where)
 
 
 def _too_many(where: str, limits: Limits) -> ApiError:

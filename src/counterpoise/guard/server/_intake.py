@@ -68,9 +68,12 @@ async def read_messages(messages: Sequence[Mapping[str, Any]], limits: Limits, f
             continue
         if not turns or turns[-1].role != role:
             turns.append(_Turn(role, []))
-        turns[-1].parts.append(seen[where] if kind == "image" else value)
+        turns[-1].parts.append(seen[where].image if kind == "image" else value)
+        if kind == "image" and (black := seen[where].black):
+            turns[-1].parts.append(black)
     others = tuple(dict.fromkeys(value for _, kind, value, _ in found if kind == "other"))
-    return Intake(_exchange(turns, has_others=bool(others)), others, seen)
+    shown = {where: each.image for where, each in seen.items()}
+    return Intake(_exchange(turns, has_others=bool(others)), others, shown)
 
 
 def pieces(message: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, str]]:
@@ -95,11 +98,7 @@ def pieces(message: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, s
         if message.get(name):
             yield "other", name, f"{where}.{name}"
     if rest := {name: value for name, value in message.items() if name not in KNOWN and value}:
-        yield (
-            "text",
-            json.dumps(rest, ensure_ascii=False),
-            f"{where}.fields",
-        )  # nobody knows what a server does with them
+        yield "text", json.dumps(rest, ensure_ascii=False), f"{where}.fields"  # a server may show them to its model
 
 
 def _piece(part: Any, where: str) -> tuple[str, str, str]:

@@ -38,8 +38,11 @@ def judge(
     excused: frozenset[Part] = frozenset(),
     thresholds: Mapping[str, float] | None = None,
 ) -> Decision:
-    """Block what a guard calls unsafe or cannot judge, and what no guard has seen; `excused` parts belong to guards that
-    failed while failing open was allowed. `thresholds` of the request replace the policy's by category."""
+    """Block what a guard calls unsafe or cannot judge, and what no guard has seen.
+
+    `excused` parts belong to guards that failed while failing open was allowed. `thresholds` of the request replace
+    the policy's by category.
+    """
     limits = {**policy.thresholds, **(thresholds or {})}
     found = [_one(verdict, policy, limits) for _, verdict in looked]
     reasons = [reason for _, reason in found if reason]

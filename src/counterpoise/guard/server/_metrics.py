@@ -1,4 +1,4 @@
-"""Numbers for Prometheus. Labels are endpoints, policies and guards of the configuration, never anything of a client."""
+"""Numbers for Prometheus. Labels are endpoints, policies and guards of the configuration, nothing of a client."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
