@@ -19,7 +19,7 @@ from counterpoise.guard.own._features import WIDTH, features
 from counterpoise.guard.own._head import Head, Net, fit_net, load_head, platt
 from counterpoise.guard.own._measure import ece, measured
 from counterpoise.guard.own._minilm import MAX_TOKENS, minilm, model_folder
-from counterpoise.guard.own._windows import STRIDE, WINDOW, plain, unreadable, windows
+from counterpoise.guard.own._windows import OVERLAP, WINDOW, plain, unreadable, windows
 
 WORDS = ("river", "stone", "bread", "window", "garden", "music", "letter", "cloud")
 
@@ -41,7 +41,7 @@ def test_the_embedding_is_that_of_transformers_and_independent_of_the_batch() ->
         minilm()(["stone " * MAX_TOKENS])
 
 
-@given(st.integers(0, 400), st.integers(0, 2**31))
+@given(st.integers(0, 500), st.integers(0, 2**31))
 @settings(max_examples=20, deadline=None)
 def test_a_sentence_at_any_place_of_a_long_text_lies_whole_in_a_window_with_context(place: int, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -59,7 +59,7 @@ def test_a_sentence_at_any_place_of_a_long_text_lies_whole_in_a_window_with_cont
 def test_windows_of_short_and_empty_texts() -> None:
     assert windows("", minilm()) == [] and windows("  \n", minilm()) == []
     assert windows("short", minilm()) == ["short"]
-    assert 0 < STRIDE < WINDOW
+    assert 0 < OVERLAP < WINDOW
 
 
 def test_marks_of_the_tokenizer_and_long_words_cannot_hide_content() -> None:

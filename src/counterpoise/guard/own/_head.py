@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from counterpoise.base import InputError, atomic_write, sha256_file
 
+from ..saferoute._split import grouped_split
 from ._features import LAYOUT, WIDTH, Rows
 
 Floats = NDArray[np.float64]
@@ -90,7 +91,8 @@ def fit_net(
     hidden: int = 64,
     epochs: int = 40,
 ) -> Net:
-    """Train on one window per row (the caller gives short rows), both sides weighing the same.
+    """Train on rows of (windows, WIDTH), both sides weighing the same; of a row with several windows the one that looks
+    worst at the beginning of each epoch stands for it, as in use.
 
     A tenth of the groups is kept out of the training and fits the Platt scaling. AdamW, dropout on features and hidden
     units. Raises InputError when a side or the number of groups is too small.
@@ -99,50 +101,53 @@ def fit_net(
     import torch.nn.functional as F
     from torch import nn
 
-    x_all, y_all = (
-        torch.from_numpy(np.concatenate([row[:1] for row in rows])),
-        torch.tensor(unsafe, dtype=torch.float32),
-    )
-    kept = _kept_back(groups, seed)
+    kept = np.zeros(len(rows), bool)
+    kept[grouped_split(groups, np.array(unsafe), 0.1, seed)[1]] = True
     for side in (True, False):
         for name, mask in (("training", ~kept), ("calibration", kept)):
             if not np.any(mask & (np.array(unsafe) == side)):
                 raise InputError(
                     f"training: no {'unsafe' if side else 'safe'} rows left for {name}; give at least 20 of each label"
                 )
+    windows, labels = torch.from_numpy(np.concatenate(list(rows))), torch.tensor(unsafe, dtype=torch.float32)
+    counts = [len(row) for row in rows]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = nn.Sequential(nn.Dropout(0.2), nn.Linear(WIDTH, hidden), nn.ReLU(), nn.Dropout(0.3), nn.Linear(hidden, 1))
         train = torch.from_numpy(np.flatnonzero(~kept))
-        x, y = x_all[train], y_all[train]
-        weight = torch.where(y > 0, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
+        share = labels[train].mean()
+        weight = torch.where(labels > 0, 0.5 / share, 0.5 / (1 - share))
         optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.05)
-        batches = -(-len(x) // 256)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * batches)
-        net.train()
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * -(-len(train) // 256))
         for _ in range(epochs):
-            for batch in torch.randperm(len(x)).split(256):
-                logits = net(x[batch])[:, 0]
-                loss = F.binary_cross_entropy_with_logits(logits, y[batch], weight=weight[batch])
+            worst = torch.from_numpy(_worst(net, windows, counts))
+            net.train()
+            for batch in train[torch.randperm(len(train))].split(256):
+                logits = net(windows[worst[batch]])[:, 0]
+                loss = F.binary_cross_entropy_with_logits(logits, labels[batch], weight=weight[batch])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-        net.eval()
+        back = torch.from_numpy(_worst(net, windows, counts)[kept])
         with torch.no_grad():
-            back = torch.from_numpy(np.flatnonzero(kept))
-            logits = net(x_all[back])[:, 0].double().numpy()
+            logits = net.eval()(windows[back])[:, 0].double().numpy()
     first, second = net[1], net[4]
     arrays = [first.weight.T, first.bias, second.weight[0], second.bias]
     w1, b1, w2, b2 = (a.detach().numpy().astype(np.float32).copy() for a in arrays)
-    return Net(w1, b1, w2, b2, np.array(platt(logits, y_all[back].numpy()), np.float32))
+    return Net(w1, b1, w2, b2, np.array(platt(logits, labels.numpy()[kept]), np.float32))
 
 
-def _kept_back(groups: Sequence[str], seed: int) -> NDArray[np.bool_]:
-    names = sorted(set(groups))
-    chosen = set(np.random.default_rng(seed).choice(len(names), max(1, len(names) // 10), replace=False).tolist())
-    back = {name for number, name in enumerate(names) if number in chosen}
-    return np.array([group in back for group in groups])
+def _worst(net: Any, windows: Any, counts: Sequence[int]) -> NDArray[np.int64]:
+    """For each row the place of its window with the largest logit."""
+    starts = np.cumsum([0, *counts[:-1]])
+    if max(counts) == 1:
+        return starts.astype(np.int64)
+    import torch
+
+    with torch.no_grad():
+        logits = net.eval()(windows)[:, 0].numpy()
+    return np.array([s + int(np.argmax(logits[s : s + n])) for s, n in zip(starts, counts, strict=True)], np.int64)
 
 
 def platt(logits: Floats, y: NDArray[Any]) -> tuple[float, float]:

@@ -2,9 +2,10 @@
 
 import re
 
+from .._text import windows as spans_of
 from ._minilm import MiniLM
 
-WINDOW, STRIDE = 124, 60
+WINDOW, OVERLAP = 124, 64
 """Word pieces. Whatever is at most 60 pieces long lies whole in some window, with at least 64 pieces around it; two
 windows together fit the embedding."""
 _MARKS = re.compile(r"\[(CLS|SEP|PAD|UNK|MASK)\]")
@@ -28,8 +29,7 @@ def windows(text: str, model: MiniLM) -> list[str]:
     if len(ids) <= WINDOW:
         return [text]
     found = []
-    for start in range(0, len(ids) - (WINDOW - STRIDE), STRIDE):
-        stop = min(start + WINDOW, len(ids))
+    for start, stop in spans_of(len(ids), WINDOW, OVERLAP):
         first = spans[start][0] if start else 0
         last = spans[stop - 1][1] if stop < len(ids) else len(text)
         found.append(text[first:last])

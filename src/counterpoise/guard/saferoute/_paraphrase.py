@@ -67,7 +67,8 @@ def _reworded(text: str, rng: random.Random) -> str:
     for ask in _ASKS:
         match = ask.fullmatch(text.strip())
         if match:
-            return rng.choice(FRAMES).format(match[1].strip())
+            worded = [frame.format(match[1].strip()) for frame in FRAMES]
+            return rng.choice([new for new in worded if new.casefold() != text.strip().casefold()])
     return rng.choice(_LEADS) + _swapped(text, rng) if text.strip() else text
 
 
