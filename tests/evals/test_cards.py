@@ -33,7 +33,7 @@ def test_figstep_one_turn_image_first(tmp_path):
 
 
 def test_figstep_bad_rows_name_file_row_and_field(tmp_path):
-    with pytest.raises(InputError, match=r't\.csv: row 1, field "instruction": empty'):
+    with pytest.raises(InputError, match=r't\.csv: row 1, field "instruction": missing or empty'):
         list(_figstep.read(table(tmp_path / "t.csv", [FIGSTEP | {"instruction": " "}]), tmp_path))
     with pytest.raises(InputError, match=r"query_ForbidQI_1_2_6\.png: no such image"):
         list(_figstep.read(table(tmp_path / "t.csv", [FIGSTEP]), tmp_path))

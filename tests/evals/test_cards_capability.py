@@ -66,7 +66,7 @@ def test_gpqa_orders_are_seeded_distinct_and_keep_the_answer(tmp_path):
     for s in samples:
         assert f"{s.target}) right" in s.messages[0].text
         assert get("letter:v1")(s, f"Because of that.\nAnswer: {s.target}").value == 1.0
-    with pytest.raises(InputError, match='row 1, field "Incorrect Answer 3": empty'):
+    with pytest.raises(InputError, match='row 1, field "Incorrect Answer 3": missing or empty'):
         list(_choice_text.read_gpqa(as_csv(file, [GPQA | {"Incorrect Answer 3": ""}])))
 
 
