@@ -247,8 +247,8 @@ def conclusion(f1s: dict[str, float], seen: dict[str, float], clue: list[dict[st
         f"that hold from others with an AUC of {seen['auc_debiased']:.3f} (0.5 is chance); yes and no together have "
         f"enough probability to count in {seen['enough_mass']:.1%} of the queries; of {len(evidence)} preconditions "
         f"{len(reasoned)} went on to reasoning, and {unread} of those replies had no readable rating. These numbers "
-        "say nothing about the method on models that can. A baseline that calls nearly everything unsafe has an F1 of its "
-        "own without seeing anything: compare the accuracies."
+        "say nothing about the method on models that can. A baseline that calls nearly everything unsafe has an F1 of "
+        "its own without seeing anything: compare the accuracies."
     )
 
 

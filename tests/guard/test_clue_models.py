@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image as Picture
 
 import tiny
 from counterpoise.base import InputError
@@ -377,6 +376,6 @@ def test_the_whole_chain_with_real_parts(models, clip, owl):
             ANY_MASS,
             batched,
         )
-        found[batched] = clue.judge([Image.from_pil(Picture.effect_noise((64, 48), 80).convert("RGB"), "noise")])
+        found[batched] = clue.judge([picture(3)])
     assert [(v.label, v.violated) for v in found[True]] == [(v.label, v.violated) for v in found[False]]
     assert len(found[True][0].scan) == 3 and all(s.kept for s in found[True][0].scan)
