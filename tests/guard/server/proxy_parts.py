@@ -1,0 +1,161 @@
+"""A small upstream that speaks OpenAI's protocol on loopback, badly where its model's name says so, and a guard."""
+
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from contextlib import contextmanager
+
+import uvicorn
+
+from counterpoise.guard import Exchange, Inspected, Sees, Verdict
+
+TOKEN = "UNSAFE-TOKEN"
+SAFE = "The river is calm today. Boats go by. " * 4
+BAD = SAFE + TOKEN + " and more. " + SAFE
+
+
+class TokenGuard:
+    """Unsafe where the token stands in a text; sees images, red ones are unsafe. The word CRASH breaks it."""
+
+    id, sees, revision = "token", Sees(images=None), "1"
+
+    def check(self, exchanges):
+        return [self.one(exchange) for exchange in exchanges]
+
+    def one(self, exchange: Exchange):
+        text = "".join(message.text for message in exchange.conversation) + (exchange.answer or "")
+        if "CRASH" in text:
+            raise RuntimeError("model gone")
+        red = any(i.pil().getpixel((0, 0)) == (255, 0, 0) for m in exchange.conversation for i in m.images)
+        seen = Inspected(exchange.texts, exchange.texts, exchange.images, exchange.images)
+        bad = TOKEN in text or red
+        return Verdict("unsafe" if bad else "safe", self.id, seen, p_unsafe=0.99 if bad else 0.01)
+
+
+class Upstream:
+    """Answers by the name of the model; remembers what it was asked and whether it was hung up on."""
+
+    def __init__(self):
+        self.asked, self.headers, self.cancelled, self.sent = [], [], threading.Event(), 0
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            return
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        value = json.loads(body)
+        self.asked.append(value)
+        self.headers.append({k.decode(): v.decode() for k, v in scope["headers"]})
+        gone = asyncio.ensure_future(receive())
+        work = asyncio.ensure_future(self.answer(value, send))
+        await asyncio.wait({gone, work}, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done() and not work.done():
+            self.cancelled.set()
+            work.cancel()
+        gone.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+
+    async def answer(self, value, send):
+        model = value["model"]
+        if model.isdigit():
+            error = {"error": {"message": "max_tokens is too large", "type": "invalid_request_error", "code": "x"}}
+            return await reply(send, int(model), json.dumps(error).encode(), {"retry-after": "7"})
+        if model == "html":
+            return await reply(send, 200, b"<html>", {})
+        if model == "silent":
+            return await asyncio.sleep(30)
+        if value.get("stream"):
+            return await self.stream(model, value, send)
+        message = {"role": "assistant", "content": said(model)}
+        if model == "picture":
+            message["images"] = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+        if model == "inline":
+            message["content"] = "![x](data:image/png;base64," + "A" * 64 + ")"
+        if model == "tools":
+            message["tool_calls"] = [call(TOKEN)]
+        choices = [{"index": i, "message": message, "finish_reason": "stop"} for i in range(value.get("n", 1))]
+        if model == "second":
+            choices[1] = {**choices[1], "message": {"role": "assistant", "content": BAD}}
+        usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+        whole = {"id": "c1", "object": "chat.completion", "created": 1, "model": model, "choices": choices,
+                 "usage": usage, "hint": TOKEN}  # fmt: skip
+        await reply(send, 200, json.dumps(whole).encode(), {})
+
+    async def stream(self, model, value, send):
+        await start(send, 200, {"content-type": "text/event-stream"})
+        base = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": model}
+
+        async def event(index, delta, finish=None):
+            choice = {"index": index, "delta": delta, "finish_reason": finish}
+            await out(json.dumps({**base, "choices": [choice]}, ensure_ascii=False))
+
+        async def out(text):
+            self.sent += len(text)
+            await send({"type": "http.response.body", "body": f"data: {text}\n\n".encode(), "more_body": True})
+
+        await send({"type": "http.response.body", "body": b": hello\n\n", "more_body": True})
+        for index in range(value.get("n", 1)):
+            await event(index, {"role": "assistant", "content": ""})
+            text = BAD if model == "second" and index == 1 else said(model)
+            for at in range(0, len(text), 7):
+                await event(index, {"content": text[at : at + 7]})
+            if model == "die":
+                return await send({"type": "http.response.body", "body": b'data: {"cho', "more_body": False})
+            if model == "reset":
+                raise RuntimeError("the upstream dies")
+            if model == "reason":
+                await event(index, {"reasoning_content": TOKEN[:6]})
+                await event(index, {"reasoning_content": TOKEN[6:]})
+            if model == "tools":
+                for piece in (TOKEN[:4], TOKEN[4:]):
+                    await event(index, {"tool_calls": [call(piece)]})
+            if model == "picture":
+                await event(index, {"images": [{"type": "image_url"}]})
+            if model == "endless":
+                while True:
+                    await event(index, {"content": "All is well here. " * 200})
+            if model == "hang":
+                await asyncio.sleep(30)
+            await event(index, {}, "stop")
+        usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+        await out(json.dumps({**base, "choices": [], "usage": usage}))
+        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": False})
+
+
+def said(model):
+    return {"bad": BAD, "crash": "CRASH", "empty": "", "line": "a\u2028b 北京 🔥."}.get(model, SAFE)
+
+
+def call(arguments):
+    return {"index": 0, "id": "t1", "type": "function", "function": {"name": "look", "arguments": arguments}}
+
+
+async def start(send, status, headers):
+    own = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": own})
+
+
+async def reply(send, status, body, headers):
+    await start(send, status, {"content-type": "application/json", **headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@contextmanager
+def served(app):
+    """The address of an ASGI application that runs in a thread."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
