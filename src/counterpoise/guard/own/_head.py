@@ -113,7 +113,8 @@ def fit_net(
     counts = [len(row) for row in rows]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = nn.Sequential(nn.Dropout(0.2), nn.Linear(WIDTH, hidden), nn.ReLU(), nn.Dropout(0.3), nn.Linear(hidden, 1))
+        first, second = nn.Linear(WIDTH, hidden), nn.Linear(hidden, 1)
+        net = nn.Sequential(nn.Dropout(0.2), first, nn.ReLU(), nn.Dropout(0.3), second)
         train = torch.from_numpy(np.flatnonzero(~kept))
         share = labels[train].mean()
         weight = torch.where(labels > 0, 0.5 / share, 0.5 / (1 - share))
@@ -126,13 +127,12 @@ def fit_net(
                 logits = net(windows[worst[batch]])[:, 0]
                 loss = F.binary_cross_entropy_with_logits(logits, labels[batch], weight=weight[batch])
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
         back = torch.from_numpy(_worst(net, windows, counts)[kept])
         with torch.no_grad():
             logits = net.eval()(windows[back])[:, 0].double().numpy()
-    first, second = net[1], net[4]
     arrays = [first.weight.T, first.bias, second.weight[0], second.bias]
     w1, b1, w2, b2 = (a.detach().numpy().astype(np.float32).copy() for a in arrays)
     return Net(w1, b1, w2, b2, np.array(platt(logits, labels.numpy()[kept]), np.float32))

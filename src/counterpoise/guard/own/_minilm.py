@@ -98,7 +98,7 @@ class MiniLM:
             return F.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
 
         def norm(name: str, x: Any) -> Any:
-            return F.layer_norm(x, (DIM,), w[f"{name}.weight"], w[f"{name}.bias"], 1e-12)
+            return F.layer_norm(x, [DIM], w[f"{name}.weight"], w[f"{name}.bias"], 1e-12)
 
         def heads(x: Any) -> Any:
             return x.view(len(rows), width, HEADS, DIM // HEADS).transpose(1, 2)

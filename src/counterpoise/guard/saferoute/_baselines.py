@@ -1,5 +1,6 @@
 """Routing without training: the entropy of the small guard's probability, plain or calibrated."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ def temperature(p: Floats, unsafe: Bools, *, steps: int = 1000, rate: float = 0.
         q = 1 / (1 + np.exp(-z / t))
         gradient = float(np.mean((q - y) * -z / t**2))
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
-        t -= rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
+        t -= rate * (m / (1 - 0.9**step)) / (math.sqrt(v / (1 - 0.999**step)) + 1e-8)
         t = max(float(t), 1e-2)
     return float(t)
 

@@ -75,9 +75,11 @@ class Head(nn.Module):
         """What inference needs: posterior means (or weights) and the norms."""
         found: dict[str, Tensor] = {}
         for n, layer in enumerate(self.linears):
-            bayes = isinstance(layer, BayesLinear)
-            found[f"w{n}"] = layer.mean if bayes else layer.weight  # type: ignore[assignment, union-attr]
-            found[f"b{n}"] = layer.bias_mean if bayes else layer.bias  # type: ignore[assignment, union-attr]
+            if isinstance(layer, BayesLinear):
+                found[f"w{n}"], found[f"b{n}"] = layer.mean, layer.bias_mean
+            elif isinstance(layer, nn.Linear):
+                found[f"w{n}"], found[f"b{n}"] = layer.weight, layer.bias
         for n, norm in enumerate(self.norms):
-            found[f"g{n}"], found[f"h{n}"] = norm.weight, norm.bias  # type: ignore[assignment]
+            if isinstance(norm, nn.LayerNorm):
+                found[f"g{n}"], found[f"h{n}"] = norm.weight, norm.bias
         return {name: tensor.detach().clone() for name, tensor in found.items()}

@@ -107,7 +107,9 @@ def load_router(folder: Path) -> Router:
     for name, array in tensors.items():
         number, _, key = name.partition(".")
         members.setdefault(number, {})[key] = array
-    if not members or any(set(m) != set(KEYS) or m["w0"].shape[1] != spec.dim for m in members.values()):
+    if not members or not all(name.isdigit() for name in members):
+        raise InputError(f"{folder / WEIGHTS}: not a router's networks; train the router again")
+    if any(set(m) != set(KEYS) or m["w0"].shape[1] != spec.dim for m in members.values()):
         raise InputError(f"{folder / WEIGHTS}: does not fit {CARD}; train the router again")
     return Router(spec, [members[name] for name in sorted(members, key=int)], threshold, card)
 
