@@ -33,7 +33,7 @@ def test_commands_in_the_guides_exist():
     for line in lines:
         words = line.split()
         command = known[words[0]]
-        if hasattr(command, "commands") and len(words) > 1:  # a group: options belong to its commands
-            command = command.commands.get(words[1], command)
+        for word in words[1:]:  # groups, also within groups: options belong to their commands
+            command = getattr(command, "commands", {}).get(word, command)
         options = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"--[a-z-]+", line)) <= options | {"--help"}, line

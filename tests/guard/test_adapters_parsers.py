@@ -1,7 +1,7 @@
 """Parsers of guard outputs: only what the grammar accepts is a verdict."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterpoise.evals.judges import OffFormat
@@ -100,6 +100,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(max_size=60), st.lists(WORDS, max_size=14).map("".join)))
 def test_a_fuzzed_output_is_a_verdict_only_in_its_grammar(text):
     """Whatever is accepted as safe says so in the parser's own words, and nothing raises anything but OffFormat."""
