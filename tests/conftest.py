@@ -1,6 +1,7 @@
 """Fixtures for all rooms. Public benchmark rows come from COUNTERPOISE_DATA and are never part of this repository."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,17 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip("no public benchmark rows here: set COUNTERPOISE_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium for the tests that look at pages."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with playwright.sync_playwright() as driver:
+        shown = driver.chromium.launch(executable_path=chromium, args=quiet)
+        yield shown
+        shown.close()
