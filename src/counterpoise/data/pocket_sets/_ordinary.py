@@ -9,8 +9,10 @@ from ._requests import image_requests
 from ._safety import benign_requests
 from ._visual import harmless_instructions
 
-SHARES = (60, 30, 10)
-"""Per cent of visual instructions with known answers, requests in images, and text requests."""
+SHARES = (90, 0, 10)
+"""Per cent of visual instructions with known answers, requests in images, and text requests. As in the published mix,
+nearly nothing asks the model to carry out what an image says: answered prints are a counterweight to the refusals, and
+with 30 % of them the refusals hardly reach harmful prints (8 % against 31 % of the validation families)."""
 
 
 def ordinary_instructions(seed: int = 0) -> Iterator[Sample]:
