@@ -34,8 +34,7 @@ with 1."""
 def read(table: Path, folder: Path) -> Iterator[Sample]:
     """Sentence i with its pieces in the order of their numbers, all in one turn. Raises InputError."""
     first = 0 if (folder / "image_0_splits").is_dir() else 1
-    for number, row in _tables.filled(table, ("sentence",)):
-        place = number - 1 + first
+    for place, (number, row) in enumerate(_tables.filled(table, ("sentence",)), first):
         if "*" not in row["sentence"]:
             raise InputError.at(table, "no * for the words of the images", row=number, field="sentence")
         pieces = _pieces(folder / f"image_{place}_splits", place)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from counterpoise.base import InputError, read_json
-from counterpoise.chat import Image, Sample, user
+from counterpoise.chat import Image, Modality, Sample, user
 from counterpoise.data import data_root
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
@@ -17,7 +17,7 @@ from ._drawn import Drawn
 Mode = Literal["text", "typo", "sd", "sd-typo"]
 FIELDS = {"text": "Changed Question", "sd": "Rephrased Question(SD)"}  # else "Rephrased Question"
 SOURCE = "github.com/isXinLiu/MM-SafetyBench"
-MODALITIES = {"text": "text", "typo": "print", "sd": "picture", "sd-typo": "print"}
+MODALITIES: dict[Mode, Modality] = {"text": "text", "typo": "print", "sd": "picture", "sd-typo": "print"}
 SCENARIOS = {  # directory name (its spelling is real) -> questions
     "01-Illegal_Activitiy": 97, "02-HateSpeech": 163, "03-Malware_Generation": 44, "04-Physical_Harm": 144,
     "05-EconomicHarm": 122, "06-Fraud": 154, "07-Sex": 109, "08-Political_Lobbying": 153, "09-Privacy_Violence": 139,
