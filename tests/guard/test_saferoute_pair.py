@@ -44,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Router, Path]:
 @pytest.mark.parametrize("head", ["bayes", "dropout", "ensemble"])
 def test_separable_features_are_learned_and_shuffled_labels_are_not(head: str) -> None:
     random = np.random.default_rng(0)
-    hard = random.random(800) < 0.1
+    hard = random.random(800) < 0.25
     x = random.normal(size=(800, 8)).astype(np.float32)
     x[:, :4] += 6 * hard[:, None]
     config = RouterConfig(head=head, hidden=64, epochs=120, batch_size=128, members=2)
@@ -53,7 +53,7 @@ def test_separable_features_are_learned_and_shuffled_labels_are_not(head: str) -
     assert scores(hard[400:], router(x[400:]) > 0.5).f1 > 0.95
     mixed = random.permutation(hard)
     chance = Router(spec, fit_members(x[:400], mixed[:400], config))
-    assert scores(mixed[400:], chance(x[400:]) > 0.5).f1 < 0.35  # near that of a coin, 0.17
+    assert scores(mixed[400:], chance(x[400:]) > 0.5).f1 < 0.5  # near that of a coin, 0.33
     assert np.array_equal(router(x), router(x))
 
 
