@@ -10,6 +10,7 @@ from ._config import Fetch
 from ._errors import ApiError
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
+PORTS = (None, 80, 443)
 _SHARED = ipaddress.ip_network("100.64.0.0/10")  # carrier-grade NAT
 
 
@@ -39,7 +40,7 @@ def checked(url: str, settings: Fetch) -> SplitResult:
         raise forbidden() from None
     schemes = ("https", "http") if settings.http else ("https",)
     plain = parts.scheme in schemes and parts.hostname and parts.username is None and parts.password is None
-    if not plain or parts.hostname not in settings.hosts or port not in (None, 80, 443):
+    if not plain or parts.hostname not in settings.hosts or port not in PORTS:
         raise forbidden()
     return parts
 
