@@ -22,7 +22,7 @@ import uvicorn
 from counterpoise.guard import Guard, make_guard
 from counterpoise.guard.server import ServerConfig, create_app
 
-WORDS = "how do people plan a garden wall trip letter song budget meal race garden bridge story for two small friends".split()
+WORDS = ["how", "do", "people", "plan", "a", "garden", "wall", "trip", "letter", "song", "budget", "meal", "for", "two"]
 
 
 def sentence(seed: int) -> str:
@@ -107,8 +107,7 @@ def main() -> None:
             asyncio.run(flood(base, 16, 16))  # warm
             seconds[batch], scores[batch] = asyncio.run(flood(base, args.requests, 64))
     apart = [abs(a - b) for a, b in zip(scores[1], scores[32], strict=True) if a is not None and b is not None]
-    flipped = sum((a or 0) >= 0.5 and (b or 0) < 0.5 or (a or 0) < 0.5 <= (b or 0)
-                  for a, b in zip(scores[1], scores[32], strict=True))  # fmt: skip
+    flipped = sum(((a or 0) >= 0.5) != ((b or 0) >= 0.5) for a, b in zip(scores[1], scores[32], strict=True))
     print(json.dumps({
         "guard": args.guard, "n": args.requests, "one_by_one_per_s": args.requests / seconds[1],
         "batched_per_s": args.requests / seconds[32], "times": seconds[1] / seconds[32],

@@ -21,7 +21,7 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 class Plain:
-    """Unsafe where a text says `forbidden` or an image is red all over. In an answer check the answer and the images."""
+    """Unsafe where a text says `forbidden` or an image is red. In an answer check: the answer and the images."""
 
     def __init__(self, name: str = "plain", sees: Sees | None = None):
         self.id, self.revision = f"llama-guard-{name}", "1"  # its categories are Llama Guard's

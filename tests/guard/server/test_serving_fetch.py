@@ -5,6 +5,7 @@ import http.server
 import io
 import threading
 from collections.abc import Iterator
+from typing import ClassVar
 
 import PIL.Image
 import pytest
@@ -60,7 +61,7 @@ def test_a_name_that_leads_inside_is_refused(answers: list[str]) -> None:
 
 
 class _Host(http.server.BaseHTTPRequestHandler):
-    asked: list[tuple[str, str]] = []
+    asked: ClassVar[list[tuple[str, str]]] = []
 
     def do_GET(self) -> None:
         self.asked.append((self.path, self.headers["Host"]))
