@@ -16,7 +16,7 @@ def serve(
 ) -> None:
     """Serve guards: OpenAI's moderation endpoint, LiteLLM's and NeMo's, our own, and a checking proxy.
 
-    Without a file the tiny guard answers on http://127.0.0.1:8808; open it in a browser to try it. What a guard could
+    Without a file the tiny guard and the keyword list answer on http://127.0.0.1:8808; open it in a browser to try it. What a guard could
     not look at is blocked, and when a guard fails nothing passes, unless --fail-open is given.
 
     Examples:
@@ -29,9 +29,7 @@ def serve(
     from counterpoise.guard.server import read_config
 
     uvicorn = require("uvicorn", purpose="the guard server", install="counterpoise[serve]")
-    settings = read_config(config)
-    given = {"port": port, "host": host, "fail_open": fail_open or None}
-    settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+    settings = read_config(config, port=port, host=host, fail_open=fail_open or None)
     from counterpoise.guard.server._logs import configure
     from counterpoise.guard.server.app import create_app
 

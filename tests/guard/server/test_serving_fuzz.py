@@ -1,5 +1,6 @@
 """Random requests made from the server's own OpenAPI document: whatever comes, no 500 and always a defined shape."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
 from serving import error_of, live, settings
 
 JUNK = st.recursive(
@@ -97,3 +99,35 @@ def test_a_few_hundred_random_requests(base: str) -> None:
 @pytest.mark.slow
 def test_twenty_thousand_random_requests(base: str) -> None:
     assert fuzz(base, 22_000) >= 20_000
+
+
+def schemathesis_cases(base: str, cases: int) -> int:
+    """So many cases of Schemathesis, positive and negative, over all endpoints."""
+    schemathesis = pytest.importorskip("schemathesis")
+    schema = schemathesis.openapi.from_url(f"{base}/openapi.json")
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert {"/v1/moderations", "/v1/guard/check", "/v1/checks"} <= {each.path for each in operations}
+    done = 0
+    for operation in operations:
+        for mode in schemathesis.GenerationMode:
+            share = max(1, cases // (2 * len(operations)))
+
+            @hypothesis(max_examples=share, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def run(case: Any) -> None:
+                nonlocal done
+                done += 1
+                assert case.call(base_url=base).status_code != 500
+
+            with contextlib.suppress(Unsatisfiable, schemathesis.errors.SchemathesisError):  # nothing to make wrong
+                run()
+    return done
+
+
+def test_schemathesis(base: str) -> None:
+    assert schemathesis_cases(base, 200) > 100
+
+
+@pytest.mark.slow
+def test_schemathesis_long(base: str) -> None:
+    assert schemathesis_cases(base, 24_000) > 10_000

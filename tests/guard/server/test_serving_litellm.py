@@ -1,4 +1,4 @@
-"""The real LiteLLM proxy with us as its generic guardrail. It is large and pins much: name its executable to run this."""
+"""The real LiteLLM proxy with us as its generic guardrail. It is large: name its executable to run this."""
 
 import json
 import os

@@ -18,7 +18,7 @@ class _Part(BaseModel):
 class Policy(_Part):
     """What must look at a request, and what stops it."""
 
-    guards: tuple[str, ...] = ("tiny",)
+    guards: tuple[str, ...] = ("tiny", "keyword")
     """Guards by name, as in `counterpoise guard list`. Every part of a request must be seen by one of them."""
     threshold: float | None = Field(default=None, gt=0, le=1)
     """p_unsafe from which a request is blocked; without it the guard's own label decides."""
@@ -42,8 +42,6 @@ class Limits(_Part):
     """Look at images with transparency twice: on white, as models' servers flatten them, and on black."""
     request_pixels: int = Field(default=100_000_000, ge=1)
     """Of all images of a request together."""
-    body_seconds: float = Field(default=20, gt=0)
-    """Longest time in which a client may send its request."""
     body_bytes_in_flight: int = Field(default=400_000_000, ge=1)
     """Of all requests that are being answered; beyond it requests get 429."""
     request_bytes: int = Field(default=25_000_000, ge=1)
@@ -97,6 +95,8 @@ class ServerConfig(_Part):
     """Let requests pass when a guard is broken or late. Every such pass is logged as an error and counted."""
     api_keys_env: str | None = None
     """Environment variable with the accepted keys, separated by commas. Without it everybody may ask."""
+    anonymous: bool = False
+    """Answer without keys on an address that others can reach."""
     seconds: float = Field(default=30, gt=0)
     """Longest time for the verdict on a request."""
     batch: int = Field(default=32, ge=1)
@@ -114,6 +114,8 @@ class ServerConfig(_Part):
             raise ValueError(
                 f"default_policy {self.default_policy!r} is not among policies: {', '.join(self.policies)}"
             )
+        if self.host not in ("127.0.0.1", "localhost", "::1") and self.api_keys_env is None and not self.anonymous:
+            raise ValueError(f"host {self.host}: anybody could ask; set api_keys_env, or anonymous: true")
         if empty := [name for name, policy in self.policies.items() if not policy.guards]:
             raise ValueError(f"policy {empty[0]!r} has no guards")
         if self.upstream and not self.upstream.base_url.startswith(("http://", "https://")):
@@ -121,8 +123,11 @@ class ServerConfig(_Part):
         return self
 
 
-def read_config(path: str | Path | None) -> ServerConfig:
-    """The settings in a YAML file, or the defaults. Raises InputError that names every wrong entry."""
+def read_config(path: str | Path | None, **changes: Any) -> ServerConfig:
+    """The settings in a YAML file, or the defaults, with `changes` that are not None on top.
+
+    Raises InputError that names every wrong entry.
+    """
     value: Any = {}
     if path is not None:
         try:
@@ -131,8 +136,9 @@ def read_config(path: str | Path | None) -> ServerConfig:
             raise InputError(f"{path}: cannot be read ({error})") from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected settings, name: value")
+    value |= {name: change for name, change in changes.items() if change is not None}
     try:
         return ServerConfig.model_validate(value)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
-        raise InputError(f"{path}: {wrong}") from error
+        raise InputError(f"{path or 'settings'}: {wrong}") from error
