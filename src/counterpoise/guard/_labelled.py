@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise.base import InputError, read_jsonl
-from counterpoise.chat import Conversation, Image, Sample, user
+from counterpoise.chat import Conversation, Image, Part, Sample, user
 
 from ._values import Exchange
 
@@ -107,7 +107,7 @@ def _row(value: dict[str, Any], path: Path, number: int, root: Path) -> Labelled
     prompt = str(value.get("prompt") or "")
     if not prompt.strip() and not images:
         raise InputError.at(path, "empty, and there is no image", row=number, field="prompt")
-    parts = (*images, prompt) if prompt.strip() else tuple(images)
+    parts: tuple[Part, ...] = (*images, prompt) if prompt.strip() else tuple(images)
     exchange = Exchange((user(*parts),), value.get("answer"))
     group = str(value.get("group") or "") or " ".join([prompt, *(image.source for image in images)])
     modality = str(value.get("modality") or ("image" if images else "text"))

@@ -123,7 +123,7 @@ def fit_net(
         for _ in range(epochs):
             worst = torch.from_numpy(_worst(net, windows, counts))
             net.train()
-            for batch in train[torch.randperm(len(train))].split(256):
+            for batch in torch.split(train[torch.randperm(len(train))], 256):
                 logits = net(windows[worst[batch]])[:, 0]
                 loss = F.binary_cross_entropy_with_logits(logits, labels[batch], weight=weight[batch])
                 optimizer.zero_grad()

@@ -55,7 +55,7 @@ class MiniLM:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        self.unknown: int = self.tokenizer.token_to_id("[UNK]")
+        self.unknown = int(self.tokenizer.token_to_id("[UNK]") or 0)
         self._lock = threading.Lock()
 
     def tokens(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:

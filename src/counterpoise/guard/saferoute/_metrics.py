@@ -42,7 +42,7 @@ def f1_interval(truth: Bools, said: Bools, groups: Sequence[str], level: float =
     """Percentile bootstrap over groups; with a single group the interval is [0, 1]."""
     code = np.unique(np.array(groups), return_inverse=True)[1]
     parts = [truth & said, ~truth & said, truth & ~said]
-    table = np.stack([np.bincount(code, weights=part) for part in parts], axis=1)
+    table = np.stack([np.bincount(code, weights=part) for part in parts], axis=1).astype(np.float64)
     if len(table) < 2:
         return Interval(0.0, 1.0)
     tp, fp, fn = resample(table).T
@@ -78,7 +78,7 @@ def curve(
     route_scores: Floats, small: NDArray[Any], large: NDArray[Any], gold: Bools, hard: Bools, must: Bools | None = None
 ) -> list[Point]:
     """The curve over 101 thresholds from 0 to 1, and at every twentieth of the scores; usage never rises."""
-    steps = np.quantile(route_scores, np.linspace(0, 1, 21)) if len(route_scores) else []
+    steps: Floats = np.quantile(route_scores, np.linspace(0, 1, 21)) if len(route_scores) else np.zeros(0)
     points = []
     for threshold in np.unique(np.concatenate([np.linspace(0, 1, 101), np.clip(steps, 0, 1)])):
         sent = route(route_scores, float(threshold), must)

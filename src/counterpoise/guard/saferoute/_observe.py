@@ -122,7 +122,7 @@ def _load(file: Path) -> dict[str, NDArray[Any]]:
     from safetensors.numpy import load_file
 
     try:
-        return load_file(file)
+        return dict(load_file(file))
     except SafetensorError as error:
         raise InputError(f"{file}: damaged ({error}); delete it to look at these rows again") from error
 

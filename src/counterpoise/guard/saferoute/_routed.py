@@ -60,7 +60,7 @@ class Routed:
         the router was trained on."""
         must = np.array([v.features is None or v.label == "unknown" for v in verdicts], bool)
         scores = np.ones(len(verdicts))
-        for place in np.flatnonzero(~must):
+        for place in np.flatnonzero(~must).tolist():
             self.router.spec.require(FeatureSpec.of(self.small, verdicts[place]))
         seen = [v.features for v, sent in zip(verdicts, must, strict=True) if not sent and v.features is not None]
         if seen:

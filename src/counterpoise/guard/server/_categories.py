@@ -28,14 +28,16 @@ _QWEN3GUARD = {
     "Unethical Acts": ("harassment",), "Politically Sensitive Topics": (), "Copyright Violation": ("illicit",),
     "Jailbreak": (),
 }  # fmt: skip
-_KEYWORD = {
+_KEYWORD: dict[str, tuple[str, ...]] = {
     "cyber": ("illicit",), "drugs": ("illicit",), "fraud": ("illicit",), "hate": ("hate",),
     "privacy": ("harassment",), "self-harm": ("self-harm",), "sexual": ("sexual",), "theft": ("illicit",),
     "violence": ("violence",), "weapons": ("illicit/violent",),
 }  # fmt: skip
+_OPENAI: dict[str, tuple[str, ...]] = {key: (key,) for key in KEYS}
+_GRANITE: dict[str, tuple[str, ...]] = {"harm": ()}
 TABLE: dict[str, dict[str, tuple[str, ...]]] = {
     "llama-guard": _MLCOMMONS, "llavaguard": _LLAVAGUARD, "shieldgemma": _SHIELDGEMMA, "qwen3guard": _QWEN3GUARD,
-    "keyword": _KEYWORD, "openai-moderation": {key: (key,) for key in KEYS}, "granite-guardian": {"harm": ()},
+    "keyword": _KEYWORD, "openai-moderation": _OPENAI, "granite-guardian": _GRANITE,
 }  # fmt: skip
 """Start of a guard's id -> its categories. An empty tuple: known, and none of the thirteen fits."""
 

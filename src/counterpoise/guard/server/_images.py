@@ -109,7 +109,7 @@ def flat(data: bytes, where: str, on_black: bool = False) -> Seen:
 def _on_black(data: bytes, where: str) -> Image | None:
     opened = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
     turned = PIL.ImageOps.exif_transpose(opened).convert("RGBA")
-    if turned.getextrema()[3] == (255, 255):
+    if turned.getchannel("A").getextrema() == (255, 255):
         return None  # nothing shines through
     black = PIL.Image.new("RGBA", turned.size, (0, 0, 0, 255))
     return Image.from_pil(PIL.Image.alpha_composite(black, turned).convert("RGB"), where)

@@ -51,7 +51,7 @@ def judge(
     if uninspected or parts_of(exchange) - seen(looked) - excused:
         outcomes.append("block")
         reasons.append(Reason("", None, None, None, "uninspected_content: " + _missing(covered)))
-    worst = max(outcomes, key=ORDER.index, default="allow")
+    worst: Outcome = max(outcomes, key=ORDER.index, default="allow")
     verdicts = tuple(verdict for _, verdict in looked)
     return Decision(worst, name, version, covered, tuple(reasons), verdicts, policy.dry_run, degraded=bool(excused))
 

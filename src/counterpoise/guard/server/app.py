@@ -136,7 +136,7 @@ def _answer(error: ApiError) -> JSONResponse:
 
 
 def _errors(app: FastAPI) -> None:
-    handler: Callable[..., Any] = app.exception_handler
+    handler: Callable[[Any], Callable[[Any], Any]] = app.exception_handler
 
     @handler(ApiError)
     async def own(_: Request, error: ApiError) -> JSONResponse:
