@@ -16,8 +16,8 @@ def serve(
 ) -> None:
     """Serve guards: OpenAI's moderation endpoint, LiteLLM's and NeMo's, our own, and a checking proxy.
 
-    Without a file the tiny guard and the keyword list answer on http://127.0.0.1:8808; open it in a browser to try it. What a guard could
-    not look at is blocked, and when a guard fails nothing passes, unless --fail-open is given.
+    Without a file the tiny guard and the keyword list answer on http://127.0.0.1:8808; open it in a browser to try it.
+    What a guard could not look at is blocked, and when a guard fails nothing passes, unless --fail-open is given.
 
     Examples:
 
