@@ -65,7 +65,10 @@ async def fetch(url: str, settings: Fetch, limit: int, resolver: Resolve = resol
     addresses = await resolver(host, port)
     if not addresses or not all(public(address) for address in addresses):
         raise forbidden()
-    target = httpx.URL(url).copy_with(host=addresses[0])
+    try:
+        target = httpx.URL(url).copy_with(host=addresses[0])
+    except httpx.InvalidURL:
+        raise forbidden() from None
     body = bytearray()
     try:
         async with (

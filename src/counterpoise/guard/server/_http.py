@@ -143,7 +143,7 @@ class Surround:
         most = self._limits.request_bytes
         too_large = ApiError(413, "too_large", f"a request may have at most {most:,} bytes")
         length = headers.get("content-length", "0")
-        if length.isdigit() and (len(length) > 18 or int(length) > most):
+        if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > most):
             raise too_large
         body = bytearray()
         try:
@@ -168,9 +168,10 @@ class Surround:
 
     def _note(self, scope: Scope, state: dict[str, Any], seconds: float) -> None:
         path = scope["path"] if scope["path"] in self._routes else "other"
-        self._metrics.requests.labels(path, str(state["status"])).inc()
+        status = state["status"] or 500  # nothing was answered: the outermost layer will say 500
+        self._metrics.requests.labels(path, str(status)).inc()
         self._metrics.seconds.labels(path).observe(seconds)
-        line = {"request_id": state["id"], "path": path, "status": state["status"], "ms": round(seconds * 1000, 1)}
+        line = {"request_id": state["id"], "path": path, "status": status, "ms": round(seconds * 1000, 1)}
         log.info("request", extra=line | state.get("log", {}))
 
 
