@@ -21,6 +21,8 @@ class Broken(Plain):
             raise RuntimeError("secret words of the request")
         if any("exit" in each for each in words):
             raise SystemExit(3)
+        if len(exchanges) == 1 and "number" in words[0]:
+            time.sleep(0.02)  # others arrive meanwhile
         if any("hang" in each for each in words):
             time.sleep(4)
         if any("short" in each for each in words):

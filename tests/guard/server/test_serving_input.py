@@ -1,6 +1,7 @@
 """What must not be: every bad input has a defined answer, and the server stays up."""
 
 import base64
+import contextlib
 import io
 import json
 import socket
@@ -156,11 +157,13 @@ def test_an_image_is_found_wherever_it_hides(base: str, where: str) -> None:
     assert found["verdict"] == "block" and found["coverage"]["images_checked"] == 1
 
 
-@pytest.mark.parametrize("field", ["tool_calls", "reasoning_content", "name", "strange"])
+@pytest.mark.parametrize("field", ["tool_calls", "custom call", "reasoning_content", "name", "strange"])
 def test_words_are_found_wherever_they_hide(base: str, field: str) -> None:
     values: dict[str, Any] = {"tool_calls": [{"function": {"name": "f", "arguments": '{"a": "forbidden"}'}}],
-                              "strange": {"deep": ["forbidden"]}}  # fmt: skip
-    talk = [said("a"), {"role": "assistant", "content": "b", field: values.get(field, "forbidden")}, said("c")]
+                              "custom call": [{"type": "custom", "custom": {"name": "f", "input": "forbidden"}}],
+              "strange": {"deep": ["forbidden"]}}  # fmt: skip
+    key = "tool_calls" if field == "custom call" else field
+    talk = [said("a"), {"role": "assistant", "content": "b", key: values.get(field, "forbidden")}, said("c")]
     assert check(base, talk)["verdict"] == "block"
 
 
@@ -213,7 +216,7 @@ def test_null_bytes_and_half_characters(base: str) -> None:
     head = {"content-type": "application/json"}
     assert httpx.post(f"{base}/v1/checks", content=body, headers=head).status_code == 200
     typed = httpx.post(f"{base}/v1/moderations", content=b'{"input": "half \\ud800"}', headers=head)
-    assert (typed.status_code, error_of(typed)) == (422, "invalid_request")  # where the protocol says string
+    assert typed.status_code == 200 and typed.json()["results"][0]["flagged"] is False
 
 
 def test_request_ids(base: str) -> None:
@@ -243,18 +246,19 @@ def test_slow_and_leaving_clients(base: str) -> None:
     assert check(base, [said("hi")])["verdict"] == "allow"
 
 
-def test_a_chunked_body_has_the_same_limit(base: str) -> None:
+def test_a_chunked_body_has_the_same_limit() -> None:
     def endless() -> Iterator[bytes]:
         for _ in range(100):
             yield b"a" * 100_000
 
-    try:
-        found = httpx.post(f"{base}/v1/moderations", content=endless(), headers={"content-type": "application/json"})
-        assert (found.status_code, error_of(found)) == (413, "too_large")
-    except httpx.TransportError:  # the server answered and closed while the rest was still on its way
-        pass
-    announced = _raw(base, f"{POST}\r\nContent-Length: {10**19}", b"{")
-    assert b" 413 " in announced.split(b"\r\n")[0]
+    with live(settings(limits={"request_bytes": 3_000_000})) as base:
+        with contextlib.suppress(httpx.TransportError):  # answered and closed while the rest was still on its way
+            found = httpx.post(
+                f"{base}/v1/moderations", content=endless(), headers={"content-type": "application/json"}
+            )
+            assert (found.status_code, error_of(found)) == (413, "too_large")
+        announced = _raw(base, f"{POST}\r\nContent-Length: {10**15}", b"{")
+        assert b" 413 " in announced.split(b"\r\n")[0]
 
 
 PART = st.one_of(
