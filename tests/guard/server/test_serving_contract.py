@@ -193,3 +193,13 @@ def test_text_and_image_guards_together() -> None:
         blind = check(base, both, policies=["words"])
         assert blind["verdict"] == "block" and blind["coverage"]["images_checked"] == 0
         assert "uninspected_content" in blind["reasons"][-1]["text"]
+
+
+def test_litellm_an_answer_that_repeats_the_question_is_still_judged_as_an_answer() -> None:
+    from counterpoise.guard.server._litellm import conversation
+    from counterpoise.guard.server._schemas import LiteLLM
+
+    asked = {"request_data": {}, "structured_messages": [said("the same words")], "texts": ["the same words"]}
+    answer = conversation(LiteLLM.model_validate({**asked, "input_type": "response"}))
+    assert answer[-1] == {"role": "assistant", "content": [{"type": "text", "text": "the same words"}]}
+    assert conversation(LiteLLM.model_validate({**asked, "input_type": "request"})) == asked["structured_messages"]

@@ -91,8 +91,10 @@ def pieces(message: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, s
             yield "text", value, f"{where}.{name}"
     calls = message.get("tool_calls") or ([message["function_call"]] if message.get("function_call") else [])
     for number, call in enumerate(calls if isinstance(calls, list) else [calls]):
-        own = call.get("function", call) if isinstance(call, Mapping) else call
-        text = f"{own.get('name', '')} {own.get('arguments', '')}" if isinstance(own, Mapping) else str(own)
+        own = call.get("function") if isinstance(call, Mapping) else None
+        text = json.dumps(call, ensure_ascii=False)
+        if isinstance(own, Mapping) and isinstance(own.get("arguments"), str):
+            text = f"{own.get('name', '')} {own['arguments']}"
         yield "text", text, f"{where}.tool_calls.{number}"
     for name in ("audio", "files", "attachments", "images", "video"):
         if message.get(name):

@@ -39,13 +39,16 @@ async def litellm(checker: Checker, body: LiteLLM) -> tuple[dict[str, Any], list
 
 def conversation(body: LiteLLM) -> list[dict[str, Any]]:
     """Messages with everything of the request in them. Texts and images that stand in `structured_messages` too are
-    there once; those that do not are added."""
+    there once; those that do not are added. An answer is always added: as an answer it is another thing than the same
+    words in a question."""
     messages = list(body.structured_messages or [])
     there = {
         (kind, value) for n, message in enumerate(messages) for kind, value, _ in pieces(message, f"messages.{n}")
     }  # fmt: skip
     parts: list[dict[str, Any]] = [
-        {"type": "text", "text": text} for text in body.texts or [] if ("text", text) not in there and text.strip()
+        {"type": "text", "text": text}
+        for text in body.texts or []
+        if text.strip() and (body.input_type == "response" or ("text", text) not in there)
     ]
     parts += [
         {"type": "image_url", "image_url": {"url": image}}
