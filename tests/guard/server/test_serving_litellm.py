@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,8 @@ import pytest
 from serving import BLUE, RED, live, picture, said, text
 
 pytestmark = pytest.mark.slow
+KEY = f"sk-{secrets.token_hex(32)}"
+"""Of the proxy, for this run; it does not start without one."""
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,8 @@ def proxy(executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         with (folder / "log.txt").open("w") as log:
             process = subprocess.Popen(
                 [executable, "--config", str(folder / "config.yaml"), "--port", str(port), "--host", "127.0.0.1"],
-                stdout=log, stderr=log, env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+                stdout=log, stderr=log,
+                env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": KEY},
             )  # fmt: skip
         try:
             base = f"http://127.0.0.1:{port}"
@@ -95,7 +99,7 @@ def proxy(executable: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def chat(proxy: str, content: object) -> httpx.Response:
     body = {"model": "m", "messages": [said(content)]}
-    return httpx.post(f"{proxy}/v1/chat/completions", json=body, timeout=60, headers={"Authorization": "Bearer x"})
+    return httpx.post(f"{proxy}/v1/chat/completions", json=body, timeout=60, headers={"Authorization": f"Bearer {KEY}"})
 
 
 def test_what_is_fine_passes(proxy: str) -> None:

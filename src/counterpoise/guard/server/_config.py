@@ -101,7 +101,7 @@ class ServerConfig(_Part):
     """Longest time for the verdict on a request."""
     batch: int = Field(default=32, ge=1)
     """Most exchanges that a guard looks at together."""
-    wait_ms: float = Field(default=5, ge=0)
+    wait_ms: float = Field(default=2, ge=0)
     """How long a guard waits for more of them."""
     queue: int = Field(default=256, ge=1)
     """Exchanges that may wait for a guard; beyond it requests get 429."""
