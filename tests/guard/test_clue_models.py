@@ -122,6 +122,7 @@ def test_m_is_read_where_the_model_would_write(loaded):
     assert one.read([query])[0] == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow  # a random model reasons until its token limit
 def test_batched_equals_naive_with_one_image_pass(loaded):
     images = [picture(n) for n in range(3)]
     found = {}
