@@ -44,7 +44,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint  ## lint, types, import contracts, and the tests that take seconds
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest # tiny models: helper threads cost more than they bring
 
 test-slow: setup  ## the tests that take minutes
 	$(BIN)/pytest -m slow
