@@ -47,7 +47,7 @@ test: lint  ## lint, types, import contracts, and the tests that take seconds
 	OMP_NUM_THREADS=1 $(BIN)/pytest # tiny models: helper threads cost more than they bring
 
 test-slow: setup  ## the tests that take minutes
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow --timeout 3600
 
 bench: setup  ## speed and memory against named peers on this machine; tables go to docs/results
 	@set -e; for script in bench/*.py; do [ -e "$$script" ] || continue; echo "$$script"; $(BIN)/python "$$script"; done

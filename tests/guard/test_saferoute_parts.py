@@ -102,7 +102,7 @@ def test_kl_is_that_of_torch_and_zero_at_the_prior(seed: int, sigma: float, prio
     with torch.no_grad():
         layer.mean.zero_(), layer.bias_mean.zero_()
     total, n = layer.kl()
-    assert float(total) == pytest.approx(0, abs=1e-6) and n == 8
+    assert total.item() == pytest.approx(0, abs=1e-6) and n == 8
 
 
 def test_mean_kl_counts_every_weight_and_bias_of_all_layers() -> None:

@@ -121,6 +121,7 @@ class Upstream:
             if model == "endless":
                 while True:
                     await event(index, {"content": "All is well here. " * 200})
+                    await asyncio.sleep(0)  # send does not suspend once the client has gone: nobody could cancel this
             if model == "hang":
                 await asyncio.sleep(30)
             await event(index, {}, "stop")
@@ -159,3 +160,4 @@ def served(app):
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join(10)
+    assert not thread.is_alive(), "a server that goes on takes the time of all tests after it"
