@@ -5,6 +5,7 @@ the 7x7 image tokens, and the character at the centre of each of the 14x14 patch
 """
 
 import json
+import os
 import random
 import textwrap
 from functools import lru_cache
@@ -55,10 +56,14 @@ EXTRA = {  # more drawings of the same concepts, for training only: sheet -> nam
 
 @lru_cache(maxsize=1)
 def drawings() -> dict[str, list[tuple[Path, str]]]:
-    """Concept -> (font file, character) of every drawing that is not held out: the suites' styles and more."""
+    """Concept -> (font file, character) of every drawing that is not held out: the suites' styles and more.
+
+    COUNTERPOISE_ICONS names a folder that icons.py has filled; the suites' own styles are then about half of all.
+    """
     found = {c: [g for style, g in styles.items() if style not in HELD_OUT_STYLES] for c, styles in glyphs().items()}
     folder = next(iter(found.values()))[0].font.parent
-    result: dict[str, list[tuple[Path, str]]] = {c: list(own) * 2 for c, own in found.items()}
+    more = os.environ.get("COUNTERPOISE_ICONS")
+    result: dict[str, list[tuple[Path, str]]] = {c: list(own) * (4 if more else 2) for c, own in found.items()}
     for stem, patterns in EXTRA.items():
         chart = next(folder.glob(f"{stem}*-charmap-*.json"))
         table, file = (
@@ -67,6 +72,9 @@ def drawings() -> dict[str, list[tuple[Path, str]]]:
         )
         for concept, own in result.items():
             own += [(file, chr(int(table[n], 16))) for p in patterns if (n := p.format(concept)) in table]
+    if more:
+        for concept, extra in json.loads((Path(more) / "icons.json").read_text()).items():
+            result[concept] += [(Path(name), code) for name, code in extra]
     return result
 
 
@@ -267,7 +275,7 @@ class Renderer:
         mask = Image.new("L", (size, size))
         place = ((size - right - left) / 2, (size - bottom - top) / 2)
         ImageDraw.Draw(mask).text(place, code, font=face, fill=255)
-        if not self.held_out and self.rng.random() < 0.7:
+        if not self.held_out and self.rng.random() < 0.45:
             mask = self.altered(mask)
         sheet.image.paste(ink, (x, y), mask)
         sheet.label(self.index[concept], x, y, x + mask.width, y + mask.height)
