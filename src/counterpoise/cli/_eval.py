@@ -17,7 +17,8 @@ def evaluate(
         str | None, typer.Option(help="A named set of benchmarks; see `counterpoise list suites`.")
     ] = None,
     benchmark: Annotated[
-        list[str] | None, typer.Option("--benchmark", "-b", help="One benchmark; may be repeated.")
+        list[str] | None,
+        typer.Option("--benchmark", "-b", help="One benchmark, or inspect_evals/TASK; may be repeated."),
     ] = None,
     benchmark_file: Annotated[
         list[Path] | None,

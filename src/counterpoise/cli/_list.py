@@ -83,7 +83,8 @@ def _compact(entries: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[
         f"{usual}: {', '.join(REFUSAL_SCORERS)}",
         f"{len(short)} benchmarks, {here} with their rows on this machine. Sources without github.com are data sets of "
         "huggingface.co.",
-        "--json adds what to put where, the citation, and the official scoring with its judge.",
+        "--json adds what to put where, the citation, and the official scoring with its judge. Tasks of the package "
+        "inspect_evals run as inspect_evals/TASK.",
     ]
 
 

@@ -80,7 +80,7 @@ class Benchmark:
     official: str = ""
     """The authors' own scoring in one line, where it is not one of `scorers`."""
     file: str = ""
-    """The YAML file that describes it, for a benchmark without Python."""
+    """The YAML file that describes it, or `inspect_evals/TASK`: what `benchmark` finds it by, in place of its name."""
     checks: tuple[str, str] = (REFUSED, ANSWERED)
     """A refusal and a compliance of this benchmark's kind; every refusal scorer must tell them apart."""
 

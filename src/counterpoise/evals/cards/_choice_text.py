@@ -1,5 +1,5 @@
-"""Multiple choice in text: ARC-Challenge, GPQA-Diamond, MMLU-Pro. Own readers: `inspect_evals`, which has all three, is
-not among our dependencies.
+"""Multiple choice in text: ARC-Challenge, GPQA-Diamond, MMLU-Pro. Zero-shot letters or the
+authors' reasoning form, from files; the form of the package `inspect_evals` is `inspect_evals/arc_challenge` and so on.
 
 Files: `arc-challenge/test.parquet` (or `.jsonl`), `gpqa-diamond/gpqa_diamond.csv`, `mmlu-pro/test.parquet` and
 `mmlu-pro/validation.parquet` (or `.jsonl`).

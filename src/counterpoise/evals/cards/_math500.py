@@ -1,6 +1,6 @@
 """MATH-500 (Hendrycks et al. 2021, arXiv 2103.03874; the 500 problems of Lightman et al. 2023, arXiv 2305.20050).
 
-File: `math500/test.jsonl`. An own reader, because `inspect_evals` is not among our dependencies.
+File: `math500/test.jsonl`. `inspect_evals` has the 5,000 problems of MATH, not these 500.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """MMMU (Yue et al. 2024, arXiv 2311.16502), validation: college questions with one to seven images.
 
-Files: the hub's folders, `mmmu/<Subject>/validation-*.parquet`. An own reader: `inspect_evals`, which has this set, is
-not among our dependencies.
+Files: the hub's folders, `mmmu/<Subject>/validation-*.parquet`. Images stand in their places; the form of the
+package `inspect_evals`, images after the question, is `inspect_evals/mmmu_multiple_choice`.
 """
 
 import ast

@@ -38,7 +38,7 @@ def cards_of(run: Path, items: Sequence[Item]) -> dict[tuple[str, str], Benchmar
 
 def _from_file(run: Path, name: str, facts: Any) -> Benchmark:
     file = facts.get("file") if isinstance(facts, dict) else None
-    if not isinstance(file, str) or not file.endswith((".yaml", ".yml")):
+    if not isinstance(file, str) or not (file.endswith((".yaml", ".yml")) or file.startswith("inspect_evals/")):
         raise InputError(f"{run}: measured the benchmark {name!r}, which is not known here; install its package")
     card = benchmark(file)
     if (card.name, card.revision) != (name, facts.get("revision")):
