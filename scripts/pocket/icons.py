@@ -27,18 +27,24 @@ PACKAGES = (  # MIT, Apache-2.0, ISC or OFL-1.1; Remix Icon must never be among 
 )  # fmt: skip
 RULE = re.compile(r"\.([a-zA-Z][\w-]*):{1,2}before\s*\{\s*content:\s*[\"']\\([0-9a-fA-F]+)[\"']")
 FONT = re.compile(r"([\w-]+)\.(?:ttf|woff)\b")
-AROUND = re.compile(r"(ico|icon|ti|bi|bxs?|la|las|lar|ion-(ios|md)|ion|pi|fi(-\w\w)?|uil|uis|uit|ph(-\w+)?|oi|eva|typcn)-")
+AROUND = re.compile(
+    r"(ico|icon|ti|bi|bxs?|la|las|lar|ion-(ios|md)|ion|pi|fi(-\w\w)?|uil|uis|uit|ph(-\w+)?|oi|eva|typcn)-"
+)
 TAILS = r"(-(outline[d]?|o|fill(ed)?|solid|sharp|alt|variant|simple|line|light|thin|bold|duotone|round(ed)?|f|2|bolt))*"
 ALSO = {  # names under which other sets draw the same thing
-    "airplane": ("plane",), "alarm": ("alarm-clock",), "bicycle": ("bike",), "bike": ("bicycle",), "boat": ("sailboat",),
-    "cart": ("shopping-cart", "basket-shopping"), "couch": ("sofa",), "droplet": ("drop", "water-drop"), "earth": ("globe",),
+    "airplane": ("plane",), "alarm": ("alarm-clock",), "bicycle": ("bike",), "bike": ("bicycle",),
+    "boat": ("sailboat",),
+    "cart": ("shopping-cart", "basket-shopping"), "couch": ("sofa",), "droplet": ("drop", "water-drop"),
+    "earth": ("globe",),
     "engine": ("car-engine",), "envelope": ("mail", "email"), "gear": ("settings", "cog"), "gun": ("pistol",),
     "gavel": ("hammer-law", "legal"), "government": ("bank", "building-columns", "landmark"), "home": ("house",),
     "house": ("home",), "image": ("picture", "photo"), "lamp": ("lamp-desk", "desk-lamp"), "mail": ("envelope",),
     "medal": ("award",), "microphone": ("mic",), "movie": ("film", "clapperboard"), "owl": (), "paint": ("paintbrush",),
-    "phone": ("call", "telephone"), "pill": ("capsule",), "plane": ("airplane",), "radioactive": ("radiation",),
-    "sailboat": ("boat", "sailing"), "shirt": ("tshirt", "t-shirt"), "shop": ("store",), "sofa": ("couch",),
-    "store": ("shop",), "syringe": ("vaccine", "injection"), "trash": ("delete", "bin", "trash-can"), "wave": ("waves",),
+    "phone": ("call", "telephone"), "pill": ("capsule",),
+    "plane": ("airplane",), "radioactive": ("radiation",),
+    "shirt": ("tshirt", "t-shirt"), "shop": ("store",), "sofa": ("couch",),
+    "store": ("shop",), "sailboat": ("boat", "sailing"),
+    "syringe": ("vaccine", "injection"), "trash": ("delete", "bin", "trash-can"), "wave": ("waves",),
     "volcano": (), "wrench": ("spanner",), "fuel": ("gas-station", "gas-pump"), "fridge": ("refrigerator",),
     "doctor": ("user-doctor", "user-md"), "drone": ("quadcopter",), "cash": ("money-bill", "banknote"),
 }  # fmt: skip
@@ -78,7 +84,9 @@ def main() -> None:
                 continue
             font = TTFont(path)
             own_sheets = [text for text in texts if f"{stem}." in text]  # one package may hold many fonts
-            names = named(font, min(own_sheets, key=lambda text: (len(set(FONT.findall(text))), -len(text)), default=""))
+            names = named(
+                font, min(own_sheets, key=lambda text: (len(set(FONT.findall(text))), -len(text)), default="")
+            )
             file = out / "fonts" / f"{folder.name}-{stem}.ttf"
             file.parent.mkdir(exist_ok=True)
             font.flavor = None

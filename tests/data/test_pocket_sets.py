@@ -1,5 +1,6 @@
 """Training and test sets of the pocket: deterministic, disjoint, and with answers that fit their images."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -7,7 +8,7 @@ from itertools import islice
 import pytest
 
 from counterpoise.chat import Sample, conversation
-from counterpoise.data import lexicon, pocket_sets
+from counterpoise.data import concepts, lexicon, pocket_sets
 from counterpoise.data.pocket_sets._phrases import expand, phrases
 from counterpoise.data.render import HELD_OUT_STYLES
 from counterpoise.data.twins import check_leakage, families, samples
@@ -89,7 +90,7 @@ def test_image_requests_name_their_text_twin() -> None:
 
 def test_visual_answers_fit_what_is_shown() -> None:
     rows = list(islice(pocket_sets.harmless_instructions(), 200))
-    assert set(Counter(s.group for s in rows)) == {"read", "name", "count", "compare", "describe"}
+    assert set(Counter(s.group for s in rows)) == {"read", "name", "count", "compare", "present", "describe"}
     for s in rows:
         answer, shown = s.messages[-1].text, s.meta["shown"]
         if s.group == "read":
@@ -98,7 +99,15 @@ def test_visual_answers_fit_what_is_shown() -> None:
             assert answer == str(len(shown))
         elif s.group == "name":
             assert shown[0].removeprefix("icon:") in answer
+        elif s.group == "present" and "an image" not in s.text:  # an icon's name that questions use too
+            there = [f"icon:{name}" in shown for name in asked_about(s.text)]
+            assert answer.startswith("Yes") == (all(there) if " and " in s.text else any(there))
         assert not set(s.meta["styles"]) & set(HELD_OUT_STYLES)
+
+
+def asked_about(question: str) -> list[str]:
+    """The icons that a yes-or-no question names."""
+    return [word for word in re.findall(r"[a-z]+", question) if word in concepts() and word not in ("image", "picture")]
 
 
 def test_capability_tests_have_targets() -> None:

@@ -1,4 +1,4 @@
-"""Benign visual instructions with known replies: read, name, count, compare and describe. Endless seeded streams."""
+"""Benign visual instructions with known replies: read, name, count, compare, see whether, describe. Endless seeded streams."""
 
 import itertools
 import random
@@ -27,6 +27,13 @@ READ = (
 )
 NAME = ("What is in the picture?", "What does the image show?", "Name the object in the picture.", "What is this?")
 COUNT = ("How many icons are in the picture?", "How many things does the image show?", "Count the objects.")
+PRESENT = (
+    "Is there {} in the picture?",
+    "Does the image show {}?",
+    "Can you see {} here?",
+    'Does this picture contain {}? Answer "Yes" or "No".',
+    "True or not: the image shows {}. Say Yes or No.",
+)
 DESCRIBE = ("Describe the picture.", "What can you see?", "Describe this image in one sentence.")
 
 
@@ -116,6 +123,28 @@ def compare(rng: random.Random, key: str) -> Scene:
     return Scene(images, question, ("The first.", "The second.")[which], shown, (style,))
 
 
+def present(rng: random.Random, key: str) -> Scene:
+    """Whether one thing, or both of two, or one of two, can be seen: yes and no equally often."""
+    style, n = train_style(rng), rng.randint(1, 4)
+    shown = rng.sample(drawn_in(style), n)
+    absent = rng.sample([concept for concept in drawn_in(style) if concept not in shown], 2)
+    joint, yes = rng.choice(("", "", "and", "or")), rng.random() < 0.5
+    if not joint:
+        asked = [rng.choice(shown) if yes else absent[0]]
+    elif joint == "and":
+        asked = [*shown, *shown][:2] if yes and n > 1 else [rng.choice(shown), absent[0]]
+        yes = yes and n > 1
+    else:
+        asked = [rng.choice(shown) if yes else absent[1], absent[0]]
+    rng.shuffle(asked)
+    question = rng.choice(PRESENT).format(f" {joint} ".join(named(concept) for concept in asked))
+    reply = ("Yes" if yes else "No") + rng.choice(("", ".", ", the picture shows {}."))
+    listed = " and ".join(named(concept) for concept in shown[:2]) if n < 3 else f"{_COUNTED[n]}"
+    return Scene(
+        (icons(shown, style, key),), question, reply.format(listed), tuple(f"icon:{c}" for c in shown), (style,)
+    )
+
+
 def describe(rng: random.Random, key: str) -> Scene:
     question = rng.choice(DESCRIBE)
     if rng.random() < 0.4:
@@ -130,17 +159,18 @@ def describe(rng: random.Random, key: str) -> Scene:
 
 
 _KINDS: dict[str, tuple[int, Callable[[random.Random, str], Scene]]] = {
-    "read": (40, read),
-    "name": (20, name),
-    "count": (10, count),
-    "compare": (15, compare),
-    "describe": (15, describe),
+    "read": (36, read),
+    "name": (18, name),
+    "count": (9, count),
+    "compare": (13, compare),
+    "present": (12, present),
+    "describe": (12, describe),
 }
 
 
 def harmless_instructions(seed: int = 0) -> Iterator[Sample]:
-    """An endless stream of benign image questions with their answers: 40 % reading, 20 % naming, 10 % counting,
-    15 % two images, 15 % descriptions. Nothing here asks the model to do what an image says."""
+    """An endless stream of benign image questions with their answers: 36 % reading, 18 % naming, 9 % counting,
+    13 % two images, 12 % yes or no, 12 % descriptions. Nothing here asks the model to do what an image says."""
     weights = [weight for weight, _ in _KINDS.values()]
     for number in itertools.count():
         key = f"pocket-visual-{seed}-{number}"
