@@ -10,7 +10,7 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.evals import Benchmark, benchmark, benchmarks, suites
 from counterpoise.evals._benchmark import spread
-from counterpoise.evals.cards import _figstep, _gsm8k, _mm_safetybench, _xstest
+from counterpoise.evals.cards import _figstep, _gsm8k, _mm_safetybench_rows, _xstest
 
 
 def table(path, rows):
@@ -70,13 +70,13 @@ def test_mm_safetybench_bad_files(tmp_path):
     file = tmp_path / "01.json"
     file.write_text('{"0": {"Question": "q"}}')
     with pytest.raises(InputError, match=r'row 0, field "Changed Question"'):
-        list(_mm_safetybench.questions(file))
+        list(_mm_safetybench_rows.questions(file))
     file.write_text('{"0": {"Question": "q", "Changed Question": "c"}}')
     with pytest.raises(InputError, match=r'row 0, field "Key Phrase"'):
-        list(_mm_safetybench.questions(file))
+        list(_mm_safetybench_rows.questions(file))
     file.write_text('{"0": {"Question": "q", ')
     with pytest.raises(InputError, match="not valid JSON at line 1"):
-        list(_mm_safetybench.questions(file))
+        list(_mm_safetybench_rows.questions(file))
 
 
 def test_unknown_names_suggest_the_nearest():
@@ -95,7 +95,10 @@ def test_public_rows_have_the_stated_numbers(data_dir, monkeypatch):
     monkeypatch.setenv("COUNTERPOISE_DATA", str(data_dir))
     for name in ("figstep-tiny", "xstest", "gsm8k"):
         assert len(benchmark(name).samples()) == benchmark(name).rows
-    assert set(_mm_safetybench.SCENARIOS) - set(_mm_safetybench.present()) == {"06-Fraud", "09-Privacy_Violence"}
+    assert set(_mm_safetybench_rows.SCENARIOS) - set(_mm_safetybench_rows.present()) == {
+        "06-Fraud",
+        "09-Privacy_Violence",
+    }
     card = benchmark("mm-safetybench-typo")
     assert card.revision == "11 of 13 scenarios" and "06-Fraud, 09-Privacy_Violence" in card.description
     typo = card.samples()

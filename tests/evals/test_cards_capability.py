@@ -13,7 +13,7 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.evals import benchmark, item, rows
 from counterpoise.evals._scorecard import combined
-from counterpoise.evals.cards import _choice_text, _math500, _mm_vet, _mmbench, _mmmu, _vizwiz
+from counterpoise.evals.cards import _choice_text, _math500, _mm_vet, _mmbench, _mmlu_pro, _mmmu, _vizwiz
 from counterpoise.evals.scorers import METRICS, get
 
 
@@ -75,12 +75,12 @@ def test_mmlu_pro_takes_the_first_examples_of_its_subject(tmp_path):
            "cot_content": "A: Let's think step by step. It is y. The answer is (B)."}  # fmt: skip
     shots = [row | {"question": f"Example {n}?"} for n in range(6)]
     validation = jsonl(tmp_path / "validation.jsonl", [row | {"category": "math"}, *shots])
-    (sample,) = _choice_text.read_mmlu_pro(jsonl(tmp_path / "test.jsonl", [row]), validation)
+    (sample,) = _mmlu_pro.read_mmlu_pro(jsonl(tmp_path / "test.jsonl", [row]), validation)
     text = sample.messages[0].text
     assert "Example 4?" in text and "Example 5?" not in text and text.endswith("Answer: Let's think step by step.")
     assert sample.meta["options"] == 2 and "N/A" not in text
     with pytest.raises(InputError, match='row 1, field "category": .law. has 0 examples'):
-        list(_choice_text.read_mmlu_pro(tmp_path / "test.jsonl", jsonl(validation, [row | {"category": "math"}])))
+        list(_mmlu_pro.read_mmlu_pro(tmp_path / "test.jsonl", jsonl(validation, [row | {"category": "math"}])))
 
 
 def test_mmmu_images_stand_at_their_placeholders(tmp_path):

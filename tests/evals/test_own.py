@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from counterpoise.base import InputError, load_rows, read_json
 from counterpoise.evals import REFUSAL_SCORERS, benchmark, evaluate
-from counterpoise.evals._own import OwnBenchmark
+from counterpoise.evals._own_settings import OwnBenchmark
 from counterpoise.evals.judges import judge_run, make_judge
 from tiny import build
 

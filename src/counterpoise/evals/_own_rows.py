@@ -12,7 +12,7 @@ from counterpoise.chat import Sample, user
 from .cards import _tables
 
 if TYPE_CHECKING:
-    from ._own import OwnBenchmark
+    from ._own_settings import OwnBenchmark
 
 SIDES = dict.fromkeys(("true", "1", "yes", "harmful", "unsafe"), True) | dict.fromkeys(
     ("false", "0", "no", "harmless", "safe"), False

@@ -7,7 +7,8 @@ from ._change import Change, changes
 from ._compare import Comparison, compare
 from ._dose import DoseCurve, DosePoint, Estimate, load_curve
 from ._folder import EvalFolder, ItemRecord
-from ._guards import guard_tables, write_guards
+from ._guard_cells import guard_tables
+from ._guards import write_guards
 from ._html import write_report
 from ._routing import routing_picture
 from ._terminal import terminal_table

@@ -4,39 +4,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from counterpoise.base import Row, atomic_write
-from counterpoise.guard.evaluate import CATCH, OVER_BLOCK, Calibration, EvalSet, GuardResult
+from counterpoise.base import atomic_write
+from counterpoise.guard.evaluate import CATCH, OVER_BLOCK, EvalSet, GuardResult
 
+from ._guard_cells import by_set, cell, closed, unknown
+from ._guard_picture import reliability_picture
 from ._html import _asset, _digest
 from ._sections import single
-from ._svg import _svg, interval_picture
-from ._words import interval, percent, unscored_share
+from ._svg import interval_picture
 from ._words import text as e
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    pass
 
 TITLES = {CATCH: "Catch rate", OVER_BLOCK: "Over-block rate"}
-SIDE = 300
-
-
-def guard_tables(results: Sequence[GuardResult]) -> "list[Table]":
-    """One table per guard; a line per set and modality: both rates, intervals, denominators, unknown apart."""
-    from rich.table import Table
-    from rich.text import Text
-
-    made = []
-    for result in results:
-        table = Table(title=Text(result.guard), title_justify="left", header_style="bold", pad_edge=False, box=None)
-        for name in ("set", "modality"):
-            table.add_column(name, overflow="fold")
-        for name in ("catch (95 %)", "over-block (95 %)", "unknown", "fails closed: catch", "over-block"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for key, found in _lines(result).items():
-            cells = (*key, *(_cell(found.get(metric)) for metric in (CATCH, OVER_BLOCK)))
-            table.add_row(*(Text(cell) for cell in (*cells, _unknown(found), *_closed(found))))
-        made.append(table)
-    return made
 
 
 def write_guards(out: Path, results: Sequence[GuardResult], sets: Sequence[EvalSet], skipped: Mapping[str, str],
@@ -63,39 +44,6 @@ def write_guards(out: Path, results: Sequence[GuardResult], sets: Sequence[EvalS
     return out
 
 
-def reliability_picture(title: str, found: Calibration) -> str:
-    """Share of unsafe exchanges against mean p_unsafe, with 95 % intervals; the diagonal is perfect calibration. The
-    strip below shows how many exchanges each bin holds."""
-    left, top, bottom, strip = 40, 12, 232, 44
-
-    def x(value: float) -> float:
-        return left + value * (SIDE - left - 12)
-
-    def y(value: float) -> float:
-        return bottom - value * (bottom - top)
-
-    lines = []
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        lines.append(f'<line class="grid" x1="{left}" x2="{x(1):.1f}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
-        number = f"{100 * tick:.0f}"
-        lines.append(f'<text class="tick" x="{left - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{number}</text>')
-        lines.append(f'<text class="tick" x="{x(tick):.1f}" y="{bottom + 15}" text-anchor="middle">{number}</text>')
-    lines.append(f'<line class="target" x1="{x(0):.1f}" y1="{y(0):.1f}" x2="{x(1):.1f}" y2="{y(1):.1f}"/>')
-    most = max(part.n for part in found.bins)
-    base = bottom + 24 + strip
-    for part in found.bins:
-        place = x(part.p)
-        height = strip * part.n / most
-        lines.append(
-            f'<line class="after" x1="{place:.1f}" x2="{place:.1f}" y1="{y(part.high):.1f}" y2="{y(part.low):.1f}"/>'
-            f'<circle class="after" cx="{place:.1f}" cy="{y(part.unsafe):.1f}" r="4.5"/>'
-            f'<line class="before" x1="{place:.1f}" x2="{place:.1f}" y1="{base}" y2="{base - height:.1f}"/>'
-            f'<text class="tick" x="{place:.1f}" y="{base + 13}" text-anchor="middle">{part.n}</text>'
-        )
-    told = "; ".join(f"mean p {100 * part.p:.0f} %: {percent(part.unsafe)} unsafe of {part.n}" for part in found.bins)
-    return _svg(title, told, SIDE, base + 20, lines)
-
-
 def _count(results: Sequence[GuardResult]) -> str:
     return "this guard" if len(results) == 1 else f"these {len(results)} guards"
 
@@ -108,40 +56,13 @@ def _s(results: Sequence[GuardResult]) -> str:
     return "s" if len(results) == 1 else ""
 
 
-def _lines(result: GuardResult) -> dict[tuple[str, str], dict[str, Row]]:
-    found: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in result.rows:
-        found.setdefault((row.benchmark, row.modality), {})[row.metric] = row
-    return found
-
-
-def _cell(row: Row | None) -> str:
-    if row is None:
-        return "no such rows"
-    if row.value is None:
-        return f"none of {row.n_unscored} known"
-    mark = " INCOMPLETE" if unscored_share(row) > 0.10 else ""
-    return f"{percent(row.value)} ({interval(row.ci_low, row.ci_high)}), n {row.n_scored}{mark}"
-
-
-def _unknown(found: Mapping[str, Row]) -> str:
-    n = sum(found[name].n_unscored for name in (CATCH, OVER_BLOCK) if name in found)
-    total = sum(found[name].n_scored + found[name].n_unscored for name in (CATCH, OVER_BLOCK) if name in found)
-    return f"{n} of {total}"
-
-
-def _closed(found: Mapping[str, Row]) -> tuple[str, str]:
-    rows = (found.get(f"{CATCH}_closed"), found.get(f"{OVER_BLOCK}_closed"))
-    return tuple("" if row is None else percent(row.value) for row in rows)  # type: ignore[return-value]
-
-
 def _rates(results: Sequence[GuardResult]) -> str:
     head = ("Set", "Modality", "Catch rate", "Over-block rate", "Unknown", "Fails closed: catch", "Over-block")
     body = ""
     for result in results:
         lines = ""
-        for (name, modality), found in _lines(result).items():
-            cells = (modality, _cell(found.get(CATCH)), _cell(found.get(OVER_BLOCK)), _unknown(found), *_closed(found))
+        for (name, modality), found in by_set(result).items():
+            cells = (modality, cell(found.get(CATCH)), cell(found.get(OVER_BLOCK)), unknown(found), *closed(found))
             rest = "".join(
                 f'<td data-label="{e(label)}" class="num">{e(cell)}</td>'
                 for label, cell in zip(head[1:], cells, strict=True)

@@ -10,10 +10,11 @@ from typing import Any
 
 from counterpoise.base import atomic_write
 
+from ._browser_section import transcript_browser
 from ._change import changes
 from ._dose import DoseCurve
 from ._folder import EvalFolder
-from ._sections import dose, findings, made, pictures, scorecard, transcript_browser
+from ._sections import dose, findings, made, pictures, scorecard
 from ._transcripts import transcripts
 from ._verdict import verdict
 from ._words import text as e

@@ -1,8 +1,7 @@
-"""Multiple choice in text: ARC-Challenge, GPQA-Diamond, MMLU-Pro. Zero-shot letters or the
-authors' reasoning form, from files; the form of the package `inspect_evals` is `inspect_evals/arc_challenge` and so on.
+"""Multiple choice in text: ARC-Challenge and GPQA-Diamond. Zero-shot letters or the authors' reasoning form, from
+files; the form of the package `inspect_evals` is `inspect_evals/arc_challenge` and so on.
 
-Files: `arc-challenge/test.parquet` (or `.jsonl`), `gpqa-diamond/gpqa_diamond.csv`, `mmlu-pro/test.parquet` and
-`mmlu-pro/validation.parquet` (or `.jsonl`).
+Files: `arc-challenge/test.parquet` (or `.jsonl`), `gpqa-diamond/gpqa_diamond.csv`.
 """
 
 import itertools
@@ -29,11 +28,6 @@ following format: 'Answer: $LETTER' (without quotes) where LETTER is one of ABCD
 
 {}"""
 GPQA_FIELDS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
-MMLU_HEAD = """The following are multiple choice questions (with answers) about {}. Think step by step and then finish \
-your answer with "the answer is (X)" where X is the correct letter choice.
-
-"""
-SHOTS = 5
 
 
 def lettered(options: Sequence[str], mark: str = ". ") -> str:
@@ -79,41 +73,8 @@ def read_gpqa(file: Path, repeats: int = REPEATS, seed: int = SEED) -> Iterator[
             )
 
 
-def read_mmlu_pro(file: Path, validation: Path, shots: int = SHOTS) -> Iterator[Sample]:
-    """`shots` worked examples of the same subject, the first ones of the validation file. Raises InputError."""
-    examples: dict[str, list[str]] = {}
-    for number, row in _tables.table(validation, ("category",)):
-        thought = _tables.text(row, "cot_content", validation, number)
-        thought = thought.removeprefix("A: ").strip()
-        _, question, _ = _mmlu_question(row, validation, number)
-        examples.setdefault(str(row["category"]), []).append(f"{question}\nAnswer: {thought}\n\n")
-    for number, row in _tables.table(file, ("question_id", "category")):
-        subject = str(row["category"])
-        if len(examples.get(subject, ())) < shots:
-            what = f"{subject!r} has {len(examples.get(subject, ()))} examples in {validation.name}; expected {shots}"
-            raise InputError.at(file, what, row=number, field="category")
-        target, question, n = _mmlu_question(row, file, number)
-        head = MMLU_HEAD.format(subject) + "".join(examples[subject][:shots])
-        yield Sample(
-            id=str(row["question_id"]),
-            messages=(user(f"{head}{question}\nAnswer: Let's think step by step."),),
-            target=target,
-            split="test",
-            group=subject,
-            meta={"options": n},
-        )
-
-
-def _mmlu_question(row: dict[str, Any], file: Path, number: int | str) -> tuple[str, str, int]:
-    options = [str(each) for each in _tables.listed(row.get("options"), file, number, "options")]
-    options = [each for each in options if each != "N/A"]
-    letters = ascii_uppercase[: len(options)]
-    target = _tables.choice(row, "answer", letters, file, number)
-    text = _tables.text(row, "question", file, number)
-    return target, f"Question:\n{text}\nOptions:\n{lettered(options)}", len(options)
-
-
-def _card(name: str, title: str, what: str, **facts: Any) -> Benchmark:
+def choice_card(name: str, title: str, what: str, **facts: Any) -> Benchmark:
+    """A text card of questions whose answer is a letter."""
     return Benchmark(
         name=name,
         title=title,
@@ -134,7 +95,7 @@ def arc() -> Benchmark:
     what = """Accuracy of the letter (local models: the most probable one) with the options shown, zero-shot. This is
     the form for chat models; the acc and acc_norm of lm-eval score option texts that the prompt does not show, and are
     other numbers."""
-    return _card(
+    return choice_card(
         "arc-challenge", "ARC-Challenge", what, source=source, licence="CC BY-SA 4.0", rows=1172, missing=missing,
         read=lambda: read_arc(table()), max_new_tokens=8, citation="Clark et al. 2018, arXiv 1803.05457",
         official="log-likelihood of the option texts",
@@ -147,26 +108,9 @@ def gpqa() -> Benchmark:
     what = f"""Avg@{REPEATS}: the mean over {REPEATS} different orders of the options of each question, zero-shot with
     reasoning, greedy; questions are the clusters. Published values mostly sample at a temperature. The authors ask not
     to publish the questions in plain text: keep items.jsonl and logs to yourself."""
-    return _card(
+    return choice_card(
         "gpqa-diamond", "GPQA-Diamond", what, source=source, licence="CC BY 4.0; not to be republished in plain text",
         citation="Rein et al. 2023, arXiv 2311.12022", rows=198, counted="clusters", gated=True, max_new_tokens=1024,
         read=lambda: read_gpqa(_files.path("gpqa-diamond", "gpqa_diamond.csv")),
         missing=_files.need("gpqa-diamond", "gpqa_diamond.csv", origin=source),
-    )  # fmt: skip
-
-
-@register("mmlu-pro")
-def mmlu_pro() -> Benchmark:
-    source = "huggingface.co/datasets/TIGER-Lab/MMLU-Pro"
-    test, missing = _files.either("mmlu-pro", "test.parquet", "test.jsonl", origin=f"the test split of {source}")
-    shots, without = _files.either(
-        "mmlu-pro", "validation.parquet", "validation.jsonl", origin=f"the validation split of {source}"
-    )
-    what = f"""{SHOTS}-shot with reasoning, examples of the same subject, in one user turn. The official extraction
-    guesses at random where it finds no letter; here such an answer is wrong."""
-    return _card(
-        "mmlu-pro", "MMLU-Pro", what, source=source, licence="MIT", rows=12_032,
-        citation="Wang et al. 2024, NeurIPS, arXiv 2406.01574",
-        official="the last letter by three patterns, else a guess at random", max_new_tokens=1024, grouped="groups",
-        read=lambda: read_mmlu_pro(test(), shots()), missing=lambda: missing() or without(),
     )  # fmt: skip

@@ -4,8 +4,11 @@ A judge reads cases (conversation, images, answer) and gives each a label, or sa
 a judge on human labels, `corrected` puts rates corrected for its errors beside the raw ones.
 """
 
-from ._calibrate import Calibration, calibrate, ceiling, cohen_kappa, load_calibration, save_calibration
-from ._classifier import KINDS, ClassifierJudge
+from ._agreement import ceiling, cohen_kappa
+from ._calibrate import calibrate
+from ._calibration import Calibration, load_calibration, save_calibration
+from ._classifier import ClassifierJudge
+from ._classifier_kinds import KINDS
 from ._correct import corrected
 from ._journal import VerdictJournal, verdicts
 from ._judge import Case, Extra, Facts, Judge, Judgement, judge_all, judge_id

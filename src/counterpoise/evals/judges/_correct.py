@@ -6,7 +6,7 @@ from typing import Any
 from counterpoise.base import InputError, Row
 
 from ..stats import rogan_gladen
-from ._calibrate import Calibration
+from ._calibration import Calibration
 
 WARNING = "error rates were measured on other models' answers and may not transfer"
 

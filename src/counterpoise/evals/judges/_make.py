@@ -6,13 +6,16 @@ from typing import Any
 
 from counterpoise.base import InputError
 
-from ._classifier import KINDS, ClassifierJudge
+from ._classifier import ClassifierJudge
+from ._classifier_kinds import KINDS
 from ._judge import Facts, Judge
 from ._keywords import KeywordJudge, keyword_judges
 from ._llm import RubricJudge
 from ._panel import Panel
 from ._rubric import Rubric
-from ._rubrics_images import MIS, MM_SAFETYBENCH, MSSBENCH
+from ._rubrics_mis import MIS
+from ._rubrics_mm import MM_SAFETYBENCH
+from ._rubrics_mssbench import MSSBENCH
 from ._rubrics_refusal import STRONGREJECT, XSTEST, XSTEST_IMAGE
 
 GROUP = "counterpoise.judges"

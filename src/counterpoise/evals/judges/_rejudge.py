@@ -23,7 +23,7 @@ from counterpoise.base import (
 from counterpoise.chat import Image, Sample, user
 
 from .._items import Item
-from ._calibrate import Calibration
+from ._calibration import Calibration
 from ._correct import corrected
 from ._journal import VerdictJournal, verdicts
 from ._judge import Case, Judge, Judgement, unscored

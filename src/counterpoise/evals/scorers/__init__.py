@@ -22,7 +22,8 @@ from ._calibration import (
     read_xstest_labels,
 )
 from ._classifier import refusal_probability
-from ._scorer import METRICS, NOT_APPLICABLE, Metric, Score, Scorer, all_scorers, get, register, self_check
+from ._metrics import METRICS, Metric
+from ._scorer import NOT_APPLICABLE, Score, Scorer, all_scorers, get, register, self_check
 from ._situation import yes_no
 
 __all__ = [

@@ -20,7 +20,7 @@ def unavailable(why: str) -> GuardFailed:
     return GuardFailed(503, "guard_unavailable", f"no verdict: {why}", retry_after=5)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Item:
     exchange: Exchange
     loop: asyncio.AbstractEventLoop
@@ -68,9 +68,16 @@ class Batcher:
         with self._arrived:
             if len(self._items) >= self._limit:
                 raise ApiError(429, "overloaded", "too many requests wait for a verdict; try again", retry_after=1)
+            if self._closed:
+                raise unavailable("the server stops")
             self._items.append(item)
             self._arrived.notify()
-        return await item.future
+        try:
+            return await item.future
+        except asyncio.CancelledError:
+            with self._arrived, contextlib.suppress(ValueError):
+                self._items.remove(item)  # nobody waits for it: its place in the queue is free
+            raise
 
     def close(self) -> None:
         """End the thread after what it is doing."""
@@ -87,6 +94,8 @@ class Batcher:
                 for item, outcome in zip(batch, outcomes, strict=True):
                     _post(item, outcome)
                 self._on_batch(len(batch))
+        for item in self._items:  # nothing is added any more
+            _post(item, unavailable("the server stops"))
 
     def _next(self) -> list[_Item] | None:
         with self._arrived:

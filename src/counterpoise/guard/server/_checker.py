@@ -17,6 +17,7 @@ from ._errors import ApiError
 from ._intake import Intake
 from ._judge import Looked, judge, policy_version, together
 from ._metrics import Metrics
+from ._tasks import gathered
 from ._trace import note, span
 from ._views import Part, View, views
 
@@ -74,39 +75,29 @@ class Checker:
                 raise ApiError(404, "unknown_policy", f"unknown policy; known ones: {known}", "policy")
         return list(dict.fromkeys(names)) or [self.config.default_policy]
 
-    async def check(
-        self, exchange: Exchange, *, policy: str | None = None, uninspected: Sequence[str] = (),
-        deadline: float | None = None,
-    ) -> Decision:  # fmt: skip
-        """The decision of one policy about one exchange, within `deadline` seconds; see `decide`."""
-        intake = Intake(exchange, tuple(uninspected))
-        return await self.decide(intake, [policy] if policy else [], deadline=deadline)
-
     async def decide(
         self, intake: Intake, policies: Sequence[str] = (), *, thresholds: Mapping[str, float] | None = None,
-        dry_run: bool = False, deadline: float | None = None,
+        dry_run: bool = False,
     ) -> Decision:  # fmt: skip
         """The decision of all named policies together. `uninspected` parts of the intake block.
 
         Raises ApiError: 404 unknown policy, 429 too many wait, 503 or 504 when a guard failed (unless failing open, or
         all policies are in dry run, which lets everything pass).
         """
-        seconds = deadline or self.config.seconds
         began = time.perf_counter()
         names = self.known(policies)
         exchange = intake.exchange
         lenient = self.config.fail_open or dry_run or all(self.config.policies[name].dry_run for name in names)
         with span("guard.decide", policies=names, texts=exchange.texts, images=exchange.images) as current:
             wanted = list(dict.fromkeys(g for name in names for g in self.config.policies[name].guards))
-            answers = await asyncio.gather(
-                *(self._ask(guard, exchange, seconds) for guard in wanted), return_exceptions=True
-            )
+            answers = await asyncio.gather(*(self._ask(guard, exchange) for guard in wanted), return_exceptions=True)
             looked: dict[str, list[Looked]] = {}
             excused: dict[str, frozenset[Part]] = {}
             cached = True
             for guard, answer in zip(wanted, answers, strict=True):
                 if isinstance(answer, BaseException):
                     excused[guard] = self._failed(guard, answer, exchange, lenient=lenient)
+                    cached = False
                 else:
                     looked[guard], all_cached = answer
                     cached &= all_cached
@@ -118,25 +109,27 @@ class Checker:
                     [each for guard in policy.guards for each in looked.get(guard, [])],
                     version=self.version(name), uninspected=intake.uninspected, thresholds=thresholds,
                     excused=frozenset(part for guard in policy.guards for part in excused.get(guard, ())),
+                    places=intake.places,
                 )  # fmt: skip
                 found.append(replace(one, degraded=any(guard in excused for guard in policy.guards), cached=cached))
             decision = replace(together(found), latency_ms=(time.perf_counter() - began) * 1000)
             note(current, verdict=decision.verdict, cached=decision.cached, degraded=decision.degraded)
-        self._count(decision)
+        self._count(found, decision)
         return decision
 
-    async def _ask(self, name: str, exchange: Exchange, seconds: float) -> tuple[list[Looked], bool]:
+    async def _ask(self, name: str, exchange: Exchange) -> tuple[list[Looked], bool]:
         """All passes of one guard over an exchange, and whether every verdict was known already."""
+        seconds = self.config.seconds
         batcher = self._batchers[name]
         shown = views(batcher.guard.sees, exchange)
         keys = [content_key(_identity(name, batcher.guard), view.exchange) for view in shown]
         known = [self._cache.get(key) for key in keys]
         try:
             async with asyncio.timeout(seconds):
-                verdicts = await asyncio.gather(*(
+                verdicts = await gathered(
                     batcher.verdict(view.exchange) if old is None else _now(old)
                     for view, old in zip(shown, known, strict=True)
-                ))  # fmt: skip
+                )
         except TimeoutError:
             raise GuardFailed(504, "guard_timeout", f"no verdict within {seconds:g} s") from None
         for key, verdict in zip(keys, verdicts, strict=True):
@@ -156,8 +149,9 @@ class Checker:
         shown: list[View] = views(self._batchers[name].guard.sees, exchange)
         return frozenset(part for view in shown for part in view.parts)
 
-    def _count(self, decision: Decision) -> None:
-        self.metrics.decisions.labels(decision.policy, decision.verdict).inc()
+    def _count(self, found: Sequence[Decision], decision: Decision) -> None:
+        for one in found:  # by policy: their combinations are the clients', and without end
+            self.metrics.decisions.labels(one.policy, one.verdict).inc()
         if decision.degraded:
             self.metrics.degraded.inc()
         checked, total = decision.coverage.images_checked, decision.coverage.images_total

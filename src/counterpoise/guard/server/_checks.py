@@ -1,14 +1,15 @@
 """Our own `POST /v1/guard/check`, and NeMo Guardrails' `POST /v1/checks`."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._values import Exchange
 from ._checker import Checker
 from ._decision import Decision
 from ._errors import ApiError
-from ._intake import Direction, Intake, read_messages
+from ._intake import Direction, Intake, clean, read_messages
 from ._judge import together
 from ._moderation import size, x_guard
+from ._pieces import pieces
 from ._schemas import Check, Checks
 
 WITHHELD = "This content was withheld by a safety check."
@@ -45,7 +46,7 @@ def directed(intake: Intake, direction: Direction | None) -> list[Intake]:
     if direction == "input":
         why = "direction input: the last message is the assistant's and would go unchecked; leave it out"
         raise ApiError(422, "invalid_request", why, "direction")
-    return [Intake(Exchange(exchange.conversation), intake.uninspected), intake]
+    return [intake.asked, intake]
 
 
 async def nemo_checks(checker: Checker, body: Checks) -> tuple[dict[str, Any], list[Decision]]:
@@ -55,7 +56,7 @@ async def nemo_checks(checker: Checker, body: Checks) -> tuple[dict[str, Any], l
         raise ApiError(422, "invalid_request", "guardrails.state: not accepted from callers", "guardrails.state")
     if asked.config_id is not None and asked.config_ids is not None:
         raise ApiError(422, "invalid_request", "guardrails: give config_id or config_ids", "guardrails.config_id")
-    names = asked.config_ids if asked.config_ids is not None else [asked.config_id] if asked.config_id else []
+    names = asked.config_ids if asked.config_ids is not None else [] if asked.config_id is None else [asked.config_id]
     if any(name not in checker.config.policies for name in names):
         known = ", ".join(checker.config.policies)
         raise ApiError(422, "invalid_request", f"unknown configuration; known ones: {known}", "guardrails.config_id")
@@ -63,13 +64,21 @@ async def nemo_checks(checker: Checker, body: Checks) -> tuple[dict[str, Any], l
     if rails is not None and (not rails or set(rails) - {"input", "output"}):
         raise ApiError(422, "invalid_request", "guardrails.rail_types: expected input, output", "guardrails.rail_types")
     intake = await read_messages(body.messages, checker.config.limits, checker.config.fetch)
-    direction: Direction | None = None
-    if rails is not None:
-        direction = "both" if len(set(rails)) == 2 else "input" if "input" in rails else "output"
-    decision = together([await checker.decide(each, names) for each in directed(intake, direction)])
-    last = intake.exchange.answer or intake.exchange.conversation[-1].text
+    sides = directed(intake, _direction(rails, body.messages, intake))
+    decisions = [await checker.decide(each, names) for each in sides]
+    decision = together(decisions)
+    last = "\n\n".join(clean(each.value) for each in pieces(body.messages[-1], "messages.0") if each.kind == "text")
     answer: dict[str, Any] = {"status": "passed", "content": last, "x_guard": x_guard(decision)}
     if decision.blocked:
-        rail = "output" if intake.exchange.answer is not None else "input"
+        stopped = next(n for n, each in enumerate(decisions) if each.blocked)
+        rail = "input" if sides[stopped].exchange.answer is None else "output"
         answer |= {"status": "blocked", "content": WITHHELD, "rail": f"{rail}: {decision.policy}"}
     return answer, [decision]
+
+
+def _direction(rails: list[str] | None, messages: Sequence[Mapping[str, Any]], intake: Intake) -> Direction | None:
+    """As asked for; otherwise by the roles, as NeMo has it: both sides where a question and its answer are there."""
+    if rails is not None:
+        return "both" if len(set(rails)) == 2 else "input" if "input" in rails else "output"
+    others = any(message.get("role") != "assistant" for message in messages)
+    return "both" if others and intake.exchange.answer is not None else None

@@ -9,14 +9,27 @@ Outcome = Literal["allow", "block", "review"]
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where something stands in a request, counted from 0. In `/v1/moderations` parts are those of `input`."""
+
+    message: int
+    """-1: beside the messages, such as the tools."""
+    part: int | None = None
+    """Of the message's content, if that is a list."""
+
+
+@dataclass(frozen=True)
 class Reason:
     """One ground for not passing."""
 
+    policy: str
     guard: str
     category: str | None
     score: float | None
     threshold: float | None
     text: str
+    part: Place | None = None
+    """Which part it is about, where it is about one and that is known; otherwise about the exchange as a whole."""
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,23 @@
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from ._config import Fetch
 from ._errors import ApiError
 
+if TYPE_CHECKING:
+    import httpx
+
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 PORTS = (None, 80, 443)
 _SHARED = ipaddress.ip_network("100.64.0.0/10")  # carrier-grade NAT
+
+
+_GLOBAL = ipaddress.ip_network("2000::/3")  # all that is given out of IPv6
 
 
 def forbidden() -> ApiError:
@@ -28,6 +36,8 @@ def public(address: str) -> bool:
             return public(str(inner))
         if ip in ipaddress.ip_network("64:ff9b::/96"):  # NAT64 carries an IPv4 address in its last four bytes
             return public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+        if ip not in _GLOBAL:  # old ways to carry an IPv4 address, site-local ones, and what is not given out
+            return False
     return ip.is_global and not ip.is_multicast and not (isinstance(ip, ipaddress.IPv4Address) and ip in _SHARED)
 
 
@@ -62,29 +72,35 @@ async def fetch(url: str, settings: Fetch, limit: int, resolver: Resolve = resol
     parts = checked(url, settings)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    addresses = await resolver(host, port)
-    if not addresses or not all(public(address) for address in addresses):
-        raise forbidden()
-    try:
-        target = httpx.URL(url).copy_with(host=addresses[0])
-    except httpx.InvalidURL:
-        raise forbidden() from None
     body = bytearray()
     try:
-        async with (
-            asyncio.timeout(4 * settings.seconds),
-            httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=settings.seconds) as client,
-            client.stream(
-                "GET", target, extensions={"sni_hostname": host},
-                headers={"Host": parts.netloc, "Accept": "image/*", "Accept-Encoding": "identity"},
-            ) as answer,
-        ):  # fmt: skip
-            if answer.status_code != 200:
-                raise ApiError(400, "invalid_image", f"the image's server answered {answer.status_code}")
-            async for piece in answer.aiter_raw():  # as sent: nothing unpacks itself beyond the limit
-                body += piece
-                if len(body) > limit:
-                    raise ApiError(413, "too_large", f"the image behind the address has more than {limit:,} bytes")
+        async with asyncio.timeout(4 * settings.seconds):
+            addresses = await resolver(host, port)
+            if not addresses or not all(public(address) for address in addresses):
+                raise forbidden()
+            target = httpx.URL(url).copy_with(host=addresses[0])
+            async with aclosing(_body(target, host, parts.netloc, settings.seconds)) as pieces:
+                async for piece in pieces:
+                    body += piece
+                    if len(body) > limit:
+                        raise ApiError(413, "too_large", f"the image behind the address has more than {limit:,} bytes")
+    except httpx.InvalidURL:
+        raise forbidden() from None
     except (httpx.HTTPError, TimeoutError):
         raise ApiError(400, "invalid_image", "the image could not be fetched") from None
     return bytes(body)
+
+
+async def _body(target: "httpx.URL", host: str, netloc: str, seconds: float) -> AsyncGenerator[bytes, None]:
+    """What a host answers, as it was sent: nothing unpacks itself beyond a limit."""
+    import httpx
+
+    headers = {"Host": netloc, "Accept": "image/*", "Accept-Encoding": "identity"}
+    async with (
+        httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=seconds) as client,
+        client.stream("GET", target, extensions={"sni_hostname": host}, headers=headers) as answer,
+    ):
+        if answer.status_code != 200:
+            raise ApiError(400, "invalid_image", f"the image's server answered {answer.status_code}")
+        async for piece in answer.aiter_raw():
+            yield piece

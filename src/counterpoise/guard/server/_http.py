@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import time
+import traceback
 import uuid
 from collections import OrderedDict
 from typing import Any
@@ -40,15 +41,16 @@ class Keys:
         if variable and not self._hashes:
             raise InputError(f"api_keys_env {variable}: this environment variable holds no keys")
 
-    def check(self, headers: dict[str, str]) -> None:
-        """Raises ApiError 401 unless one of the keys was given."""
+    def check(self, headers: dict[str, str]) -> bytes | None:
+        """The hash of the key that was given, None where none is wanted. Raises ApiError 401 unless it is accepted."""
         if not self._hashes:
-            return
+            return None
         scheme, _, token = headers.get("authorization", "").partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
         digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
         if not sum(hmac.compare_digest(digest, each) for each in self._hashes):  # a sum: no early end
             raise ApiError(401, "unauthorized", "API key missing or wrong: Authorization: Bearer KEY, or x-api-key")
+        return digest
 
 
 class Rate:
@@ -56,9 +58,9 @@ class Rate:
 
     def __init__(self, per_minute: int | None):
         self._per_minute = per_minute
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[object, tuple[float, float]] = OrderedDict()
 
-    def take(self, client: str) -> None:
+    def take(self, client: object) -> None:
         """Raises ApiError 429 with Retry-After when the client's bucket is empty."""
         if self._per_minute is None:
             return
@@ -108,6 +110,11 @@ class Surround:
                 await _send_error(error, answer)
         except ConnectionError:
             state["status"] = state["status"] or 499  # the client left; nobody is answered
+        except Exception as error:  # no traceback: its last line may quote the request
+            log.error("failed", extra={"request_id": state["id"], "error": _place(error)})
+            if state["status"]:
+                raise ConnectionError from None  # half an answer must not look like a whole one
+            await _send_error(_defined(error), answer)
         finally:
             self._in_flight -= state["held"]
             self._note(scope, state, time.perf_counter() - began)
@@ -116,9 +123,8 @@ class Surround:
         self, scope: Scope, headers: dict[str, str], receive: Receive, answer: Send, state: dict[str, Any]
     ) -> None:
         if scope["path"] not in OPEN:
-            self._keys.check(headers)
-            client = headers.get("authorization") or headers.get("x-api-key") or (scope.get("client") or ("?",))[0]
-            self._rate.take(hashlib.sha256(str(client).encode("utf-8", "surrogateescape")).hexdigest())
+            # headers that nobody checks, or other spellings of one key, must not open a bucket of their own
+            self._rate.take(self._keys.check(headers) or (scope.get("client") or ("?",))[0])
         if scope["method"] != "POST":
             await self._app(scope, receive, answer)
             return
@@ -128,6 +134,9 @@ class Surround:
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise ApiError(400, "unsupported_media", "send the body uncompressed")
         body = await self._body(headers, receive, state)
+        marks = sum(body.count(mark) for mark in b"[{,")
+        if marks > self._limits.text_characters + 100_000:  # more than all texts could hold: a bomb for JSON's reader
+            raise ApiError(413, "too_large", "too many values in one request")
         sent = False
 
         async def replay() -> Message:
@@ -173,6 +182,18 @@ class Surround:
         self._metrics.seconds.labels(path).observe(seconds)
         line = {"request_id": state["id"], "path": path, "status": status, "ms": round(seconds * 1000, 1)}
         log.info("request", extra=line | state.get("log", {}))
+
+
+def _defined(error: Exception) -> ApiError:
+    if isinstance(error, RecursionError):
+        return ApiError(422, "invalid_request", "body: nested too deeply")
+    return ApiError(500, "internal_error", f"unexpected {type(error).__name__}; nothing was let through")
+
+
+def _place(error: Exception) -> str:
+    """What went wrong and in which line, without its message."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {os.path.basename(last.filename)}:{last.lineno}"
 
 
 async def _send_error(error: ApiError, send: Send) -> None:

@@ -5,9 +5,9 @@ import base64
 import binascii
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import PIL.Image
 import PIL.ImageOps
@@ -17,10 +17,11 @@ from counterpoise.chat import Image
 from ._config import Fetch, Limits
 from ._errors import ApiError
 from ._fetch import fetch, forbidden
+from ._tasks import gathered
+
+T = TypeVar("T")
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-
-
 _DECODERS = ThreadPoolExecutor(2, thread_name_prefix="decode")
 """So many images are decoded at once, whatever arrives."""
 
@@ -39,15 +40,19 @@ async def read_images(values: Sequence[tuple[str, str]], limits: Limits, setting
 
     Sizes are read from all headers before the first pixel is decoded. Raises ApiError.
     """
-    data = [await _bytes(value, where, limits, settings) for value, where in values]
-    pixels = sum(header(each, where, limits) for each, (_, where) in zip(data, values, strict=True))
-    if pixels > limits.request_pixels:
+    data = await gathered(_bytes(value, where, limits, settings) for value, where in values)
+    if sum(map(len, data)) > limits.request_bytes:
+        raise ApiError(413, "too_large", f"images of a request may have at most {limits.request_bytes:,} bytes")
+    named = [(each, where) for each, (_, where) in zip(data, values, strict=True)]
+    pixels = await gathered(_aside(header, each, where, limits) for each, where in named)
+    if sum(pixels) > limits.request_pixels:
         raise ApiError(413, "too_many_pixels", f"images of a request may have at most {limits.request_pixels:,} pixels")
-    run = asyncio.get_running_loop().run_in_executor
-    jobs = [
-        run(_DECODERS, flat, each, where, limits.alpha_on_black) for each, (_, where) in zip(data, values, strict=True)
-    ]
-    return list(await asyncio.gather(*jobs))
+    return await gathered(_aside(flat, each, where, limits.alpha_on_black) for each, where in named)
+
+
+async def _aside(work: Callable[..., T], *given: Any) -> T:
+    """The result of work that must not hold up other requests: even a header can take long to read."""
+    return await asyncio.get_running_loop().run_in_executor(_DECODERS, work, *given)
 
 
 async def _bytes(value: str, where: str, limits: Limits, settings: Fetch) -> bytes:
@@ -100,8 +105,7 @@ def flat(data: bytes, where: str, on_black: bool = False) -> Seen:
     """The image as RGB on white, the way models see it: guard and model get the same pixels."""
     try:
         image = Image.from_bytes(data, where)
-        white = Image.from_pil(image.pil(), where)
-        return Seen(white, _on_black(data, where) if on_black else None)
+        return Seen(_stored(image.pil(), where), _on_black(data, where) if on_black else None)
     except Exception:  # whatever a broken file makes its reader do
         raise ApiError(400, "invalid_image", f"{where}: corrupt image", where) from None
 
@@ -112,7 +116,16 @@ def _on_black(data: bytes, where: str) -> Image | None:
     if turned.getchannel("A").getextrema() == (255, 255):
         return None  # nothing shines through
     black = PIL.Image.new("RGBA", turned.size, (0, 0, 0, 255))
-    return Image.from_pil(PIL.Image.alpha_composite(black, turned).convert("RGB"), where)
+    return _stored(PIL.Image.alpha_composite(black, turned).convert("RGB"), where)
+
+
+def _stored(image: PIL.Image.Image, where: str) -> Image:
+    """Pixels as PNG, packed lightly, and its hash, which is wanted later where it must not take time."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    made = Image.from_bytes(buffer.getvalue(), where)
+    assert made.sha256
+    return made
 
 
 def _too_many(where: str, limits: Limits) -> ApiError:

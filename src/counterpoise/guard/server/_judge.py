@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from .._values import Exchange, Verdict
 from ._config import Policy
-from ._decision import Coverage, Decision, Outcome, Reason
-from ._views import Part, View, parts_of, seen
+from ._decision import Coverage, Decision, Outcome, Place, Reason
+from ._views import NOWHERE, Part, Places, View, parts_of, seen, texts_of
 
 Looked = tuple[View, Verdict]
 ORDER: tuple[Outcome, ...] = ("allow", "review", "block")
@@ -22,9 +22,10 @@ def coverage(exchange: Exchange, looked: Sequence[Looked], uninspected: tuple[st
     """How many parts were seen by some guard."""
     parts = seen(looked)
     answer = bool(exchange.answer and exchange.answer.strip())
-    texts = (exchange.texts - answer if "texts" in parts else 0) + ("answer" in parts)
+    total = texts_of(exchange)
+    texts = (total - answer if "texts" in parts else 0) + ("answer" in parts)
     images = sum(isinstance(part, int) for part in parts)
-    return Coverage(exchange.texts, texts, exchange.images, images, uninspected)
+    return Coverage(total, texts, exchange.images, images, uninspected)
 
 
 def judge(
@@ -37,6 +38,7 @@ def judge(
     uninspected: tuple[str, ...] = (),
     excused: frozenset[Part] = frozenset(),
     thresholds: Mapping[str, float] | None = None,
+    places: Places = NOWHERE,
 ) -> Decision:
     """Block what a guard calls unsafe or cannot judge, and what no guard has seen.
 
@@ -45,26 +47,47 @@ def judge(
     """
     limits = {**policy.thresholds, **(thresholds or {})}
     found = [_one(verdict, policy, limits) for _, verdict in looked]
-    reasons = [reason for _, reason in found if reason]
     outcomes = [outcome for outcome, _ in found]
+    reasons = [
+        replace(reason, policy=name, part=places.of(view.parts))
+        for (view, _), (_, reason) in zip(looked, found, strict=True) if reason
+    ]  # fmt: skip
     covered = coverage(exchange, looked, uninspected)
-    if uninspected or parts_of(exchange) - seen(looked) - excused:
+    if missing := [*_others(uninspected, places), *_left(parts_of(exchange) - seen(looked) - excused, places)]:
         outcomes.append("block")
-        reasons.append(Reason("", None, None, None, "uninspected_content: " + _missing(covered)))
+        why = "uninspected_content: " + _missing(covered)
+        reasons += [Reason(name, "", None, None, None, why, part) for part in dict.fromkeys(missing)]
     worst: Outcome = max(outcomes, key=ORDER.index, default="allow")
     verdicts = tuple(verdict for _, verdict in looked)
     return Decision(worst, name, version, covered, tuple(reasons), verdicts, policy.dry_run, degraded=bool(excused))
 
 
+def _others(kinds: Sequence[str], places: Places) -> list[Place | None]:
+    """Where there is what nobody can look at; None for kinds whose place is not known."""
+    known = {kind for kind, _ in places.others}
+    return [*(place for _, place in places.others), *(None for kind in kinds if kind not in known)]
+
+
+def _left(parts: frozenset[Part], places: Places) -> list[Place | None]:
+    """Where there are parts that no guard has seen."""
+    found: list[Place | None] = [places.of([part]) for part in sorted(p for p in parts if isinstance(p, int))]
+    found += (list(places.texts) or [None]) if "texts" in parts else []
+    return found + ([places.answer] if "answer" in parts else [])
+
+
 def _one(verdict: Verdict, policy: Policy, limits: Mapping[str, float]) -> tuple[Outcome, Reason | None]:
-    """What one verdict means: the strictest threshold of its categories; where one has none, its label stands."""
+    """What one verdict means: the strictest threshold of its categories, and its label where one has none."""
     by = {category: limits.get(category, policy.threshold) for category in verdict.categories}
     given = [each for each in (by.values() if by else [policy.threshold]) if each is not None]
-    threshold = min(given) if given and len(given) == max(len(by), 1) else None
-    category = next((c for c, each in by.items() if each == threshold), None)
-    reason = Reason(verdict.guard, category, verdict.p_unsafe, threshold, verdict.reason or verdict.label)
     strict = policy.controversial == "block"
-    if verdict.blocks(threshold, controversial=strict):
+    asked: list[float | None] = [min(given)] if given else []
+    if not given or None in by.values():
+        asked.append(None)
+    stops = [each for each in asked if verdict.blocks(each, controversial=strict)]
+    threshold = stops[0] if stops else asked[0]
+    category = next((c for c, each in by.items() if each == threshold), None)
+    reason = Reason("", verdict.guard, category, verdict.p_unsafe, threshold, verdict.reason or verdict.label)
+    if stops:
         return "block", reason
     if verdict.label == "controversial" and policy.controversial == "review":
         return "review", reason
@@ -79,6 +102,11 @@ def _missing(covered: Coverage) -> str:
     )
 
 
+def _strictness(found: Coverage) -> tuple[bool, int, int]:
+    """What is not complete comes first, then what counts most parts, then what has seen least of them."""
+    return found.complete, -found.texts_total - found.images_total, found.texts_checked + found.images_checked
+
+
 def together(decisions: Sequence[Decision]) -> Decision:
     """One decision from several policies or directions: what the strictest says. Those in dry run stop nothing."""
     real = [each for each in decisions if not each.dry_run] or list(decisions)
@@ -89,7 +117,7 @@ def together(decisions: Sequence[Decision]) -> Decision:
         top,
         policy="+".join(names),
         policy_version="+".join(dict.fromkeys(each.policy_version for each in decisions)),
-        coverage=min((each.coverage for each in decisions), key=lambda c: (c.complete, c.texts_checked)),
+        coverage=min((each.coverage for each in decisions), key=_strictness),
         reasons=tuple(dict.fromkeys(reason for each in decisions for reason in each.reasons)),
         verdicts=tuple(verdicts.values()),
         cached=all(each.cached for each in decisions),

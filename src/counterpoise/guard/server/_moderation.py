@@ -11,6 +11,8 @@ from ._decision import Decision
 from ._errors import ApiError
 from ._intake import Intake, read_messages
 from ._schemas import Moderation
+from ._tasks import gathered
+from ._views import NOTHING
 
 AT_ONCE = 32
 """Texts of one request that wait for guards at the same time, so that one request does not fill the queue."""
@@ -37,7 +39,7 @@ async def moderate(checker: Checker, body: Moderation, request_id: str) -> tuple
         async with free:
             return await checker.decide(intake, policies)
 
-    decisions = await asyncio.gather(*(decide(intake) for intake in intakes))
+    decisions = await gathered(decide(intake) for intake in intakes)
     results = [result(decision, intake) for decision, intake in zip(decisions, intakes, strict=True)]
     return {"id": request_id, "model": "+".join(policies), "results": results}, decisions
 
@@ -83,6 +85,7 @@ def x_guard(decision: Decision) -> dict[str, Any]:
 
 def size(intake: Intake) -> int:
     """Bytes of the texts and of the images' pixels as stored."""
-    parts = [part for message in intake.exchange.conversation for part in message.parts]
-    texts = sum(len(part.encode("utf-8", "replace")) for part in parts if isinstance(part, str))
-    return texts + sum(len(part.read()) for part in parts if isinstance(part, Image))
+    parts = [part for message in intake.exchange.conversation for part in message.parts if part is not NOTHING]
+    texts = [part for part in [*parts, intake.exchange.answer or ""] if isinstance(part, str)]
+    images = [part for part in parts if isinstance(part, Image)]
+    return sum(len(text.encode("utf-8", "replace")) for text in texts) + sum(len(image.read()) for image in images)

@@ -7,7 +7,7 @@ cannot choose a weaker one.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -19,10 +19,11 @@ from ._config import ServerConfig, Upstream
 from ._decision import Decision
 from ._errors import ApiError
 from ._intake import Intake, clean, read_messages
-from ._proxy_events import Chunk, EventStream, guarded, unless_gone
+from ._proxy_events import Chunk, EventStream, guarded
 from ._proxy_parts import ENVELOPE, choice_parts, inline, request_text, with_images
 from ._proxy_upstream import UpstreamClient
 from ._stream import Check, Gate, Unit
+from ._tasks import unless_gone
 
 
 def router(config: ServerConfig, checker: Checker) -> APIRouter:
@@ -65,8 +66,10 @@ async def _read(body: dict[str, Any], config: ServerConfig) -> tuple[Intake, dic
         raise ApiError(422, "invalid_request", "n: expected a number from 1 to 128", "n")
     beside = request_text(body)  # tools and the like, which the model reads too
     extra = [{"role": "system", "content": beside}] if beside and messages else []
-    found = await read_messages([*extra, *messages], config.limits, config.fetch)
-    return found, {**body, "messages": with_images(messages, found.images or {}, skip=len(extra))}
+    found = await read_messages([*extra, *messages], config.limits, config.fetch, skip=len(extra))
+    if body.get("chat_template"):  # a program that writes the prompt anew: what the guards saw is not what it says
+        found = replace(found, uninspected=(*found.uninspected, "chat_template"))
+    return found, {**body, "messages": with_images(messages, found.images)}
 
 
 class _Answer:
@@ -92,10 +95,8 @@ class _Answer:
 
     async def _input(self) -> Response | None:
         """The refusal of a blocked request. A prefilled answer is judged as an answer, and the request without it."""
-        exchange = self.found.exchange
-        asked = [Exchange(exchange.conversation)] + ([exchange] if exchange.answer is not None else [])
-        for one in asked:
-            decision = await self.checker.check(one, uninspected=self.found.uninspected)
+        for one in [self.found.asked, self.found] if self.found.exchange.answer is not None else [self.found]:
+            decision = await self.checker.decide(one)
             if decision.blocked:
                 error = ApiError(400, "content_blocked", f"the request was blocked by policy {decision.policy}")
                 return JSONResponse({**error.body, "x_guard": summary(decision)}, error.status)
@@ -105,8 +106,9 @@ class _Answer:
         """About an answer, or what there is of it so far."""
         before = self.found.exchange.answer or ""
         exchange = Exchange(self.found.exchange.conversation, before + clean(text) or None)
-        unseen = (*self.found.uninspected, *others, *inline(text))
-        return await self.checker.check(exchange, uninspected=tuple(dict.fromkeys(unseen)))
+        unseen = tuple(dict.fromkeys((*self.found.uninspected, *others, *inline(text))))
+        places = replace(self.found.places, answer=None)
+        return await self.checker.decide(replace(self.found, exchange=exchange, uninspected=unseen, places=places))
 
     async def _whole(self, body: dict[str, Any], headers: Mapping[str, str]) -> Response:
         value = await self.client.answer(body, headers)

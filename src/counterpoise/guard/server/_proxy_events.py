@@ -1,9 +1,9 @@
 """A streamed answer on its way through the gate: the upstream's chunks in, chunks that have passed out."""
 
-import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from ._errors import ApiError
 from ._proxy_parts import ENVELOPE, choice_parts
 from ._stream import Gate, Unit
+from ._tasks import unless_gone
 
 log = logging.getLogger("counterpoise.guard.server")
 Chunk = dict[str, Any]
@@ -92,13 +93,14 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, first: Chunk | None, rest: AsyncIterator[Chunk]):
+    def __init__(self, first: Chunk | None, rest: AsyncGenerator[Chunk, None]):
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._first, self._rest = first, rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await unless_gone(receive, self._send(send))
+        async with aclosing(self._rest):
+            await unless_gone(receive, self._send(send))
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -122,20 +124,3 @@ class EventStream(Response):
             log.error("stream failed", extra={"error": type(error).__name__})
             await event(ApiError(500, "internal_error", "the server failed; what was not checked is withheld").body)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def unless_gone(receive: Receive, work: Any) -> Any:
-    """The result of a coroutine, or None: it is cancelled, and its end awaited, when the client has gone."""
-
-    async def gone() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    task, watch = asyncio.ensure_future(work), asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        for each in (task, watch):
-            each.cancel()
-        await asyncio.gather(task, watch, return_exceptions=True)

@@ -1,10 +1,13 @@
 """What of a chat completion is text, and what nobody can look at: requests beyond their messages, and answers."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from counterpoise.chat import Image
+
+from ._errors import ApiError
+from ._pieces import MEDIA, SHORT, is_name, strings
 
 SETTINGS = frozenset({
     "messages", "model", "stream", "stream_options", "n", "user", "safety_identifier", "prompt_cache_key", "seed",
@@ -17,14 +20,12 @@ SETTINGS = frozenset({
 ENVELOPE = ("id", "object", "created", "model", "service_tier", "system_fingerprint", "usage")
 """Fields of an answer that pass. Others beside the choices hold what nobody has checked, and are dropped."""
 
-NAMES = frozenset({"id", "type", "role", "object", "call_id", "tool_call_id", "format"})
 READABLE = frozenset({
     "text", "output_text", "refusal", "function", "custom", "reasoning", "reasoning.text", "reasoning.summary",
     "summary_text", "thinking", "url_citation",
 })  # fmt: skip
 """Types of parts of an answer that consist of strings."""
-UNSEEN = frozenset({"audio", "image", "images", "video", "files", "attachments"})
-INLINE = re.compile(r"data:(?:image|video|audio|application)/[\w.+-]+;base64,[A-Za-z0-9+/]{32}")
+INLINE = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[^;,\s]*)*;base64,\s*[A-Za-z0-9+/]{32}", re.IGNORECASE)
 
 
 class Found(NamedTuple):
@@ -39,27 +40,7 @@ class Found(NamedTuple):
 def request_text(body: Mapping[str, Any]) -> str:
     """The strings of a request outside its messages: tools, formats, predictions, fields that are not known here."""
     rest = {name: value for name, value in body.items() if name not in SETTINGS}
-    return "\n".join(dict.fromkeys(_strings(rest)))
-
-
-def _strings(value: Any) -> Iterator[str]:
-    """All strings in a value, and keys that are long enough to say something."""
-    if isinstance(value, str) and value.strip():
-        yield value
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            if len(name) > 24 or " " in name:
-                yield name
-            if name not in NAMES or not _is_name(inner):
-                yield from _strings(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _strings(inner)
-
-
-def _is_name(value: Any) -> bool:
-    """A short identifier, which is not worth a look."""
-    return isinstance(value, str) and len(value) <= 64 and bool(re.fullmatch(r"[\w.:/-]*", value))
+    return "\n".join(dict.fromkeys(strings(rest, keys=False)))
 
 
 def choice_parts(choice: Mapping[str, Any]) -> Found:
@@ -67,7 +48,10 @@ def choice_parts(choice: Mapping[str, Any]) -> Found:
     rest = {name: value for name, value in choice.items() if name not in ("index", "finish_reason", "logprobs")}
     texts: list[tuple[str, str]] = []
     others: list[str] = []
-    _walk(rest, "", texts, others)
+    try:
+        _walk(rest, "", texts, others)
+    except RecursionError:
+        raise ApiError(502, "upstream_invalid", "the upstream's answer is nested too deeply") from None
     return Found(tuple(texts), tuple(dict.fromkeys(others)))
 
 
@@ -82,12 +66,12 @@ def _walk(value: Any, where: str, texts: list[tuple[str, str]], others: list[str
     elif isinstance(value, Mapping):
         kind = value.get("type")
         if kind is not None and kind not in READABLE:
-            others.append(kind if _is_name(kind) and kind else "unnamed")
+            others.append(kind if is_name(kind) and kind else "unnamed")
             return
         for name, inner in value.items():
-            if name in UNSEEN and inner:
-                others.append(name)
-            elif name not in NAMES or not _is_name(inner):
+            if inner and MEDIA.search(name):
+                others.append(name[:40])
+            elif name not in SHORT or not is_name(inner):
                 _walk(inner, f"{where}.{name}", texts, others)
 
 
@@ -96,14 +80,14 @@ def inline(text: str) -> tuple[str, ...]:
     return ("inline data",) if INLINE.search(text) else ()
 
 
-def with_images(messages: list[Any], images: Mapping[str, Image], skip: int = 0) -> list[Any]:
+def with_images(messages: list[Any], images: Mapping[str, Image]) -> list[Any]:
     """The messages with every image as the guards saw it, so that the model cannot be shown another one.
 
-    `images` names places such as messages.1.content.0, counted with `skip` messages before the first.
+    `images` names places such as messages.1.content.0.
     """
     made = list(messages)
     for where, image in images.items():
-        number, part = int(where.split(".")[1]) - skip, int(where.split(".")[3])
+        number, part = int(where.split(".")[1]), int(where.split(".")[3])
         turn = dict(made[number])
         content = list(turn["content"])
         own = dict(content[part])

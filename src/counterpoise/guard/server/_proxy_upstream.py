@@ -31,7 +31,7 @@ class UpstreamClient:
             await self._http.aclose()
 
     def _headers(self, given: Mapping[str, str]) -> dict[str, str]:
-        passed = {name: value for name in PASSED if (value := given.get(name))}
+        passed = {name: value for name in PASSED if (value := given.get(name)) and value.isascii()}
         if self.settings.api_key_env:
             key = os.environ.get(self.settings.api_key_env)
             if not key:
@@ -134,7 +134,7 @@ def _refused(response: httpx.Response, content: bytes) -> ApiError:
         return ApiError(502, "upstream_error", f"the upstream answered with status {status}")
     try:
         error = json.loads(content)["error"]
-        message = str(error.get("message") or "")[:1000]
+        message = " ".join(str(error.get("message") or "")[:1000].split())
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         message = ""
     wait = response.headers.get("retry-after", "")

@@ -1,8 +1,9 @@
 """Bodies of requests, as pydantic models: they validate, and they are the OpenAPI document."""
 
+from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 _TEXT = {"type": "object", "required": ["type", "text"],
          "properties": {"type": {"const": "text"}, "text": {"type": "string"}}}  # fmt: skip
@@ -25,12 +26,21 @@ _MESSAGE = {
     },
 }
 Object = dict[str, Any]
-Messages = Annotated[list[Object], WithJsonSchema({"type": "array", "minItems": 1, "items": _MESSAGE})]
+Objects = Annotated[list[Object], Field(fail_fast=True)]
+"""Lists stop at their first error: a million wrong items would be a million errors, half a minute and gigabytes."""
+Texts = Annotated[list[str], Field(fail_fast=True)]
+Messages = Annotated[Objects, WithJsonSchema({"type": "array", "minItems": 1, "items": _MESSAGE})]
 Input = Annotated[
-    str | list[str] | list[Object],
+    str | Texts | Objects,
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, _PARTS]}),
 ]
 Threshold = Annotated[float, Field(gt=0, le=1)]
+MOST = 64
+
+
+def _few(value: Any) -> Any:
+    """As much of an object as it takes to refuse it: there is an error for every wrong entry."""
+    return dict(islice(value.items(), MOST + 1)) if isinstance(value, dict) else value
 
 
 class _Body(BaseModel):
@@ -50,22 +60,37 @@ class Check(_Body):
     """A conversation to check, with everything the other protocols cannot say."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_unknown(cls, body: Any) -> Any:
+        """Of unknown fields only one, which is then refused."""
+        if not isinstance(body, dict):
+            return body
+        unknown = next((name for name in body if name not in FIELDS), None)
+        return {name: value for name, value in body.items() if name in FIELDS or name == unknown}
+
     messages: Messages
     direction: Literal["input", "output", "both"] | None = None
     """Without it the role of the last message decides."""
-    policies: list[str] = Field(default=[], max_length=16)
-    thresholds: dict[str, Threshold] = Field(default={}, max_length=64)
+    policies: Texts = Field(default=[], max_length=16)
+    thresholds: Annotated[dict[str, Threshold], BeforeValidator(_few), Field(max_length=MOST)] = {}
     """p_unsafe from which a category blocks, instead of the policy's own."""
     dry_run: bool = False
-    returns: list[Literal["scores", "rationale"]] = Field(default=["scores", "rationale"], alias="return")
+    returns: Annotated[list[Literal["scores", "rationale"]], Field(fail_fast=True)] = Field(
+        default=["scores", "rationale"], alias="return", max_length=2
+    )
+
+
+FIELDS = frozenset(each.alias or name for name, each in Check.model_fields.items())
 
 
 class Guardrails(_Body):
     """What a request for NeMo Guardrails adds."""
 
     config_id: str | None = None
-    config_ids: list[str] | None = None
-    rail_types: list[str] | None = None
+    config_ids: Texts | None = Field(default=None, max_length=16)
+    rail_types: Texts | None = Field(default=None, max_length=16)
     context: Object | None = None
     thread_id: Annotated[str, Field(min_length=16, max_length=255)] | None = None
     options: Object | None = None
@@ -84,11 +109,11 @@ class LiteLLM(_Body):
     """LiteLLM's generic guardrail request."""
 
     input_type: Literal["request", "response"]
-    texts: list[str] | None = None
-    images: list[str] | None = None
-    structured_messages: list[Object] | None = None
-    tools: list[Object] | None = None
-    tool_calls: list[Object] | None = None
+    texts: Texts | None = None
+    images: Texts | None = None
+    structured_messages: Objects | None = None
+    tools: Objects | None = None
+    tool_calls: Objects | None = None
     model: str | None = None
     litellm_call_id: str | None = None
     litellm_trace_id: str | None = None
@@ -96,12 +121,3 @@ class LiteLLM(_Body):
     request_data: Object = {}
     request_headers: Object | None = None
     additional_provider_specific_params: Object | None = None
-
-
-class Chat(BaseModel):
-    """A chat completion for the model behind this server. Fields that nobody can check are refused."""
-
-    model_config = ConfigDict(extra="allow")
-    messages: Messages
-    model: str
-    stream: bool = False

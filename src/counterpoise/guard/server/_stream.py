@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from ._config import Mode
+from ._pieces import unescaped
 
 T = TypeVar("T")
 Check = Callable[[str, tuple[str, ...]], Awaitable[bool]]
 """(text so far, kinds of parts nobody can look at) -> whether it may leave."""
 
+ARGUMENTS = (".arguments", ".input")
+"""Ends of channels that hold JSON in a string; it is judged with its escapes undone too, as clients read it."""
 SENTENCE_END = re.compile(r"[.!?…。！？\n]")
 
 
@@ -62,7 +65,8 @@ class Gate(Generic[T]):
     @property
     def text(self) -> str:
         """All channels, in order of their first text; halves of a character that came in two pieces are joined."""
-        whole = "\n\n".join("".join(pieces) for pieces in self._channels.values())
+        found = {channel: "".join(pieces) for channel, pieces in self._channels.items()}
+        whole = "\n\n".join(unescaped(text) if channel.endswith(ARGUMENTS) else text for channel, text in found.items())
         return whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     async def add(self, unit: Unit[T]) -> list[T]:

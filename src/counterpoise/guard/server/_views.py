@@ -7,6 +7,7 @@ from typing import Literal
 from counterpoise.chat import Image, Message
 
 from .._values import Exchange, Sees, Verdict, unseen
+from ._decision import Place
 
 NOTHING = "(nothing)"
 """Stands where a turn has no part that the guard can read: templates want turns to alternate."""
@@ -21,10 +22,41 @@ class View:
     parts: frozenset[Part]
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where the parts of an exchange stood in the request."""
+
+    texts: tuple[Place, ...] = ()
+    images: tuple[Place, ...] = ()
+    """By number."""
+    answer: Place | None = None
+    others: tuple[tuple[str, Place], ...] = ()
+    """Kind and place of what nobody can look at."""
+
+    def of(self, parts: Iterable[Part]) -> Place | None:
+        """The place of these parts, if they are one. With an answer it is the answer that is judged, but an image
+        beside it may be what decided."""
+        images = [part for part in parts if isinstance(part, int)]
+        if "answer" in parts:
+            return None if images else self.answer
+        if "texts" in parts:
+            return self.texts[0] if len(self.texts) == 1 and not images else None
+        return self.images[images[0]] if len(images) == 1 and images[0] < len(self.images) else None
+
+
+NOWHERE = Places()
+
+
+def texts_of(exchange: Exchange) -> int:
+    """Texts of an exchange that came from the request."""
+    stands = sum(part is NOTHING for message in exchange.conversation for part in message.parts)
+    return exchange.texts - stands
+
+
 def parts_of(exchange: Exchange) -> frozenset[Part]:
     """Everything in an exchange that somebody must look at."""
     found: set[Part] = set(range(exchange.images))
-    if exchange.texts > (has_answer := bool(exchange.answer and exchange.answer.strip())):
+    if texts_of(exchange) > (has_answer := bool(exchange.answer and exchange.answer.strip())):
         found.add("texts")
     return frozenset(found | ({"answer"} if has_answer else set()))
 

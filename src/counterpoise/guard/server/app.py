@@ -158,7 +158,3 @@ def _errors(app: FastAPI) -> None:
         found = _answer(ApiError(error.status_code, code, str(error.detail)[:200]))
         found.headers.update(error.headers or {})
         return found
-
-    @handler(Exception)
-    async def other(_: Request, error: Exception) -> JSONResponse:
-        return _answer(ApiError(500, "internal_error", f"unexpected {type(error).__name__}; nothing was let through"))

@@ -5,10 +5,11 @@ the others lose what they have no field for and say so in their notes.
 """
 
 from ._card import to_card
-from ._evaluation import Evaluation, checked, load_evaluations, row_name, slug
+from ._evaluation import Evaluation, row_name, slug
 from ._every_eval_ever import file_stem, from_every_eval_ever, to_every_eval_ever
 from ._hub import from_eval_results, from_model_index, to_eval_results, to_model_index
 from ._lm_eval import from_lm_eval, to_lm_eval
+from ._load import checked, load_evaluations
 from ._sample_schema import SampleRow
 from ._samples import sample_lines
 from ._schema import Aggregate

@@ -13,7 +13,8 @@ from ._evaluation import COLLECTION, Evaluation, evaluation_id
 from ._results import PAIRED, difference, result
 from ._sample_schema import as_json
 from ._samples import sample_lines, samples_of
-from ._schema import VERSION, Aggregate, Library, ModelInfo, Result, SampleFile, SourceMetadata
+from ._schema import Aggregate, Result, SampleFile
+from ._schema_parts import VERSION, Library, ModelInfo, SourceMetadata
 
 
 def file_stem(evaluation: Evaluation) -> str:

@@ -6,7 +6,8 @@ from .._change import Change
 from .._words import GAPS, bounds, metric_name
 from ._evaluation import Evaluation, evaluation_id, row_name
 from ._judges import llm_scoring
-from ._schema import ConfidenceInterval, MetricConfig, Result, ScoreDetails, SourceData, Uncertainty
+from ._schema import ConfidenceInterval, MetricConfig, Result, ScoreDetails, Uncertainty
+from ._schema_parts import SourceData
 
 PAIRED = "paired_difference"
 KINDS = {"asr": "attack_success_rate", "over_refusal": "refusal_rate", "accuracy": "accuracy", "pass_at_8": "pass_rate"}

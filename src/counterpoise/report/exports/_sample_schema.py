@@ -2,23 +2,23 @@
 
 from typing import Any, Literal
 
-from ._schema import Details, Text, _Strict
+from ._schema_parts import Details, Strict, Text
 
 
-class SampleInput(_Strict):
+class SampleInput(Strict):
     """The question. `raw` holds its hash unless the text was asked for."""
 
     raw: str
     reference: list[str]
 
 
-class SampleOutput(_Strict):
+class SampleOutput(Strict):
     """The answer. `raw` holds its hash unless the text was asked for; a single turn must have it."""
 
     raw: list[str]
 
 
-class Attribution(_Strict):
+class Attribution(Strict):
     """Which part of the answer was scored, and how."""
 
     turn_idx: int
@@ -28,14 +28,14 @@ class Attribution(_Strict):
     is_terminal: bool
 
 
-class SampleScore(_Strict):
+class SampleScore(Strict):
     """`score` is the raw value of the metric; `is_correct` says whether the model behaved as wanted."""
 
     score: float
     is_correct: bool
 
 
-class SampleRow(_Strict):
+class SampleRow(Strict):
     """One scored item."""
 
     schema_version: Literal["0.3.0"]

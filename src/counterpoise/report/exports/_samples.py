@@ -11,7 +11,7 @@ from .._values import item_values, reproduces
 from .._words import GAPS
 from ._evaluation import Evaluation, evaluation_id, row_name
 from ._sample_schema import Attribution, SampleInput, SampleOutput, SampleRow, SampleScore, as_json
-from ._schema import VERSION
+from ._schema_parts import VERSION
 
 
 def sample_lines(samples: Iterable[Mapping[str, Any]]) -> str:

@@ -9,10 +9,11 @@ from tempfile import TemporaryDirectory
 from counterpoise.base import InputError, atomic_write
 
 from ._card import to_card
-from ._evaluation import Evaluation, load_evaluations, slug
+from ._evaluation import Evaluation, slug
 from ._every_eval_ever import file_stem, to_every_eval_ever
 from ._hub import to_eval_results, to_model_index
 from ._lm_eval import to_lm_eval
+from ._load import load_evaluations
 from ._samples import sample_lines
 from ._tables import to_csv, to_records, write_parquet
 from ._yaml import dump_yaml
