@@ -1,0 +1,106 @@
+"""The solver of every benchmark: an answer from the journal, else from the model, and then into the journal."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from inspect_ai.model import (
+    GenerateConfig,
+    ModelOutput,
+    ModelUsage,
+    get_model,
+)
+from inspect_ai.solver import Generate, Solver, TaskState, solver
+
+from counterpoise.base import Progress
+from counterpoise.chat import Conversation, Sample
+from counterpoise.models import Decoding
+
+from ._benchmark import Benchmark
+from ._inspect_sample import inspect_message
+from ._journal import Journal
+from ._pipeline import Said
+
+if TYPE_CHECKING:
+    from counterpoise.models import Engine
+
+
+def answer(bench: Benchmark, samples: dict[str, Sample], journal: Journal | None, progress: Progress | None) -> Solver:
+    """Take the answer from the journal, else generate it and put it there. Options are compared by probability
+    where the model is local, because a letter in a generated text is the weaker measurement. With a journal, a local
+    engine is asked directly rather than through the provider: the request is the same, and 2 ms cheaper. Of a pipeline
+    only the last answer is kept: killed in between, an item repeats its calls."""
+
+    @solver(name="answer")
+    def made() -> Solver:  # without arguments, because Inspect writes a solver's arguments into the log
+        async def solve(state: TaskState, generate: Generate) -> TaskState:
+            sample = samples[str(state.sample_id)]
+            how = decoding(bench, sample)
+            key = journal.key(sample, bench.settings(sample)) if journal else ""
+            kept = journal.get(key) if journal else None
+            if kept is not None:
+                _reply(state, kept["answer"], kept["finish"])
+            elif bench.pipeline is not None:
+                said = await bench.pipeline(sample, lambda messages: _ask(messages, how))
+                _reply(state, said.text, said.finish)
+            elif (chosen := await _by_probability(sample)) is not None:
+                _reply(state, chosen, "stop")
+            elif journal and (engine := _engine()) is not None:
+                found = await asyncio.wrap_future(engine.submit(sample.messages, how))
+                _reply(state, found.text, found.finish, found.n_prompt, found.n_new)
+            else:
+                state = await generate(state, temperature=how.temperature, top_p=_nucleus(how), seed=how.seed)
+            if journal and kept is None:
+                finish = "length" if state.output.stop_reason == "max_tokens" else state.output.stop_reason
+                drawn = {} if how.seed is None else {"seed": how.seed}
+                journal.put(key, state.output.completion, finish, **drawn)
+            if progress is not None:
+                progress.advance()
+            return state
+
+        return solve
+
+    return made()
+
+
+def decoding(bench: Benchmark, sample: Sample) -> Decoding:
+    """How the answer to a sample is generated: greedy, or drawn with its own seed."""
+    drawn = bench.sampling
+    if drawn is None:
+        return Decoding(bench.max_new_tokens)
+    return Decoding(bench.max_new_tokens, drawn.temperature, drawn.top_p, int(sample.meta["seed"]))
+
+
+def _nucleus(how: Decoding) -> float | None:
+    """Some servers refuse a top-p that changes nothing beside a temperature."""
+    return None if how.top_p == 1.0 else how.top_p
+
+
+async def _ask(messages: Conversation, how: Decoding) -> Said:
+    if (engine := _engine()) is not None:
+        found = await asyncio.wrap_future(engine.submit(messages, how))
+        return Said(found.text, found.finish)
+    config = GenerateConfig(
+        max_tokens=how.max_new_tokens, temperature=how.temperature, top_p=_nucleus(how), seed=how.seed
+    )
+    output = await get_model().generate([inspect_message(message) for message in messages], config=config)
+    return Said(output.completion, "length" if output.stop_reason == "max_tokens" else output.stop_reason)
+
+
+def _reply(state: TaskState, text: str, finish: str, n_prompt: int = 0, n_new: int = 0) -> None:
+    state.output = ModelOutput.from_content(str(state.model), text, "max_tokens" if finish == "length" else "stop")
+    state.output.usage = ModelUsage(input_tokens=n_prompt, output_tokens=n_new, total_tokens=n_prompt + n_new)
+    state.messages.append(state.output.message)
+
+
+def _engine() -> "Engine | None":
+    """The engine behind the model under test; None for a model of Inspect's other providers."""
+    found: Engine | None = getattr(get_model().api, "engine", None)
+    return found
+
+
+async def _by_probability(sample: Sample) -> str | None:
+    engine = _engine()
+    if not sample.choices or engine is None:
+        return None
+    scores = (await asyncio.to_thread(engine.score_options, [sample.messages], [sample.choices]))[0]
+    return sample.choices[max(range(len(scores)), key=scores.__getitem__)]

@@ -1,0 +1,50 @@
+"""Our samples and messages as Inspect's."""
+
+from typing import Any
+
+from inspect_ai.dataset import Sample as InspectSample
+from inspect_ai.model import (
+    ChatMessage,
+    ChatMessageAssistant,
+    ChatMessageSystem,
+    ChatMessageUser,
+    ContentImage,
+    ContentText,
+)
+
+from counterpoise.chat import Image, Message, Sample
+
+_ROLES: dict[str, Any] = {"user": ChatMessageUser, "assistant": ChatMessageAssistant, "system": ChatMessageSystem}
+
+
+def inspect_sample(sample: Sample) -> InspectSample:
+    """Parts in the order in which the model sees them; what statistics need goes into the metadata."""
+    return InspectSample(
+        id=sample.id,
+        input=[inspect_message(message) for message in sample.messages],
+        target=sample.target or "",
+        choices=list(sample.choices) or None,
+        metadata={
+            "harmful": sample.harmful,
+            "modality": sample.modality,
+            "cluster": sample.cluster or sample.id,
+            "group": sample.group,
+            "images": [image.sha256 for message in sample.messages for image in message.images],
+        },
+    )
+
+
+def inspect_message(message: Message) -> ChatMessage:
+    """Text and images in the order in which the model sees them."""
+    content: str | list[Any] = message.text
+    if message.images:
+        content = [_part(part) for part in message.parts]
+    made: ChatMessage = _ROLES[message.role](content=content)
+    return made
+
+
+def _part(part: str | Image) -> ContentText | ContentImage:
+    """A file is read by Inspect when its sample starts, so that a long dataset stays small."""
+    if isinstance(part, str):
+        return ContentText(text=part)
+    return ContentImage(image=part.data_uri() if part.path is None else str(part.path.resolve()))
