@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from folders import OTHER, SCORER, evaluation, item, row, write
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, load_rows
+from counterpoise.cli import main
 from counterpoise.report import EvalFolder, ItemRecord, changes, compare, verdict
 from counterpoise.report._values import item_values, reproduces
 
@@ -114,6 +115,30 @@ def test_nothing_shared_is_one_line(tmp_path):
     a = write(tmp_path / "a", [row("asr", "print", 0.5, 4)], [])
     b = write(tmp_path / "b", [row("asr", "print", 0.5, 4, benchmark="figstep")], [])
     with pytest.raises(InputError, match="no row is shared.*twins.*figstep"):
+        compare(a, b)
+
+
+def test_another_revision_is_another_benchmark(tmp_path, capsys):
+    items = [item(f, "print", True, float(f % 2)) for f in range(4)]
+    a = write(tmp_path / "a", [row("asr", "print", 0.5, 4), row("asr", "print", 0.5, 4, benchmark="figstep")], items)
+    b = write(tmp_path / "b", [row("asr", "print", 0.5, 4, revision="2")], items)
+    with pytest.raises(InputError, match=r"^no row is shared: twins: revision '1' in .*a, '2' in .*b; another version"):
+        compare(a, b)
+    c = write(tmp_path / "c", [*load_rows(b / "scorecard.json"), row("asr", "print", 0.5, 4, split="other")], items)
+    d = write(tmp_path / "d", [row("asr", "print", 0.5, 4), row("asr", "print", 0.5, 4, split="other")], items)
+    assert main(["compare", str(c), str(d)]) == 0
+    assert "not compared: twins: revision" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_items_that_ask_something_else_under_one_id_are_no_pairs(tmp_path):
+    rows, items = [row("asr", "print", 0.5, 4)], [item(f, "print", True, float(f % 2)) for f in range(4)]
+    a = write(tmp_path / "a", rows, items)
+    b = write(
+        tmp_path / "b", rows, [items[0] | {"prompt": "Something else."}, items[1] | {"images": ["00"]}, *items[2:]]
+    )
+    with pytest.raises(
+        InputError, match=r"^twins: 2 of 4 items with the same id ask something else in .*; its rows have"
+    ):
         compare(a, b)
 
 

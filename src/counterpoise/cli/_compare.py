@@ -33,6 +33,8 @@ def compare(
 
     found = paired(a, b, allow_different_scorers=allow_different_scorers)
     print_changes(found.changes)
+    for line in found.revisions:
+        typer.echo(f"\nnot compared: {line}")
     for name, rows in ((a, found.only_a), (b, found.only_b)):
         if rows:
             typer.echo(f"\nonly in {name}, not compared:")

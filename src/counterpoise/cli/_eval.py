@@ -97,6 +97,8 @@ def evaluate(
         typer.echo(f"{name}: {end}" + ("; its intervals allow for stopping" if end.early else ""))
     for name, (asked, there) in result.capped.items():
         typer.echo(f"{name}: {asked:,} of {there:,} rows, evenly spread, as suite {suite} has it", err=True)
+    for name, what in result.changed.items():
+        typer.echo(f"{name}: {what}", err=True)
     for name, reason in result.skipped.items():
         typer.echo(f"skipped {name}: {reason}", err=True)
     typer.echo(f"results: {folder}")

@@ -17,7 +17,7 @@ from ._composite import Composite
 from ._early import Stop, generate_until, watched
 from ._items import Item
 from ._journal import Journal
-from ._record import record
+from ._record import changed_rows, record
 from ._registry import benchmark
 from ._run import generate
 from ._score import score
@@ -45,6 +45,8 @@ class EvalResult:
     """With a stop rule: how each watched benchmark ended."""
     capped: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Benchmarks of which the suite takes a part: (items asked, rows there are)."""
+    changed: dict[str, str] = field(default_factory=dict)
+    """Benchmarks whose rows are others than when this folder was measured before, in one line each."""
 
     @cached_property
     def items(self) -> list[Item]:
@@ -120,6 +122,7 @@ def evaluate(
         facts["suite"] = {"name": suite.name, "caps": dict(suite.caps)}
     if stop is not None:
         facts["stop"] = {name: asdict(end) for name, end in stopped.items()}
+    changed = changed_rows(out / "run.json", facts) if resume else {}
     write_json(out / "run.json", facts)
     shutil.rmtree(out / "samples", ignore_errors=True)
     capped = {
@@ -127,7 +130,7 @@ def evaluate(
         for each, samples in plans
         if suite and each.name in suite.caps and len(samples) < each.rows and each.name not in stopped
     }
-    return EvalResult(out, made, skipped, journal.generated, stopped, capped)
+    return EvalResult(out, made, skipped, journal.generated, stopped, capped, changed)
 
 
 def _one_name_each(chosen: Sequence[Benchmark]) -> None:

@@ -3,9 +3,11 @@
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from counterpoise import __version__
+from counterpoise.base import InputError, read_json
 from counterpoise.chat import Sample
 from counterpoise.data import data_root
 
@@ -54,6 +56,29 @@ def record(
         },
         "seconds": {name: round(value, 2) for name, value in times.items()},
     }
+
+
+def changed_rows(file: Path, now: Mapping[str, Any]) -> dict[str, str]:
+    """{benchmark: one line} where the record in `file` asked the same part of a benchmark, but other rows."""
+    try:
+        before = read_json(file)
+    except InputError:  # there is none, or it is not ours to judge here
+        return {}
+    if not isinstance(before, dict) or any(before.get(name) != now.get(name) for name in ("limit", "suite", "stop")):
+        return {}
+    old: dict[str, Any] = before.get("benchmarks") or {}
+    new: dict[str, Any] = now["benchmarks"]
+    names = [name for name in new if isinstance(old.get(name), dict)]
+    return {
+        name: f"its rows are not those of the last time here ({_version(old[name])}, now {_version(new[name])}); "
+        "changed ones were asked again, and all numbers are of the rows of now"
+        for name in names
+        if (old[name].get("sha256"), old[name].get("revision")) != (new[name]["sha256"], new[name]["revision"])
+    }
+
+
+def _version(facts: Mapping[str, Any]) -> str:
+    return f"{facts.get('rows')} rows, revision {facts.get('revision')}, hash {str(facts.get('sha256'))[:8]}"
 
 
 def _sampling(drawn: Sampling) -> dict[str, Any]:

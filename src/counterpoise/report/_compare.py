@@ -1,5 +1,6 @@
 """`compare`: two evaluation folders side by side, paired by item, same scorers only."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ class Comparison:
     changes: tuple[Change, ...]
     only_a: tuple[Row, ...]
     only_b: tuple[Row, ...]
+    revisions: tuple[str, ...] = ()
+    """One line for each benchmark of which the two have different revisions."""
 
 
 def compare(a: Path, b: Path, *, allow_different_scorers: bool = False) -> Comparison:
@@ -25,14 +28,19 @@ def compare(a: Path, b: Path, *, allow_different_scorers: bool = False) -> Compa
 
     Rows are compared only when benchmark, revision, split, modality, metric **and scorer** agree: another judge is
     another metric. Raises InputError when the same benchmark was scored by different scorers, unless
-    `allow_different_scorers` is set (such rows are then listed, never subtracted), and when nothing is shared.
+    `allow_different_scorers` is set (such rows are then listed, never subtracted), when items of one id ask different
+    things, and when nothing is shared.
     """
     before, after = EvalFolder(a), EvalFolder(b)
     keys_a, keys_b = {row.key for row in before.rows}, {row.key for row in after.rows}
     if not allow_different_scorers:
         _same_scorers(before, after)
+    _same_items(before, after)
+    revisions = _revisions(before, after)
     found = changes(before, after)
     if not found and not allow_different_scorers:
+        if revisions:
+            raise InputError(f"no row is shared: {'; '.join(revisions)}")
         names = [", ".join(sorted({row.benchmark for row in folder.rows})) or "nothing" for folder in (before, after)]
         raise InputError(f"no row is shared: {a} holds {names[0]}, {b} holds {names[1]}; evaluate both on one suite")
     return Comparison(
@@ -41,6 +49,37 @@ def compare(a: Path, b: Path, *, allow_different_scorers: bool = False) -> Compa
         tuple(found),
         tuple(row for row in before.rows if row.key not in keys_b),
         tuple(row for row in after.rows if row.key not in keys_a),
+        revisions,
+    )
+
+
+def _same_items(a: EvalFolder, b: EvalFolder) -> None:
+    """The rows of a source may change under ids that stay: such items are no pairs."""
+    shared = a.items.keys() & b.items.keys()
+    other = Counter(key[0] for key in shared if _asked(a, key) != _asked(b, key))
+    for name, count in sorted(other.items()):
+        n = sum(key[0] == name for key in shared)
+        raise InputError(
+            f"{name}: {count:,} of {n:,} items with the same id ask something else in {a.path} and in {b.path}; its "
+            "rows have changed in between, evaluate both on one version"
+        )
+
+
+def _asked(folder: EvalFolder, key: tuple[str, str]) -> tuple[str, tuple[str, ...]]:
+    return folder.items[key].prompt, folder.items[key].images
+
+
+def _revisions(a: EvalFolder, b: EvalFolder) -> tuple[str, ...]:
+    first, second = ({(row.key[0], *row.key[2:]): row.revision for row in folder.rows} for folder in (a, b))
+    both = {
+        key[0].partition("/")[0]: (first[key], second[key])
+        for key in first.keys() & second.keys()
+        if first[key] != second[key]
+    }
+    return tuple(
+        f"{name}: revision {mine!r} in {a.path}, {other!r} in {b.path}; another version is another benchmark, "
+        "evaluate both on one"
+        for name, (mine, other) in sorted(both.items())
     )
 
 
