@@ -13,6 +13,7 @@ import pytest
 from proxy_parts import BAD, SAFE, TOKEN, TokenGuard, Upstream, served
 
 from counterpoise.guard.server import ServerConfig, create_app
+from counterpoise.guard.server._proxy_parts import inline
 
 ASK = [{"role": "user", "content": "How is the river?"}]
 
@@ -25,8 +26,8 @@ def upstream():
         yield app
 
 
-def proxy(upstream, mode="buffer", **settings):
-    behind = {"base_url": f"{upstream.url}/v1", "stream": mode, "window": 40, "seconds": 2}
+def proxy(upstream, mode="buffer", seconds=30, **settings):
+    behind = {"base_url": f"{upstream.url}/v1", "stream": mode, "window": 40, "seconds": seconds}
     policies = {"default": {"guards": ["token"]}}
     config = ServerConfig.model_validate({"policies": policies, "upstream": behind, **settings})
     return served(create_app(config, {"token": TokenGuard()}))
@@ -36,6 +37,13 @@ def proxy(upstream, mode="buffer", **settings):
 def buffered(upstream):
     with proxy(upstream) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def hasty(upstream):
+    """By mode, with little patience."""
+    with proxy(upstream, "buffer", 0.5) as buffer, proxy(upstream, "window", 0.5) as window:
+        yield {"buffer": buffer, "window": window}
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +133,7 @@ PLACES = {
     "tools": {"messages": ASK, "tools": [{"type": "function", "function": {"name": "f", "description": TOKEN}}]},
     "unknown field": {"messages": ASK, "documents": [{"text": f"It says {TOKEN}"}]},
     "red image": {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": png("red")}}]}]},
+    "a template": {"messages": ASK, "chat_template": "{{ 'UNSAFE-' ~ 'TOKEN' }}"},
     "audio": {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "A"}}]}]},
 }
 
@@ -154,8 +163,9 @@ def test_images_go_on_as_the_guard_saw_them(upstream, buffered):
     ("302", 502, "upstream_error"), ("html", 502, "upstream_invalid"), ("silent", 504, "upstream_timeout"),
     ("crash", 503, "guard_unavailable"),
 ])  # fmt: skip
-def test_what_goes_wrong_before_the_first_byte_has_its_status(buffered, model, status, code, stream):
-    got = httpx.post(f"{buffered}/v1/chat/completions", json={"model": model, "messages": ASK, "stream": stream})
+def test_what_goes_wrong_before_the_first_byte_has_its_status(buffered, hasty, model, status, code, stream):
+    url = hasty["buffer"] if model == "silent" else buffered
+    got = httpx.post(f"{url}/v1/chat/completions", json={"model": model, "messages": ASK, "stream": stream}, timeout=60)
     assert got.status_code == status and got.json()["error"]["code"] == code
     if status in (400, 429):
         assert got.headers["retry-after"] == "7"  # the upstream's own
@@ -164,7 +174,9 @@ def test_what_goes_wrong_before_the_first_byte_has_its_status(buffered, model, s
 
 
 @pytest.mark.parametrize("model", ["die", "reset", "hang"])
-def test_an_upstream_that_dies_in_the_stream(buffered, windowed, model):
+def test_an_upstream_that_dies_in_the_stream(buffered, windowed, hasty, model):
+    if model == "hang":
+        buffered, windowed = hasty["buffer"], hasty["window"]
     body = {"model": model, "messages": ASK, "stream": True}
     got = httpx.post(f"{buffered}/v1/chat/completions", json=body)
     assert got.status_code in (502, 504) and "river" not in got.text
@@ -176,6 +188,21 @@ def test_an_upstream_that_dies_in_the_stream(buffered, windowed, model):
     assert events[-1]["error"]["code"] in ("upstream_broken", "upstream_invalid", "upstream_timeout")
     text = "".join(c["delta"].get("content") or "" for e in events[:-1] for c in e["choices"])
     assert SAFE.startswith(text) and len(text) <= len(SAFE) - 40
+
+
+def test_a_header_that_cannot_go_on_stays_here(upstream, buffered):
+    odd = {"openai-organization": "Zürich".encode(), "openai-project": b"p1"}
+    got = httpx.post(f"{buffered}/v1/chat/completions", json={"model": "m", "messages": ASK}, headers=odd)
+    assert got.status_code == 200
+    assert "openai-organization" not in upstream.headers[-1] and upstream.headers[-1]["openai-project"] == "p1"
+
+
+@pytest.mark.parametrize("text", [
+    "![x](data:image/png;charset=utf-8;base64,{})", "![x](DATA:IMAGE/PNG;BASE64,{})",
+    "<a href='data:text/html;base64,{}'>",
+])  # fmt: skip
+def test_files_written_into_a_text_are_found_however_they_are_spelled(text):
+    assert inline(text.format("A" * 64)) and not inline("data:image/png;base64, is how such an address begins")
 
 
 def test_nobody_is_there():
@@ -208,7 +235,7 @@ def test_a_client_that_leaves_ends_the_call(upstream, windowed, stream):
     with pytest.raises(httpx.ReadTimeout):
         body = {"model": model, "messages": ASK, "stream": stream}
         httpx.post(f"{windowed}/v1/chat/completions", json=body, timeout=0.7)
-    assert upstream.cancelled.wait(1.0)  # well before the upstream's own limit of 2 s
+    assert upstream.cancelled.wait(15)  # well before the upstream's own limit of 30 s
 
 
 def test_a_slow_client_holds_the_upstream_back(upstream, windowed):

@@ -1,6 +1,7 @@
 """Guards that raise, hang, answer nonsense or end their thread: always an error or a block, and the server stays up."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ class Broken(Plain):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[int] = []
+        self.go_on = threading.Event()
 
     def check(self, exchanges: Sequence[Exchange]) -> Any:
         self.asked.append(len(exchanges))
@@ -26,10 +28,10 @@ class Broken(Plain):
             raise RuntimeError("secret words of the request")
         if any("exit" in each for each in words):
             raise SystemExit(3)
-        if len(exchanges) == 1 and "number" in words[0]:
-            time.sleep(0.02)  # others arrive meanwhile
+        if len(self.asked) == 1 and "number" in words[0]:
+            time.sleep(0.2)  # others arrive meanwhile
         if any("hang" in each for each in words):
-            time.sleep(4)
+            self.go_on.wait(60)
         if any("short" in each for each in words):
             return []
         if any("nonsense" in each for each in words):
@@ -62,17 +64,27 @@ def test_a_guard_that_saw_nothing_blocks() -> None:
 
 
 def test_a_hanging_guard_times_out_then_is_unhealthy_then_recovers() -> None:
-    with live(settings(seconds=1), plain=Broken()) as base:
+    guard = Broken()
+    with live(settings(seconds=0.3), plain=guard) as base:
         late = post(base, "/v1/moderations", {"input": "hang"})
         assert (late.status_code, error_of(late)) == (504, "guard_timeout")
-        time.sleep(0.5)  # it may have begun a moment after the request
-        sick = httpx.get(f"{base}/health")
-        assert (sick.status_code, error_of(sick)) == (503, "guard_unavailable")
+        sick = until(base, 503)  # it may have begun a moment after the request
+        assert error_of(sick) == "guard_unavailable"
         assert httpx.get(f"{base}/ready").status_code == 503
         refused = post(base, "/v1/moderations", {"input": "hi"})
         assert refused.status_code == 503 and "retry-after" in refused.headers
-        time.sleep(4)
+        guard.go_on.set()
+        until(base, 200)
         assert check(base, [said("hi")])["verdict"] == "allow"
+
+
+def until(base: str, status: int) -> httpx.Response:
+    """What /health says when it says this."""
+    end = time.monotonic() + 60
+    while (found := httpx.get(f"{base}/health", timeout=60)).status_code != status and time.monotonic() < end:
+        time.sleep(0.02)
+    assert found.status_code == status
+    return found
 
 
 def test_fail_open_is_visible() -> None:

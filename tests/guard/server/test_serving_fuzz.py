@@ -92,13 +92,13 @@ def fuzz(base: str, cases: int) -> int:
     return done
 
 
-def test_a_few_hundred_random_requests(base: str) -> None:
-    assert fuzz(base, 300) >= 250
+def test_a_hundred_random_requests(base: str) -> None:
+    assert fuzz(base, 120) >= 100
 
 
 @pytest.mark.slow
 def test_twenty_thousand_random_requests(base: str) -> None:
-    assert fuzz(base, 22_000) >= 20_000
+    assert fuzz(base, 22_000) >= 20_000  # by themselves, without the ten thousand of Schemathesis below
 
 
 def schemathesis_cases(base: str, cases: int) -> int:
@@ -125,7 +125,7 @@ def schemathesis_cases(base: str, cases: int) -> int:
 
 
 def test_schemathesis(base: str) -> None:
-    assert schemathesis_cases(base, 200) > 100
+    assert schemathesis_cases(base, 80) > 40
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """No character of an unsafe span leaves before its verdict, however the answer is cut into pieces."""
 
 import asyncio
+import itertools
 import random
 
 import pytest
@@ -156,6 +157,19 @@ def test_a_check_that_raises_lets_nothing_leave_afterwards(mode):
                 out += await gate.add(Unit("One. ", (("content", "One. "),)))
             await gate.end()
         assert out == [] and await gate.add(Unit("x", (("content", "x"),))) == [] and await gate.end() == []
+
+    asyncio.run(run())
+
+
+def test_arguments_are_judged_as_they_will_be_read():
+    """Their JSON may write any character as an escape, and many models write all that is not ASCII so."""
+
+    async def run():
+        for mode, channel in itertools.product(("buffer", "window"), (".delta.tool_calls.0.function.arguments", ".x")):
+            gate = Gate(mode, Judge("北京"), 16)
+            for piece in ('{"city": "\\u53', '17\\u4eac"', "}"):
+                await gate.add(Unit(piece, ((channel, piece),)))
+            assert (await gate.end() == []) is gate.blocked is channel.endswith("arguments")
 
     asyncio.run(run())
 
