@@ -7,6 +7,7 @@ import pytest
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
+from counterpoise.cli import main
 from counterpoise.evals import Benchmark, Item, Sampling, Suite, benchmark, benchmarks, evaluate, suite, suites
 from counterpoise.evals._composite import Composite
 from counterpoise.evals._suites import CORE_CAPS, NOT_IN_CORE
@@ -181,3 +182,13 @@ def test_gsm8k_with_eight_answers(data_dir, monkeypatch):
     part = bench.samples(16)
     assert len(part) == 16 and len({each.cluster for each in part}) == 2
     assert [each.meta["seed"] for each in part[:8]] == list(range(8))
+
+
+def test_nothing_to_measure_is_one_line_before_the_model_is_loaded(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("COUNTERPOISE_DATA", raising=False)
+    assert main(["eval", "no/such-model", "-b", "xstest", "-b", "oktest", "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: nothing can be measured here: xstest: set COUNTERPOISE_DATA to a folder that holds")
+    assert said.endswith("; and 1 more\n") and not (tmp_path / "out").exists()
+    assert main(["eval", "no/such-model", "-b", "xstest", "--dry-run"]) == 0
+    assert "nothing of it can be measured on this machine\n  note: xstest is skipped" in capsys.readouterr().out

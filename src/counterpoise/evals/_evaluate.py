@@ -77,8 +77,8 @@ def evaluate(
     A `suite` that the names come from caps some benchmarks, and may add one number over its benchmarks (see
     `Composite`). With a `stop` rule, benchmarks that report its metric are asked in random order and end when the rule
     is decided. Stopped anywhere, the same call continues without generating an answer twice (`resume=False` starts
-    over). Raises InputError for an unknown benchmark, a broken row or image, a model that cannot be loaded, an adapter
-    that is not active, or a scorer that fails its self-check.
+    over). Raises InputError for an unknown benchmark, when none has its rows here, for a broken row or image, a model
+    that cannot be loaded, an adapter that is not active, or a scorer that fails its self-check.
     """
     start = time.time()
     out = Path(out)
@@ -88,6 +88,8 @@ def evaluate(
         each.check_scorers()
     skipped = {each.name: reason for each in chosen if (reason := each.available())}
     here = [_with_length(each, max_new_tokens) for each in chosen if each.name not in skipped]
+    if not here:
+        raise InputError(f"nothing can be measured here: {_first(skipped) or 'no benchmark was named'}")
     limits = {each.name: _smaller(limit, suite.caps.get(each.name) if suite else None) for each in here}
     plans = [(each, _spool(each, limits[each.name], out)) for each in here]
     watch = watched(stop, here) if stop and plans else set()
@@ -131,6 +133,11 @@ def evaluate(
         if suite and each.name in suite.caps and len(samples) < each.rows and each.name not in stopped
     }
     return EvalResult(out, made, skipped, journal.generated, stopped, capped, changed)
+
+
+def _first(skipped: dict[str, str]) -> str:
+    lines = [f"{name}: {reason}" for name, reason in skipped.items()]
+    return "; ".join(lines[:1] + ([f"and {len(lines) - 1} more"] if len(lines) > 1 else []))
 
 
 def _one_name_each(chosen: Sequence[Benchmark]) -> None:

@@ -33,6 +33,8 @@ class Plan:
     stages: tuple[Stage, ...]
     parameters: int | None
     notes: tuple[str, ...] = field(default=())
+    table: tuple[str, ...] = field(default=())
+    """Lines below the notes."""
 
     def __str__(self) -> str:
         speed = flops_per_second() if self.parameters else None
@@ -44,11 +46,15 @@ class Plan:
                 total += seconds
                 parts.append(f"about {_clock(seconds)}")
             lines.append(f"  {stage.name:<34}{', '.join(parts)}{'; ' + stage.note if stage.note else ''}")
-        if speed:
+        if not self.stages:
+            lines.append("  nothing of it can be measured on this machine")
+        elif speed:
             lines.append(f"\n  in all about {_clock(total)} on this machine (order of magnitude, from a timed product)")
         else:
             lines.append("\n  time: unknown until the model is on this machine")
-        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+        return "\n".join(
+            [*lines, *(f"  note: {note}" for note in self.notes), *(f"  {x}".rstrip() for x in self.table)]
+        )
 
 
 def parameters(model: str) -> int | None:

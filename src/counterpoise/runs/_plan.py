@@ -48,26 +48,30 @@ def eval_plan(
 ) -> Plan:
     """The plan of `counterpoise eval`, one stage per benchmark, with what its number of items can show."""
     stages, notes = _measure(names, limit, max_new_tokens, suite)
-    notes += [f"{stage.name}: {power(stage.rows)}" for stage in stages]
-    if stages:
-        notes.append("power: 80 %, 95 % two-sided, items independent; items in clusters show less")
     if stop is not None:
         notes += [f"{stage.name}: {savings(stop, stage.rows, batch)}" for stage in stages]
-    return Plan(f"counterpoise eval {model}", tuple(stages), parameters(model), tuple(notes))
+    table = power_table(stages) if stages else ()
+    return Plan(f"counterpoise eval {model}", tuple(stages), parameters(model), tuple(notes), table)
 
 
-def power(n: int) -> str:
-    """What n items can show, in one line (judges-and-statistics: Wilson, Clopper-Pearson, Connor 1987)."""
+def power_table(stages: Sequence[Stage]) -> tuple[str, ...]:
+    """What so many items can show, a line for each benchmark (Wilson, Clopper-Pearson, Connor 1987)."""
+    head = ("what so many items can show", "items", "50 % within", "0 events mean", "smallest paired change")
+    return (
+        "",
+        "{:<34}{:>8}{:>16}{:>18}{:>26}".format(*head),
+        *("{:<34}{:>8}{:>16}{:>18}{:>26}".format(stage.name, *power(stage.rows)) for stage in stages),
+        "95 % two-sided, power 80 %; paired changes when 10 % / 20 % of the items change; clustered items show less",
+    )
+
+
+def power(n: int) -> tuple[str, str, str, str]:
+    """Number of items, half width at 50 %, what zero events mean, and the smallest paired change that shows."""
     low, high = wilson(n / 2, n)
     changes = [detectable_paired(n, share) for share in (0.1, 0.2)]
     shown = " / ".join("none" if isnan(change) else f"{100 * change:.1f}" for change in changes)
-    smallest = f"smallest paired change {shown} points when 10 % / 20 % of items change"
-    if all(map(isnan, changes)):
-        smallest = "too few to show any paired change when 10 % or 20 % of items change"
-    return (
-        f"n = {n:,}: a rate of 50 % to within {50 * (high - low):.1f} points; "
-        f"0 events mean at most {100 * clopper_pearson(0, n).high:.1f} %; {smallest}"
-    )
+    most = f"at most {100 * clopper_pearson(0, n).high:.1f} %"
+    return f"{n:,}", f"{50 * (high - low):.1f} points", most, f"{shown} points"
 
 
 def savings(rule: StopRule, n: int, batch: int) -> str:
