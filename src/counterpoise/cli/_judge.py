@@ -88,6 +88,8 @@ def calibrate(
     from counterpoise.evals.judges import VerdictJournal, make_judge, read_labels, save_calibration, slug, verdicts
     from counterpoise.evals.judges import calibrate as measure
 
+    from ._calibration import print_calibration
+
     found = read_labels(labels)
     made = make_judge(judge, template=template, timeout=timeout, connections=connections)
     file = out or Path("calibrations") / slug(made.id) / f"{slug(found.name)}.json"
@@ -99,7 +101,7 @@ def calibrate(
     finally:
         journal.close()
     save_calibration(file, value)
-    _print_calibration(value)
+    print_calibration(value)
     typer.echo(f"calibration: {file}")
 
 
@@ -163,30 +165,3 @@ def _print_corrected(each: dict[str, Any]) -> None:
         f"{place}: raw {raw['value']:.1%} ({raw['low']:.1%} to {raw['high']:.1%}), corrected {better['value']:.1%} "
         f"({better['low']:.1%} to {better['high']:.1%}); errors from {each['calibrated_on']}, may not transfer"
     )
-
-
-def _print_calibration(value: dict[str, Any]) -> None:
-    typer.echo(f"{value['judge']} against {value['labels']['name']} (positive: {value['positive']})")
-    for name, side in value["sides"].items():
-        typer.echo(
-            f"  {name:<9} n {side['n']}, unscored {side['n_unscored']}; sensitivity {_share(side['sensitivity'])}, "
-            f"specificity {_share(side['specificity'])}, accuracy {_share(side['accuracy'])}, "
-            f"reported {_share(side['reported'])} against {_share(side['true_rate'])}, bias {_points(side['bias'])}"
-        )
-    human = value["human"]
-    if human:
-        typer.echo(f"  people agree with each other in {human['agreement']:.1%} ({human['people']} people)")
-    if value["unscored"]:
-        typer.echo(f"  unscored: {', '.join(f'{count} {reason}' for reason, count in value['unscored'].items())}")
-
-
-def _share(part: dict[str, Any]) -> str:
-    if part["value"] is None:
-        return "none"
-    return f"{part['value']:.3f} ({part['low']:.3f} to {part['high']:.3f})"
-
-
-def _points(part: dict[str, Any]) -> str:
-    if part.get("low") is None:
-        return "none" if part["value"] is None else f"{100 * part['value']:+.1f} points"
-    return f"{100 * part['value']:+.1f} points ({100 * part['low']:+.1f} to {100 * part['high']:+.1f})"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from counterpoise.base import InputError, Row
+from counterpoise.cli import main
 from counterpoise.evals.judges import (
     Case,
     Facts,
@@ -194,3 +195,17 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
         load_calibration(tmp_path / "z.json")
     with pytest.raises(InputError, match="no such file"):
         read_labels(tmp_path / "missing.csv")
+
+
+def test_the_command_prints_the_table_of_models(data_dir, tmp_path, capsys):
+    labels = data_dir / "xstest" / "model_completions"
+    if not labels.is_dir():
+        pytest.skip("no XSTest completions in COUNTERPOISE_DATA")
+    out = str(tmp_path / "c.json")
+    assert main(["judge", "calibrate", "xstest-prefix", "--labels", str(labels), "--out", out]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    printed = {(cells[0], cells[1]): cells[-3:-1] for cells in lines if len(cells) == 9}
+    # group by group: what the prefixes report on the safe side, and what people found
+    assert printed["gpt4", "harmless"] == ["0.132", "0.064"]
+    assert printed["llama2orig", "harmless"] == ["0.484", "0.380"]
+    assert printed["mistralinstruct", "harmless"] == ["0.016", "0.008"]
