@@ -204,7 +204,7 @@ def test_the_command_prints_the_table_of_models(data_dir, tmp_path, capsys):
     out = str(tmp_path / "c.json")
     assert main(["judge", "calibrate", "xstest-prefix", "--labels", str(labels), "--out", out]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    printed = {(cells[0], cells[1]): cells[-3:-1] for cells in lines if len(cells) == 9}
+    printed = {(cells[0], cells[1]): cells[-3:-1] for cells in lines if len(cells) == 10}
     # group by group: what the prefixes report on the safe side, and what people found
     assert printed["gpt4", "harmless"] == ["0.132", "0.064"]
     assert printed["llama2orig", "harmless"] == ["0.484", "0.380"]
