@@ -1,87 +1,162 @@
-"""Twenty minutes of load with random faults: nothing crashes, leaks, stays unanswered or passes unchecked."""
+"""Twenty minutes of load with random faults: nothing crashes, leaks, stays unanswered or passes unchecked.
+
+Faults are guards that raise, answer nonsense or are slow, malformed bodies, and upstreams that refuse, babble, end
+early or reset the connection before the first byte or in the middle. COUNTERPOISE_SOAK_SECONDS sets another duration.
+"""
 
 import asyncio
-import gc
+import json
+import logging
 import os
 import random
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
-from serving import BLUE, RED, Plain, live, picture, said, settings, text
-
-from counterpoise.guard import Exchange
+from serving import BLUE, RED, live, picture, said, settings, text
+from soak_parts import MOODS, Moody, Upstream, answer, files, listening, memory
 
 SECONDS = float(os.environ.get("COUNTERPOISE_SOAK_SECONDS", "1200"))
+WARM = min(120.0, max(20.0, SECONDS / 5))
 RATE = 20
+JSON = {"content-type": "application/json"}
+REFUSED = (429, 502, 503, 504)
 
 
-class Moody(Plain):
-    """Fails now and then, and sometimes takes its time."""
+class Soak:
+    """One load: requests at random moments, and what became of them."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._draw = random.Random(1)
+    def __init__(self, bases: dict[str, str], guard: Moody, seed: int):
+        self.bases, self.guard, self.draw = bases, guard, random.Random(seed)
+        self.found: Counter[str] = Counter()
 
-    def check(self, exchanges: Sequence[Exchange]) -> Any:
-        dice = self._draw.random()
-        if dice < 0.02:
-            raise MemoryError
-        if dice < 0.04:
-            return []
-        if dice < 0.05:
-            time.sleep(0.3)
-        return super().check(exchanges)
+    async def run(self, seconds: float, first: int) -> None:
+        """Every request is answered, in the end, or this raises."""
+        running: set[asyncio.Task[None]] = set()
+        async with httpx.AsyncClient(timeout=60) as self.client:
+            number, end = first, time.monotonic() + seconds
+            while time.monotonic() < end:
+                task = asyncio.create_task(self.one(number))
+                running.add(task)  # only those on their way: their results would look like a leak of the server
+                number += 1
+                await asyncio.sleep(self.draw.expovariate(RATE))
+                done = {each for each in running if each.done()}
+                running -= done
+                for each in done:
+                    each.result()
+            await asyncio.gather(*running)
 
+    async def one(self, number: int) -> None:
+        base = self.draw.choice(list(self.bases))
+        kind = self.draw.choice((self.malformed, *[self.check] * 4, *[self.chat] * 5))
+        self.found[await kind(base, number)] += 1
+        self.guard.take(number)
 
-def memory() -> int:
-    """Resident bytes of this process, which holds the server."""
-    gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-async def one(client: httpx.AsyncClient, base: str, n: int, draw: random.Random) -> str:
-    bad = draw.random() < 0.3
-    parts = [text(f"{'forbidden' if bad else 'fine'} {n}"), picture(RED if bad else BLUE)]
-    dice = draw.random()
-    if dice < 0.05:
-        sent: dict[str, Any] = {"content": draw.randbytes(200), "headers": {"content-type": "application/json"}}
-    elif dice < 0.1:
-        sent = {"json": {"messages": [said([text("a"), {"type": "image_url", "image_url": {"url": "data:x"}}])]}}
-    else:
-        sent = {"json": {"messages": [said(parts)]}}
-    answer = await client.post(f"{base}/v1/guard/check", **sent)
-    if dice < 0.1:
-        assert 400 <= answer.status_code < 500, answer.text
+    async def malformed(self, base: str, number: int) -> str:
+        path = self.draw.choice(("/v1/guard/check", "/v1/chat/completions"))
+        broken = [said([text("a"), {"type": "image_url", "image_url": {"url": "data:x"}}])]
+        sent = self.draw.choice((self.draw.randbytes(200), json.dumps({"messages": broken}).encode()))
+        got = await self.client.post(self.bases[base] + path, content=sent, headers=JSON)
+        assert 400 <= got.status_code < 500, got.text
         return "malformed"
-    if answer.status_code != 200:
-        assert answer.status_code in (429, 503, 504), answer.text
-        return "refused"
-    assert (answer.json()["verdict"] == "block") is bad, answer.text  # whatever happened around it
-    return "decided"
+
+    async def check(self, base: str, number: int) -> str:
+        bad = self.draw.random() < 0.3
+        parts = [text(f"{'forbidden' if bad else 'fine'} #{number}#"), picture(RED if bad else BLUE)]
+        got = await self.client.post(self.bases[base] + "/v1/guard/check", json={"messages": [said(parts)]})
+        if got.status_code != 200:
+            assert got.status_code in REFUSED, got.text
+            return "check refused"
+        seen, _ = self.guard.take(number)
+        assert seen and (got.json()["verdict"] == "block") is bad, got.text  # whatever happened around it
+        return "check decided"
+
+    async def chat(self, base: str, number: int) -> str:
+        """`base` is the proxy's mode: buffer or window."""
+        bad, mood, stream = self.draw.random() < 0.1, self.draw.choice(MOODS), self.draw.random() < 0.6
+        question = f"{'forbidden' if bad else 'fine'} #{number}#"
+        body = {"model": mood, "messages": [said(question)], "stream": stream}
+        got = await self.client.post(self.bases[base] + "/v1/chat/completions", json=body)
+        asked, seen = self.guard.take(number)
+        if got.status_code != 200:
+            wanted = {400} if bad else set()
+            assert got.status_code in {*wanted, *REFUSED}, got.text
+            return "question blocked" if got.status_code == 400 else f"{mood}: refused"
+        assert asked and not bad
+        delivered, ends = read(got, stream=stream)
+        whole = answer(question, mood)
+        assert whole.startswith(delivered) and "forbidden" not in delivered
+        assert seen.startswith(delivered), "something was delivered that the guard has not seen"
+        if mood == "fine" and ends == "whole":
+            assert delivered == whole
+        else:
+            assert ends != "whole" and (base == "window" or not delivered or mood == "fine")
+        return f"{mood}: {ends}"
 
 
-async def load(base: str, seconds: float, start: int) -> list[str]:
-    draw, tasks, n = random.Random(start), list[asyncio.Task[str]](), start
-    async with httpx.AsyncClient(timeout=60) as client:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            tasks.append(asyncio.create_task(one(client, base, n, draw)))
-            n += 1
-            await asyncio.sleep(draw.expovariate(RATE))
-        return list(await asyncio.gather(*tasks))
+def read(got: httpx.Response, *, stream: bool) -> tuple[str, str]:
+    """(what was delivered, how it ended: whole | filtered | error)."""
+    if not stream:
+        choice = got.json()["choices"][0]
+        return choice["message"]["content"], "filtered" if choice["finish_reason"] == "content_filter" else "whole"
+    lines = [line[6:] for line in got.text.splitlines() if line.startswith("data: ")]
+    events = [json.loads(line) for line in lines if line != "[DONE]"]
+    choices = [choice for each in events for choice in each.get("choices", ())]
+    delivered = "".join(choice["delta"].get("content", "") for choice in choices)
+    if "error" in events[-1]:
+        assert lines[-1] != "[DONE]"
+        return delivered, "error"
+    assert lines[-1] == "[DONE]"
+    return delivered, "filtered" if choices[-1]["finish_reason"] == "content_filter" else "whole"
+
+
+@contextmanager
+def no_surprises() -> Iterator[None]:
+    """Nothing is logged as an error of the server itself."""
+    seen: Counter[Any] = Counter()
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: seen.update([(record.msg, getattr(record, "error", ""))])  # type: ignore[method-assign]
+    log = logging.getLogger("counterpoise.guard")
+    log.addHandler(handler)
+    yield
+    log.removeHandler(handler)
+    assert not seen
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2 * (SECONDS + WARM) + 240)
 def test_soak() -> None:
-    with live(settings(cache=500, seconds=5), plain=Moody()) as base:
-        asyncio.run(load(base, min(60.0, SECONDS / 10), 0))  # the cache and the allocator's pools fill
-        before = memory()
-        found = asyncio.run(load(base, SECONDS, 10_000_000))
-        after = memory()
-        assert httpx.get(f"{base}/health").status_code == 200
-    assert len(found) > 0.5 * RATE * SECONDS and found.count("decided") > 0.7 * len(found)
+    guard, upstream = Moody(), Upstream()
+
+    def config(mode: str, url: str) -> Any:
+        behind = {"base_url": url, "stream": mode, "window": 40, "seconds": 5}
+        return settings(cache=100, seconds=5, upstream=behind)
+
+    with (
+        no_surprises(), listening(upstream) as url,
+        live(config("buffer", url), plain=guard) as buffer, live(config("window", url), plain=guard) as window,
+    ):  # fmt: skip
+        bases = {"buffer": buffer, "window": window}
+        asyncio.run(Soak(bases, guard, 0).run(WARM, 0))  # caches and the allocator's pools fill
+        before, opened = memory(), files()
+        soak = Soak(bases, guard, 1)
+        asyncio.run(soak.run(SECONDS, 10_000_000))
+        after, left = memory(), files()
+        for base in bases.values():
+            assert httpx.get(f"{base}/health").status_code == 200
+            assert httpx.get(f"{base}/ready").json()["waiting"] == {"plain": 0}
+    found = soak.found
+    print(dict(sorted(found.items())), f"{before:,} -> {after:,} bytes, {opened} -> {left} files")
+    total = sum(found.values())
+    assert total > 0.5 * RATE * SECONDS, "the machine did not keep up"
+    assert found["check decided"] > 0.3 * total and found["fine: whole"] > 0.1 * total and found["malformed"] > 0
+    for mood in ("reset first", "reset later", "cut", "garbage", "500"):
+        broken = found[f"{mood}: refused"] + found[f"{mood}: error"]
+        assert upstream.did[mood] and broken, mood
+    assert found["reset later: error"] and found["bad: filtered"] and found["question blocked"]
     assert after < 1.05 * before, f"{before:,} -> {after:,} bytes"
+    assert left <= opened + 16
