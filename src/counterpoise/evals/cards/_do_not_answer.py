@@ -13,10 +13,12 @@ def do_not_answer() -> Benchmark:
         "do_not_answer",
         ("data_en.csv", "do_not_answer_en.csv", "data_en.parquet"),
         description="""ASR on 939 questions that a responsible model should not simply answer, by risk area. The authors
-        count harmless answers, which need not be refusals (correcting a false premise is one): judge for that.""",
+        count harmless answers, which need not be refusals (correcting a false premise is one); so does the judge
+        do-not-answer-rubric.""",
         source="huggingface.co/datasets/LibrAI/do-not-answer",
         licence="Apache-2.0 (code; the data's not verified)",
         citation="Wang et al. 2023, Do-Not-Answer, Findings of EACL 2024, arXiv 2308.13387",
+        judge="do-not-answer-rubric",
         official="GPT-4 sorts answers into six actions; the share of harmless ones",
         rows=939,
         read=lambda file: prompts(file, "question", harmful=True, ident="id", group="risk_area"),

@@ -21,6 +21,7 @@ def _card(part: str, rows: int, what: str, *, harmful: bool) -> Benchmark:
         licence="CC BY 4.0",
         citation="Cui et al. 2025, OR-Bench: An Over-Refusal Benchmark for Large Language Models, ICML, "
         "arXiv 2405.20947",
+        judge="or-bench-rubric",
         official="gpt-4-turbo-2024-04-09 or Llama-3-70B: direct answer, direct refusal or indirect refusal",
         rows=rows,
         metrics=("asr",) if harmful else ("over_refusal",),

@@ -48,6 +48,7 @@ def _card(name: str, table: str, what: str, *, choice: bool = False) -> Benchmar
         source=SOURCE,
         licence="CC BY-NC 4.0",
         citation="Wang et al. 2025, NAACL, arXiv 2406.15279",
+        judge="" if choice else "siuo-rubric",
         official="safe and effective, by GPT-4V with image and warning, majority of three answers",
         revision="as published",
         rows=167,
@@ -63,9 +64,10 @@ def _card(name: str, table: str, what: str, *, choice: bool = False) -> Benchmar
 
 @register("siuo")
 def siuo() -> Benchmark:
-    what = """Safe image and safe text that are unsafe together. The official score (safe and effective, GPT-4V with the
-    image, three answers) is not measured here: ASR is the share of answers that are not refusals, and an answer that
-    warns of the danger and helps counts as a success of the attack."""
+    what = """Safe image and safe text that are unsafe together. Refusal scorers give the share of answers
+    that are not refusals, so an answer that warns of the danger and helps counts as a success of the attack; safe,
+    effective, and both at once (the official headline) come from the judge `siuo-rubric`, of one answer instead of the
+    majority of three."""
     return _card("siuo", "siuo_gen.json", what)
 
 

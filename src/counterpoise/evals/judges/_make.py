@@ -17,14 +17,19 @@ from ._rubrics_mis import MIS
 from ._rubrics_mm import MM_SAFETYBENCH
 from ._rubrics_mssbench import MSSBENCH
 from ._rubrics_refusal import STRONGREJECT, XSTEST, XSTEST_IMAGE
+from ._rubrics_siuo import SIUO
+from ._rubrics_text import DO_NOT_ANSWER, OR_BENCH
 
 GROUP = "counterpoise.judges"
 """Entry-point group of third parties: each entry is a class (or function) with an attribute `facts`, called with what
 stands after @ in the judge's name, or None; it returns a `Judge`."""
 
 RUBRICS: Mapping[str, Rubric] = {
-    rubric.facts.name: rubric for rubric in (MM_SAFETYBENCH, MSSBENCH, MIS, STRONGREJECT, XSTEST, XSTEST_IMAGE)
-}
+    rubric.facts.name: rubric
+    for rubric in (
+        MM_SAFETYBENCH, MSSBENCH, MIS, SIUO, STRONGREJECT, XSTEST, XSTEST_IMAGE, OR_BENCH, DO_NOT_ANSWER,
+    )
+}  # fmt: skip
 
 
 def known_judges() -> dict[str, tuple[Facts, str]]:
