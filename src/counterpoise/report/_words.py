@@ -11,6 +11,12 @@ METRICS = {
     "modality_gap": "Modality gap",
     "accuracy": "Accuracy",
     "capability_drop": "Capability drop",
+    "strongreject": "StrongREJECT score",
+    "rsr": "Safe with reasons (RSR)",
+    "rr": "Plain refusal (RR)",
+    "hr": "Images not seen (HR)",
+    "vqa_accuracy": "VQA accuracy",
+    "pass_at_8": "pass@8",
 }
 GAPS = ("discrimination", "modality_gap", "capability_drop")
 
