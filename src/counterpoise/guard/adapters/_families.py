@@ -1,6 +1,6 @@
 """The table of facts about published guard models. Sources: their model cards and papers (see docs/guards.md)."""
 
-from counterpoise.evals.judges._classifier import _CONVERSATION
+from counterpoise.evals.judges._classifier_kinds import _CONVERSATION
 from counterpoise.evals.judges._templates import LLAMA_GUARD_CATEGORIES
 
 from .._values import Sees
