@@ -131,7 +131,9 @@ class Upstream:
 
 
 def said(model):
-    return {"bad": BAD, "crash": "CRASH", "empty": "", "line": "a\u2028b 北京 🔥."}.get(model, SAFE)
+    return {"bad": BAD, "crash": "CRASH", "empty": "", "line": "a\u2028b 北京 🔥.", "half": "half \ud800 of one"}.get(
+        model, SAFE
+    )
 
 
 def call(arguments):

@@ -80,7 +80,7 @@ def settings(**changes: Any) -> ServerConfig:
 def live(config: ServerConfig | None = None, **guards: Guard) -> Iterator[str]:
     """The address of a running server."""
     app = create_app(config or settings(), guards or {"plain": Plain()})
-    sock = socket.socket()
+    sock = socket.socket(proto=socket.IPPROTO_TCP)  # named, so that asyncio turns off delays on it
     sock.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)

@@ -68,17 +68,16 @@ class Upstream:
         self.did: Counter[str] = Counter()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             asked = json.loads(await reader.readexactly(int(re.findall(r"content-length: (\d+)", head)[0])))
-            mood = asked["model"]
+            mood = str(asked.get("model"))
             self.did[mood] += 1
             if mood != "reset first":
                 await self._answer(asked, mood, writer)
             if mood.startswith("reset"):
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
-        writer.close()
 
     async def _answer(self, asked: Any, mood: str, writer: asyncio.StreamWriter) -> None:
         text = answer(asked["messages"][0]["content"], mood)

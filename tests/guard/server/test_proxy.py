@@ -97,6 +97,11 @@ def test_blocked_stream_holds_nothing_unsafe(request, fixture, model):
     assert text == "" or fixture == "windowed"
 
 
+def test_half_a_character_in_an_answer(buffered):
+    got = httpx.post(f"{buffered}/v1/chat/completions", json={"model": "half", "messages": ASK})
+    assert got.json()["choices"][0]["message"]["content"] == "half \ud800 of one"
+
+
 @pytest.mark.parametrize("model", ["bad", "tools", "picture", "inline"])
 def test_blocked_answer(buffered, model):
     got = client(buffered).chat.completions.create(model=model, messages=ASK)

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import random
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,20 +11,20 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis
-from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
-from serving import error_of, live, settings
+from serving import RED, data_url, live, settings
+from soak_parts import Upstream, listening
 
-JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
+WORDS = (
+    "default", "input", "output", "forbidden", "hi", "", " ", "\x00", "half \ud800", "\u202e北京🔥", "<|im_end|>",
+    "a" * 300, "https://example.com/a.png", "data:image/png;base64,AAAA", data_url(), data_url(RED),
+)  # fmt: skip
+NUMBERS = (0, 1, -1, 2, 0.5, 1e308, 10**30, True, False)
 
 
 @pytest.fixture(scope="module")
 def base() -> Iterator[str]:
-    with live(settings(limits={"body_seconds": 5})) as address:
+    with listening(Upstream()) as url, live(settings(upstream={"base_url": url})) as address:
         yield address
 
 
@@ -33,72 +35,61 @@ def resolved(schema: Any, whole: Any) -> Any:
     return schema
 
 
-def values(schema: Any, whole: Any, depth: int = 0) -> st.SearchStrategy[Any]:
-    """Values of a schema, now and then with something else in the place of a part."""
+def junk(draw: random.Random, depth: int = 0) -> Any:
+    """Any JSON."""
+    kind = draw.randrange(8 if depth < 3 else 6)
+    if kind == 6:
+        return [junk(draw, depth + 1) for _ in range(draw.randrange(4))]
+    if kind == 7:
+        return {draw.choice(WORDS): junk(draw, depth + 1) for _ in range(draw.randrange(4))}
+    return None if kind == 5 else draw.choice(NUMBERS) if kind == 4 else draw.choice(WORDS)
+
+
+def made(schema: Any, whole: Any, draw: random.Random) -> Any:
+    """A value of a schema, now and then with something else in the place of a part."""
     schema = resolved(schema, whole)
-    kinds = schema.get("anyOf")
-    made: st.SearchStrategy[Any]
-    if kinds:
-        made = st.one_of(*(values(each, whole, depth) for each in kinds))
-    elif "const" in schema:
-        made = st.just(schema["const"])
-    elif "enum" in schema:
-        made = st.sampled_from(schema["enum"])
-    elif schema.get("type") == "array":
-        made = st.lists(values(schema.get("items", {}), whole, depth + 1), max_size=3)
-    elif schema.get("type") == "object" and "properties" in schema:
-        required = set(schema.get("required", ()))
-        own = {name: values(each, whole, depth + 1) for name, each in schema["properties"].items()}
-        made = st.fixed_dictionaries({n: v for n, v in own.items() if n in required},
-                                     optional={n: v for n, v in own.items() if n not in required})  # fmt: skip
-    elif schema.get("type") == "object":
-        made = st.dictionaries(st.text(max_size=8), JUNK, max_size=3)
-    else:
-        simple = {"string": st.text(max_size=30), "integer": st.integers(), "boolean": st.booleans(),
-                  "number": st.floats(allow_nan=False, allow_infinity=False), "null": st.none()}  # fmt: skip
-        made = simple.get(schema.get("type", ""), JUNK)
-    return st.integers(0, 19).flatmap(lambda n: JUNK if n == 0 else made)
+    if draw.random() < 0.01:
+        return junk(draw)
+    if kinds := schema.get("anyOf"):
+        return made(draw.choice(kinds), whole, draw)
+    if "const" in schema or "enum" in schema:
+        return schema.get("const", draw.choice(schema.get("enum", [None])))
+    if schema.get("type") == "array":
+        least = schema.get("minItems", 0)
+        return [made(schema.get("items", {}), whole, draw) for _ in range(draw.randint(least, 3))]
+    if "properties" in schema:
+        must = schema.get("required", ())
+        own = schema["properties"].items()
+        return {name: made(each, whole, draw) for name, each in own if name in must or draw.random() < 0.3}
+    simple = {"string": WORDS, "integer": (1, 2, 3), "number": (0.1, 0.9, 1), "boolean": (True, False), "null": (None,)}
+    return draw.choice(simple[schema["type"]]) if schema.get("type") in simple else junk(draw)
 
 
-def bodies(base: str) -> list[tuple[str, st.SearchStrategy[Any]]]:
-    whole = httpx.get(f"{base}/openapi.json").json()
-    found = []
-    for path, methods in whole["paths"].items():
-        if "post" in methods:
-            schema = methods["post"]["requestBody"]["content"]["application/json"]["schema"]
-            found.append((path, values(schema, whole)))
+def fuzz(base: str, cases: int) -> Counter[str]:
+    """Sends so many requests; how many were answered, and by path how many of them with 200."""
+    whole, draw, found = httpx.get(f"{base}/openapi.json").json(), random.Random(cases), Counter[str]()
+    asked = {path: methods["post"]["requestBody"]["content"]["application/json"]["schema"]
+             for path, methods in whole["paths"].items() if "post" in methods}  # fmt: skip
+    assert len(asked) == 5
+    with httpx.Client(timeout=60) as client:
+        for _ in range(cases):
+            path = draw.choice(list(asked))
+            body = json.dumps(made(asked[path], whole, draw))
+            answer = client.post(f"{base}{path}", content=body, headers={"content-type": "application/json"})
+            assert answer.status_code < 500, (path, body, answer.text)
+            assert answer.status_code == 200 or set(answer.json()["error"]) == {"message", "type", "param", "code"}
+            found += Counter({"done": 1, path: answer.status_code == 200})
+    assert min(found[path] for path in asked) >= cases // 250, found  # not all end at the check of their shape
     return found
 
 
-def fuzz(base: str, cases: int) -> int:
-    made, client = bodies(base), httpx.Client(timeout=60)
-    assert len(made) >= 5
-    done = 0
-
-    @hypothesis(max_examples=cases, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(data=st.data(), place=st.integers(0, len(made) - 1))
-    def run(data: st.DataObject, place: int) -> None:
-        nonlocal done
-        path, strategy = made[place]
-        body = json.dumps(data.draw(strategy)).encode("utf-8", "replace")
-        answer = client.post(f"{base}{path}", content=body, headers={"content-type": "application/json"})
-        done += 1
-        assert answer.status_code != 500, (path, body)
-        if answer.status_code != 200:
-            error_of(answer)
-
-    run()
-    client.close()
-    return done
-
-
-def test_a_hundred_random_requests(base: str) -> None:
-    assert fuzz(base, 120) >= 100
+def test_two_hundred_random_requests(base: str) -> None:
+    assert fuzz(base, 200)["done"] == 200
 
 
 @pytest.mark.slow
 def test_twenty_thousand_random_requests(base: str) -> None:
-    assert fuzz(base, 22_000) >= 20_000  # by themselves, without the ten thousand of Schemathesis below
+    assert fuzz(base, 22_000)["done"] >= 20_000  # by themselves, without those of Schemathesis below
 
 
 def schemathesis_cases(base: str, cases: int) -> int:
@@ -125,9 +116,9 @@ def schemathesis_cases(base: str, cases: int) -> int:
 
 
 def test_schemathesis(base: str) -> None:
-    assert schemathesis_cases(base, 80) > 40
+    assert schemathesis_cases(base, 40) > 20
 
 
 @pytest.mark.slow
 def test_schemathesis_long(base: str) -> None:
-    assert schemathesis_cases(base, 24_000) > 10_000
+    assert schemathesis_cases(base, 3_000) > 1_000

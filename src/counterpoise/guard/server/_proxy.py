@@ -5,6 +5,7 @@ not asked. Output: the choice has no content and finish_reason `content_filter`.
 cannot choose a weaker one.
 """
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, replace
@@ -22,6 +23,7 @@ from ._intake import Intake, clean, read_messages
 from ._proxy_events import Chunk, EventStream, guarded
 from ._proxy_parts import ENVELOPE, choice_parts, inline, request_text, with_images
 from ._proxy_upstream import UpstreamClient
+from ._schemas import Chat
 from ._stream import Check, Gate, Unit
 from ._tasks import unless_gone
 
@@ -41,7 +43,7 @@ def router(config: ServerConfig, checker: Checker) -> APIRouter:
     routes = APIRouter(lifespan=lifespan)
 
     @routes.post("/v1/chat/completions")
-    async def complete(body: dict[str, Any], request: Request) -> Response:
+    async def complete(body: Chat, request: Request) -> Response:
         """OpenAI's chat completions, guarded on both sides; with `stream`, as server-sent events."""
         if upstream is None or client is None:
             raise ApiError(404, "no_upstream", "this guard has no model behind it; set upstream.base_url")
@@ -124,7 +126,8 @@ class _Answer:
                 raise ApiError(502, "upstream_too_large", f"an answer has more than {self.longest:,} characters")
             passed += await gate.end() or [_empty(choice)]
         own = {name: value[name] for name in ENVELOPE if name in value}
-        return JSONResponse({**own, "choices": passed, "x_guard": [summary(one) for one in decisions]})
+        whole = json.dumps({**own, "choices": passed, "x_guard": [summary(one) for one in decisions]})
+        return Response(whole, media_type="application/json")  # in ASCII: models also write halves of characters
 
     async def _chunks(self, body: dict[str, Any], headers: Mapping[str, str]) -> AsyncGenerator[Chunk, None]:
         def gate() -> Gate[Chunk]:

@@ -43,6 +43,21 @@ def _few(value: Any) -> Any:
     return dict(islice(value.items(), MOST + 1)) if isinstance(value, dict) else value
 
 
+_CHAT = {
+    "type": "object",
+    "required": ["model", "messages"],
+    "properties": {
+        "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
+        "model": {"type": "string"},
+        "stream": {"type": "boolean"},
+        "n": {"type": "integer", "minimum": 1, "maximum": 128},
+        "tools": {"type": "array", "items": {"type": "object"}},
+    },
+}
+Chat = Annotated[Object, WithJsonSchema(_CHAT)]
+"""A chat completion. It goes on as it came, fields that are not known here included."""
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(extra="ignore", protected_namespaces=(), use_attribute_docstrings=True)
 
