@@ -11,7 +11,7 @@ from ._classifier import ClassifierJudge
 from ._classifier_kinds import KINDS
 from ._correct import corrected
 from ._journal import VerdictJournal, verdicts
-from ._judge import Case, Extra, Facts, Judge, Judgement, judge_all, judge_id
+from ._judge import Case, Done, Extra, Facts, Judge, Judgement, judge_all, judge_id, unscored
 from ._keywords import KeywordJudge, keyword_judges
 from ._labels import Labelled, LabelSet, read_labels
 from ._llm import RubricJudge
@@ -27,6 +27,7 @@ __all__ = [
     "Calibration",
     "Case",
     "ClassifierJudge",
+    "Done",
     "Extra",
     "Facts",
     "Judge",
@@ -61,5 +62,6 @@ __all__ = [
     "read_labels",
     "save_calibration",
     "slug",
+    "unscored",
     "verdicts",
 ]

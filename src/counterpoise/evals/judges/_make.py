@@ -37,7 +37,9 @@ def known_judges() -> dict[str, tuple[Facts, str]]:
     found = {name: (judge.facts, "") for name, judge in keyword_judges().items()}
     found |= {name: (kind.facts, f"weights, by default {kind.default}") for name, kind in KINDS.items()}
     found |= {name: (rubric.facts, "a model of Inspect, e.g. openai/gpt-4o") for name, rubric in RUBRICS.items()}
-    found |= {name: (maker.facts, "see its package") for name, maker in _installed(found).items()}
+    found |= {
+        name: (maker.facts, getattr(maker, "model", "see its package")) for name, maker in _installed(found).items()
+    }
     return found
 
 
