@@ -79,7 +79,7 @@ def fuzz(base: str, cases: int) -> Counter[str]:
             assert answer.status_code < 500, (path, body, answer.text)
             assert answer.status_code == 200 or set(answer.json()["error"]) == {"message", "type", "param", "code"}
             found += Counter({"done": 1, path: answer.status_code == 200})
-    assert min(found[path] for path in asked) >= cases // 250, found  # not all end at the check of their shape
+    assert min(found[path] for path in asked) >= max(1, cases // 250), found  # not all end at the check of their shape
     return found
 
 
