@@ -46,6 +46,18 @@ def test_what_nobody_has_seen_is_named_one_by_one(base: str) -> None:
     assert places(base, unseen, policies=["words"]) == [(0, 1), (2, 0)]
 
 
+def test_other_protocols_say_it_too(base: str) -> None:
+    found = post(base, "/v1/moderations", {"input": [text("a"), picture(), picture(RED)]}).json()["results"][0]
+    assert found["x_guard"]["parts"] == [{"message": 0, "part": 2}]
+    body = {"input_type": "request", "request_data": {}, "tools": [{"type": "function", "function": {"name": "f"}}]}
+    talk = [said("a"), said([text("b"), picture(RED)])]
+    found = post(base, "/beta/litellm_basic_guardrail_api", {**body, "structured_messages": talk}).json()
+    assert found["x_guard"]["parts"] == [{"message": 1, "part": 1}]
+    tools = [{"type": "function", "function": {"name": "f", "description": "forbidden"}}]
+    alone = post(base, "/beta/litellm_basic_guardrail_api", {**body, "tools": tools, "structured_messages": []}).json()
+    assert alone["x_guard"]["parts"] == [{"message": -1, "part": None}]
+
+
 def test_the_proxys_places_are_the_clients(base: str) -> None:
     """Tools stand before the messages there; a wrong image is still called by the number the client knows."""
     config = settings(upstream={"base_url": "http://127.0.0.1:9"})

@@ -1,6 +1,7 @@
 """`POST /v1/moderations`, in the shape of OpenAI's, with what was really inspected in `x_guard`."""
 
 import asyncio
+from dataclasses import asdict
 from typing import Any
 
 from counterpoise.chat import Image
@@ -76,6 +77,7 @@ def x_guard(decision: Decision) -> dict[str, Any]:
         "threshold": next((r.threshold for r in decision.reasons if r.threshold is not None), None),
         "p_unsafe": decision.p_unsafe, "calibrated": all(v.calibrated for v in decision.verdicts),
         "categories_native": list(decision.categories), "reasons": [r.text for r in decision.reasons],
+        "parts": [r.part and asdict(r.part) for r in decision.reasons],
         "images_total": covered_parts.images_total, "images_checked": covered_parts.images_checked,
         "texts_total": covered_parts.texts_total, "texts_checked": covered_parts.texts_checked,
         "uninspected": list(covered_parts.uninspected), "truncated": False,
