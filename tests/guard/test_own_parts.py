@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,8 @@ import tiny
 from counterpoise.base import InputError
 from counterpoise.chat import Image, assistant, user
 from counterpoise.data import twins
-from counterpoise.guard import Exchange
+from counterpoise.data.render import print_page
+from counterpoise.guard import Exchange, Inspected
 from counterpoise.guard._labelled import read_labelled
 from counterpoise.guard.own._corpus import corpus, part_of
 from counterpoise.guard.own._features import WIDTH, features
@@ -20,6 +22,7 @@ from counterpoise.guard.own._head import Head, Net, fit_net, load_head, platt
 from counterpoise.guard.own._measure import ece, measured
 from counterpoise.guard.own._minilm import MAX_TOKENS, minilm, model_folder
 from counterpoise.guard.own._windows import OVERLAP, WINDOW, plain, unreadable, windows
+from counterpoise.guard.own._words import told, untold
 
 WORDS = ("river", "stone", "bread", "window", "garden", "music", "letter", "cloud")
 
@@ -211,3 +214,16 @@ def test_files_without_both_labels_or_of_another_kind(tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_decoded_is_no_training_row() -> None:
     with pytest.raises(InputError):
         features([Exchange((user(Image.from_bytes(b"junk"), "a"),))])
+
+
+def test_words_of_images_are_told_and_do_not_count_as_given() -> None:
+    page = Image.from_pil(print_page("water bottle", style_seed=5))
+    blank = Image.from_pil(PIL.Image.new("RGB", (224, 224), "white"))
+    given = [Exchange((user("Look.", page, blank, "What now?"),), "No."), Exchange((user("plain"),))]
+    shown = told(given)
+    assert shown[1] == given[1] and shown[0].answer == "No." and shown[0].images == 2
+    texts = [part for part in shown[0].conversation[0].parts if isinstance(part, str)]
+    assert texts == ["Look.", "\nThe image says: water bottle\n", "What now?"]
+    assert untold(Inspected(4, 4, 2, 2), given[0], shown[0]) == Inspected(3, 3, 2, 2)
+    assert untold(Inspected(0, 4, 2, 2), given[0], shown[0]) == Inspected(0, 3, 2, 2)
+    assert told([]) == []

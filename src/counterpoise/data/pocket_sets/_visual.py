@@ -1,4 +1,4 @@
-"""Benign visual instructions with known replies: read, name, count, compare, see whether, describe. Endless seeded streams."""
+"""Benign visual instructions with known replies, endless seeded streams: read, name, count, compare, see, describe."""
 
 import itertools
 import random

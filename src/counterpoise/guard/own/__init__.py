@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._corpus import corpus
-    from ._small import SmallGuard, small, train_small
+    from ._small import SmallGuard, small
+    from ._small_train import train_small
     from ._tiny import TinyGuard, tiny, train_tiny
 
 _PLACES = {
@@ -14,7 +15,7 @@ _PLACES = {
     "corpus": "_corpus",
     "small": "_small",
     "tiny": "_tiny",
-    "train_small": "_small",
+    "train_small": "_small_train",
     "train_tiny": "_tiny",
 }
 

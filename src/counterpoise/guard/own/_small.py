@@ -1,29 +1,26 @@
-"""The small guard: the pocket VLM (or any model of yours) with LoRA, asked in Llama Guard's way. It reads images with
-its own tower, prompts and answers, and says `safe` or `unsafe`; its features are the hidden state before that word."""
+"""The small guard: the pocket VLM (or any model of yours) with LoRA, asked in Llama Guard's way. It sees images,
+with the words that the pocket's tower reads in them, prompts and answers, and says `safe` or `unsafe`; its features are
+the hidden state before that word."""
 
+import contextlib
 import dataclasses
-import json
 import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from counterpoise.base import InputError, read_json, sha256_file, write_json
-from counterpoise.chat import Sample, assistant, user
+from counterpoise.base import InputError, read_json, sha256_file
 from counterpoise.models import load
 from counterpoise.models._source import find_folder
-from counterpoise.train import TrainConfig, fit, sft_loss
 
-from .._labelled import Labelled
 from .._values import Exchange, Sees, Verdict
 from ..adapters import _parse
-from ..adapters._family import IMAGE, Family, Turns
+from ..adapters._family import Family, Turns
 from ..adapters._model import ModelGuard
 from ..adapters._parse import Mode
-from ..adapters._passes import plan
-from ._head import platt
+from ._eye import eye
+from ._words import told, untold
 
 PARTS = Path(__file__).parent / "parts" / "small"
 CARD = "guard.json"
@@ -59,18 +56,6 @@ FAMILY = Family(
 )
 
 
-def training_sample(row: Labelled) -> Sample:
-    """The row as the guard will see it, with the verdict as the reply. Raises InputError for what cannot be shown."""
-    made = plan(row.exchange, FAMILY.sees, delimiters=FAMILY.delimiters)
-    if made.refused or made.unseen:
-        raise InputError(f"training row {row.id}: {made.refused or made.unseen}")
-    one = made.passes[0]
-    ((_, parts),) = compose(one.slots(one.texts), one.mode)
-    images = iter(one.images)
-    shown = tuple(next(images) if part == IMAGE else part for part in parts)
-    return Sample(row.id, (user(*shown), assistant("unsafe" if row.unsafe else "safe")), split="train")
-
-
 class SmallGuard:
     """A trained model guard whose probability is calibrated: logit p' = slope logit p + offset (Platt 1999)."""
 
@@ -90,7 +75,20 @@ class SmallGuard:
 
     def check(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """One verdict for each exchange, in order."""
-        return [self._calibrated(verdict) for verdict in self.inner.check(exchanges)]
+        if not self.card.get("eye"):
+            return [self._calibrated(verdict) for verdict in self.inner.check(exchanges)]
+        began, shown = time.perf_counter(), list(exchanges)
+        for place, exchange in enumerate(
+            exchanges
+        ):  # one by one: an image that cannot be read is the model's to refuse
+            with contextlib.suppress(InputError):
+                shown[place] = told([exchange])[0]
+        share = (time.perf_counter() - began) / max(len(shown), 1)
+        verdicts = [
+            dataclasses.replace(v, inspected=untold(v.inspected, given, seen), cost=v.cost + share)
+            for v, given, seen in zip(self.inner.check(shown), exchanges, shown, strict=True)
+        ]
+        return [self._calibrated(verdict) for verdict in verdicts]
 
     def _calibrated(self, verdict: Verdict) -> Verdict:
         more: dict[str, Any] = {"guard": self.id, "revision": self.revision}
@@ -124,6 +122,8 @@ def small(detail: str | None = None, *, batch: int = 64, dtype: str = "auto") ->
             f"{folder}: trained on another version of {card['model']}; train it again"
             + ("" if detail else " with scripts/guards/train.py small")
         )
+    if card.get("eye") and card["eye"] != eye().revision:
+        raise InputError(f"{folder}: trained with another vision tower; train it again")
     loaded = load(card["model"], adapter=folder / "adapter", dtype=dtype, merge=True)
     inner = ModelGuard(FAMILY, loaded, explain="no", batch=batch)
     return SmallGuard(inner, card, sha256_file(folder / "adapter" / "adapter_model.safetensors")[:12])
@@ -146,66 +146,3 @@ def base_id(folder: Path) -> str:
     """What identifies the weights of a model, whatever dtype they are loaded in."""
     files = sorted(folder.glob("*.safetensors"))
     return "-".join(sha256_file(file)[:12] for file in files)
-
-
-def train_small(
-    rows: Sequence[Labelled],
-    out: Path,
-    *,
-    calibration: Sequence[Labelled],
-    trained_on: str,
-    model: str = "pocket",
-    config: TrainConfig | None = None,
-    dtype: str = "auto",
-    resume: bool = True,
-) -> SmallGuard:
-    """Train LoRA factors on labelled rows and write `out/adapter` (half precision) and `out/guard.json`.
-
-    `calibration` rows, which share no group with `rows`, fit the Platt scaling. A stopped training goes on when called
-    again with the same rows. Raises InputError for rows that cannot be shown and for groups on both sides.
-    """
-    shared = {row.group for row in rows} & {row.group for row in calibration}
-    if shared:
-        raise InputError(f"calibration: group {sorted(shared)[0]!r} is also trained on; keep groups apart")
-    for name, part in (("training", rows), ("calibration", calibration)):
-        if {row.unsafe for row in part} != {True, False}:
-            raise InputError(f"{name}: needs safe and unsafe rows; give more rows of the missing label")
-    loaded = load(model, dtype=dtype)
-    samples = [training_sample(row) for row in rows]
-    result = fit(loaded, samples, sft_loss, config or settings(), out, resume=resume)
-    adapter = Path(result.adapter)
-    halve(adapter / "adapter_model.safetensors")
-    base = base_id(Path(loaded.path))
-    del loaded
-    merged = load(model, adapter=adapter, dtype=dtype, merge=True)
-    inner = ModelGuard(FAMILY, merged, explain="no")
-    raw = [verdict.p_unsafe for verdict in inner.check([row.exchange for row in calibration])]
-    pairs = [(p, row.unsafe) for p, row in zip(raw, calibration, strict=True) if p is not None]
-    logits = np.array([math.log(max(p, 1e-7) / max(1 - p, 1e-7)) for p, _ in pairs])
-    card = {
-        "model": model, "base": base, "platt": list(platt(logits, np.array([float(u) for _, u in pairs]))),
-        "trained_on": trained_on, "rows": len(rows), "calibration_rows": len(pairs), "steps": result.steps,
-        "loss": round(result.loss, 4), "seconds": result.seconds, "precision": result.precision,
-    }  # fmt: skip
-    write_json(out / CARD, card)
-    return SmallGuard(inner, card, sha256_file(adapter / "adapter_model.safetensors")[:12])
-
-
-def settings(**changes: Any) -> TrainConfig:
-    """Of the small guard: rank 8 on every linear layer of the language model, one epoch, the tower frozen."""
-    chosen: dict[str, Any] = {
-        "learning_rate": 4e-4, "epochs": 1.0, "batch_size": 16, "lora_rank": 8, "lora_alpha": 16, "max_length": 512,
-        "save_every_steps": 20,
-    }  # fmt: skip
-    return TrainConfig(**(chosen | changes))
-
-
-def halve(file: Path) -> None:
-    """Rewrite a safetensors file in half precision: LoRA factors lose nothing that matters, and half the bytes."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    tensors = {name: tensor.to(torch.float16).contiguous() for name, tensor in load_file(file).items()}
-    part = file.with_suffix(".part")
-    save_file(tensors, part, metadata={"format": "pt", "counterpoise": json.dumps({"half": True})})
-    part.replace(file)

@@ -71,7 +71,7 @@ def _fit(
         from ._tiny import train_tiny
 
         return train_tiny(rows, out, trained_on=source, seed=seed)
-    from ._small import settings, train_small
+    from ._small_train import settings, train_small
 
     more: dict[str, Any] = {"seed": seed} | ({"epochs": epochs} if epochs else {})
     unsafe = np.array([row.unsafe for row in rows])
