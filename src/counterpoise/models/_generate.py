@@ -1,71 +1,19 @@
 """Token by token: one batch of encoded rows -> replies. Finished rows leave the batch."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ._chat import EncodedRow, collate_rows
 from ._loaded import Loaded
+from ._steps import Steps
 from ._values import Answer, Decoding
 
 # Rows are dropped from the batch when this share of it has finished. Copying the cache costs about as much as one or
 # two steps, so dropping each row by itself would not pay.
 COMPACT_AT = 0.25
-PER_TOKEN = ("attention_mask", "token_type_ids", "mm_token_type_ids", "cross_attention_mask")
-
-
-class Steps:
-    """A batch in the middle of generation: the model's inputs, its cache, and how to cut rows out of both.
-
-    The steps are those of transformers' own `generate` (its hooks prepare positions, masks and pixel inputs for every
-    architecture), with our own loop around them, because `generate` computes finished rows until the last one ends.
-    """
-
-    def __init__(self, loaded: Loaded, batch: dict[str, Any]):
-        self.model = loaded.model
-        self.ids: Tensor = batch["input_ids"]
-        rest = {name: value for name, value in batch.items() if name != "input_ids"}
-        self.kwargs: dict[str, Any] = {**rest, "use_cache": True}
-        positions = {**self.kwargs, "input_ids": self.ids}
-        self.kwargs["position_ids"] = self.model._prepare_position_ids_for_generation(self.ids, positions)
-        if self.model._supports_logits_to_keep():
-            self.kwargs["logits_to_keep"] = 1
-        self.started = False
-
-    def forward(self) -> Tensor:
-        """Logits (B, V) in float32 of the next token of each row."""
-        inputs = self.model.prepare_inputs_for_generation(
-            self.ids,
-            next_sequence_length=1 if self.started else None,
-            is_first_iteration=not self.started,
-            **self.kwargs,
-        )
-        out = self.model(**inputs, return_dict=True)
-        self.started = True
-        self.kwargs = self.model._update_model_kwargs_for_generation(out, self.kwargs, is_encoder_decoder=False)
-        logits: Tensor = out.logits[:, -1].float()
-        return logits
-
-    def append(self, tokens: Tensor) -> None:
-        self.ids = torch.cat([self.ids, tokens[:, None]], dim=1)
-
-    def keep(self, rows: Tensor) -> None:
-        """Go on with `rows` (indices, B') only; repeats are allowed."""
-        size = len(self.ids)
-        self.ids = self.ids[rows]
-        for name, value in self.kwargs.items():
-            if name == "past_key_values":
-                value.batch_select_indices(rows)
-            elif isinstance(value, Tensor) and name in PER_TOKEN:
-                self.kwargs[name] = value[rows]
-            elif isinstance(value, Tensor) and name == "position_ids" and value.shape[-2] == size:
-                self.kwargs[name] = value[..., rows, :]  # (B, T), or (3 or 4, B, T) of Qwen-VL
-        body = getattr(self.model, "model", None)
-        deltas = getattr(body, "rope_deltas", None)  # Qwen-VL keeps these on the model
-        if isinstance(deltas, Tensor) and len(deltas) == size:
-            body.rope_deltas = deltas[rows]  # type: ignore[union-attr]
 
 
 def end_tokens(loaded: Loaded) -> set[int]:

@@ -9,8 +9,8 @@ from torch import Tensor
 from counterpoise.base import InputError
 
 from ._chat import EncodedRow, collate_rows
-from ._generate import Steps
 from ._loaded import Loaded
+from ._steps import Steps
 from ._values import Look
 
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float32]]
@@ -29,10 +29,7 @@ def score_batch(
     first = steps.forward().log_softmax(-1)  # (B, V)
     owner = [r for r, own in enumerate(options) for _ in own]
     flat = [option for own in options for option in own]
-    width = max((len(option) for option in flat), default=0) - 1
-    later: Tensor | None = None
-    if width > 0:
-        later = _later(steps, flat, owner, width)
+    later = _later(steps, flat, owner) if any(len(option) > 1 for option in flat) else None
     scores = []
     for n, (row, option) in enumerate(zip(owner, flat, strict=True)):
         score = [float(first[row, option[0]])] if option else []
@@ -46,35 +43,14 @@ def score_batch(
     return result
 
 
-def _later(steps: Steps, flat: Sequence[list[int]], owner: list[int], width: int) -> Tensor:
-    """log p of tokens 1.. of each option, (N, width), zero-padded on the right."""
-    device = steps.ids.device
-    given = torch.zeros((len(flat), width), dtype=torch.long)
-    wanted, mask = given.clone(), given.clone()
+def _later(steps: Steps, flat: Sequence[list[int]], owner: list[int]) -> Tensor:
+    """log p of tokens 1.. of each option, (N, T); behind the end of an option it means nothing."""
+    logits, columns = steps.follow(owner, [option[:-1] for option in flat])
+    wanted = torch.zeros((len(flat), len(columns)), dtype=torch.long)
     for n, option in enumerate(flat):
-        length = max(len(option) - 1, 0)
-        given[n, :length] = torch.tensor(option[:length])
-        wanted[n, :length] = torch.tensor(option[1 : length + 1])
-        mask[n, :length] = 1
-    given, wanted, mask = given.to(device), wanted.to(device), mask.to(device)
-    # the prompt's hooks already made room for one token; make room for the rest, and hide the padding
-    steps.keep(torch.tensor(owner, device=device))
-    kwargs = steps.kwargs
-    prompt = kwargs["attention_mask"][:, :-1]
-    kwargs["attention_mask"] = torch.cat([prompt, mask], dim=1)
-    last = kwargs["position_ids"][..., -1:]
-    kwargs["position_ids"] = last + torch.arange(width, device=device)
-    for name in ("token_type_ids", "mm_token_type_ids"):
-        if name in kwargs:
-            kwargs[name] = torch.zeros_like(given)
-    kwargs.pop("logits_to_keep", None)
-    inputs = steps.model.prepare_inputs_for_generation(
-        given, next_sequence_length=width, is_first_iteration=False, **kwargs
-    )
-    logits = steps.model(**inputs, return_dict=True).logits.float()
-    found = logits.log_softmax(-1).gather(-1, wanted[..., None])[..., 0]
-    masked: Tensor = found * mask
-    return masked
+        wanted[n, : len(option[1:])] = torch.tensor(option[1:])
+    found: Tensor = logits.log_softmax(-1).gather(-1, wanted.to(logits.device)[..., None])[..., 0]
+    return found
 
 
 @torch.inference_mode()

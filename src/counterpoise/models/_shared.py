@@ -1,15 +1,15 @@
 """Many questions about one image: the image is encoded once and the prompt's common beginning is read once."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ._chat import EncodedRow, collate_rows
-from ._generate import Steps
 from ._loaded import Loaded
 from ._score import look_batch
+from ._steps import Steps
 from ._values import Look
 
 
@@ -73,36 +73,13 @@ def _cut(row: EncodedRow, length: int) -> EncodedRow:
 
 def _follow(steps: Steps, owner: Sequence[int], tails: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Logits (N, V) in float32 behind each tail, whose beginning is row `owner` of `steps`, and the hidden states
-    (N, d) that the output layer read there. One pass; tails are padded on the right."""
-    device = steps.ids.device
-    width = max(map(len, tails))
-    given, mask = (torch.zeros((len(tails), width), dtype=torch.long) for _ in range(2))
-    for n, tail in enumerate(tails):
-        given[n, : len(tail)] = torch.tensor(tail)
-        mask[n, : len(tail)] = 1
-    given, mask = given.to(device), mask.to(device)
-    steps.keep(torch.tensor(owner, device=device))
-    kwargs: dict[str, Any] = steps.kwargs
-    # the first pass already made room for one token
-    kwargs["attention_mask"] = torch.cat([kwargs["attention_mask"][:, :-1], mask], dim=1)
-    kwargs["position_ids"] = kwargs["position_ids"][..., -1:] + torch.arange(width, device=device)
-    for name in ("token_type_ids", "mm_token_type_ids"):
-        if name in kwargs:
-            kwargs[name] = torch.zeros_like(given)
-    ends = sorted({len(tail) - 1 for tail in tails})
-    if "logits_to_keep" in kwargs:
-        kwargs["logits_to_keep"] = torch.tensor(ends, device=device)
-    else:
-        ends = list(range(width))
+    (N, d) that the output layer read there."""
     seen: list[Tensor] = []
     hook = steps.model.get_output_embeddings().register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     try:
-        inputs = steps.model.prepare_inputs_for_generation(
-            given, next_sequence_length=width, is_first_iteration=False, **kwargs
-        )
-        logits = steps.model(**inputs, return_dict=True).logits
+        logits, columns = steps.follow(owner, tails, [len(tail) - 1 for tail in tails])
     finally:
         hook.remove()
-    column = torch.tensor([ends.index(len(tail) - 1) for tail in tails], device=device)
-    row = torch.arange(len(tails), device=device)
-    return logits[row, column].float(), seen[-1][row, column]
+    column = torch.tensor([columns.index(len(tail) - 1) for tail in tails], device=logits.device)
+    row = torch.arange(len(tails), device=logits.device)
+    return logits[row, column], seen[-1][row, column]
