@@ -92,12 +92,13 @@ def test_twenty_thousand_random_requests(base: str) -> None:
     assert fuzz(base, 22_000)["done"] >= 20_000  # by themselves, without those of Schemathesis below
 
 
-def schemathesis_cases(base: str, cases: int) -> int:
-    """So many cases of Schemathesis, positive and negative, over all endpoints."""
+def schemathesis_cases(base: str, cases: int, only: str = "") -> int:
+    """So many cases of Schemathesis, positive and negative, over all endpoints or `only` one."""
     schemathesis = pytest.importorskip("schemathesis")
     schema = schemathesis.openapi.from_url(f"{base}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
     assert {"/v1/moderations", "/v1/guard/check", "/v1/checks"} <= {each.path for each in operations}
+    operations = [each for each in operations if only in ("", each.path)]
     done = 0
     for operation in operations:
         for mode in schemathesis.GenerationMode:
@@ -116,7 +117,7 @@ def schemathesis_cases(base: str, cases: int) -> int:
 
 
 def test_schemathesis(base: str) -> None:
-    assert schemathesis_cases(base, 40) > 20
+    assert schemathesis_cases(base, 20, only="/v1/checks") >= 10
 
 
 @pytest.mark.slow
