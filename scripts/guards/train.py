@@ -25,7 +25,7 @@ from counterpoise.guard.own import small, tiny, train_small, train_tiny
 from counterpoise.guard.own._corpus import corpus
 from counterpoise.guard.own._leaks import without_leaks
 from counterpoise.guard.own._measure import ece, measured, table
-from counterpoise.guard.own._small import settings
+from counterpoise.guard.own._small_train import settings
 from counterpoise.guard.saferoute import observe
 
 PARTS = Path("src/counterpoise/guard/own/parts")
