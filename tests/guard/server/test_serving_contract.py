@@ -161,6 +161,26 @@ def test_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         assert httpx.get(f"{base}/metrics").status_code == 401
 
 
+def test_names_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web page whose name points to this machine (DNS rebinding) is not a local user."""
+    body = {"input": "hi"}
+
+    def code(base: str, host: str, **headers: str) -> int:
+        return post(base, "/v1/moderations", body, headers={"host": host, **headers}).status_code
+
+    with live(settings()) as base:
+        port = base.rpartition(":")[2]
+        good = (f"127.0.0.1:{port}", "localhost", f"LOCALHOST:{port}", "[::1]:8808")
+        assert [code(base, host) for host in good] == [200] * 4
+        assert [code(base, host) for host in ("evil.example", f"evil.example:{port}", "", "::", "1.1.1.1")] == [421] * 5
+        assert httpx.get(f"{base}/metrics", headers={"host": "evil.example"}).status_code == 421
+    with live(settings(hosts=["guard.example.com"])) as base:
+        assert [code(base, host) for host in ("guard.example.com:443", "localhost")] == [200, 421]
+    monkeypatch.setenv("GUARD_KEYS", "first-key")
+    with live(settings(api_keys_env="GUARD_KEYS")) as base:  # a page does not know the key
+        assert code(base, "evil.example", **{"x-api-key": "first-key"}) == 200
+
+
 def test_rate() -> None:
     with live(settings(limits={"requests_per_minute": 1})) as base:
         codes = [post(base, "/v1/moderations", {"input": "hi"}) for _ in range(3)]

@@ -1,10 +1,12 @@
-"""Who may ask, and how often."""
+"""Who may ask, under which name, and how often."""
 
 import hashlib
 import hmac
 import os
+import re
 import time
 from collections import OrderedDict
+from collections.abc import Collection
 
 from counterpoise.base import InputError
 
@@ -30,6 +32,23 @@ class Keys:
         if not sum(hmac.compare_digest(digest, each) for each in self._hashes):  # a sum: no early end
             raise ApiError(401, "unauthorized", "API key missing or wrong: Authorization: Bearer KEY, or x-api-key")
         return digest
+
+
+class Hosts:
+    """The names under which the server may be asked.
+
+    Without keys, on an address of this machine only, another name means that a web page has let its own name point here
+    (DNS rebinding): its script would use the server, and the model behind it, as if it were local.
+    """
+
+    def __init__(self, names: Collection[str] | None):
+        self._names = None if names is None else {name.lower() for name in names}
+
+    def check(self, headers: dict[str, str]) -> None:
+        """Raises ApiError 421 for a Host header with another name."""
+        name = re.sub(r":\d+$", "", headers.get("host", "")).strip("[]").lower()
+        if self._names is not None and name not in self._names:
+            raise ApiError(421, "wrong_host", "asked under a name that is not this server's; see hosts in the settings")
 
 
 class Rate:

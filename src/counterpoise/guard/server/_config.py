@@ -1,5 +1,6 @@
 """Configuration of the server: one frozen object, read from YAML, wrong entries reported together."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,6 +82,9 @@ class Fetch(_Part):
     seconds: float = Field(default=5, gt=0)
 
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
 class ServerConfig(_Part):
     """All settings of `counterpoise guard serve`."""
 
@@ -95,6 +99,9 @@ class ServerConfig(_Part):
     """Let requests pass when a guard is broken or late. Every such pass is logged as an error and counted."""
     api_keys_env: str | None = None
     """Environment variable with the accepted keys, separated by commas. Without it everybody may ask."""
+    hosts: list[str] | None = None
+    """Names (Host header) under which the server may be asked. Without keys on a loopback address: those of loopback,
+    unless given; otherwise any."""
     anonymous: bool = False
     """Answer without keys on an address that others can reach."""
     seconds: float = Field(default=30, gt=0)
@@ -108,13 +115,20 @@ class ServerConfig(_Part):
     cache: int = Field(default=4096, ge=0)
     """Verdicts that are remembered, by content."""
 
+    @property
+    def names(self) -> Collection[str] | None:
+        """See `hosts`; None: any."""
+        if self.hosts is None and self.api_keys_env is None and self.host in LOOPBACK:
+            return LOOPBACK
+        return self.hosts
+
     @model_validator(mode="after")
     def _check(self) -> "ServerConfig":
         if self.default_policy not in self.policies:
             raise ValueError(
                 f"default_policy {self.default_policy!r} is not among policies: {', '.join(self.policies)}"
             )
-        if self.host not in ("127.0.0.1", "localhost", "::1") and self.api_keys_env is None and not self.anonymous:
+        if self.host not in LOOPBACK and self.api_keys_env is None and not self.anonymous:
             raise ValueError(f"host {self.host}: anybody could ask; set api_keys_env, or anonymous: true")
         if empty := [name for name, policy in self.policies.items() if not policy.guards]:
             raise ValueError(f"policy {empty[0]!r} has no guards")

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ._access import Keys, Rate
+from ._access import Hosts, Keys, Rate
 from ._config import ServerConfig
 from ._errors import ApiError
 from ._metrics import Metrics
@@ -37,6 +37,7 @@ class Surround:
         self._app, self._limits, self._metrics = app, config.limits, metrics
         self._routes = frozenset(routes)
         self._keys, self._rate = Keys(config.api_keys_env), Rate(config.limits.requests_per_minute)
+        self._hosts = Hosts(config.names)
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,6 +79,7 @@ class Surround:
         self, scope: Scope, headers: dict[str, str], receive: Receive, answer: Send, state: dict[str, Any]
     ) -> None:
         if scope["path"] not in OPEN:
+            self._hosts.check(headers)
             # headers that nobody checks, or other spellings of one key, must not open a bucket of their own
             self._rate.take(self._keys.check(headers) or (scope.get("client") or ("?",))[0])
         if scope["method"] != "POST":
