@@ -238,7 +238,7 @@ def _raw(base: str, head: str, body: bytes = b"", read: bool = True) -> bytes:
         return f"{found.status} ".encode() + found.read()
 
 
-POST = "POST /v1/moderations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json"
+POST = "POST /v1/moderations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
 
 
 def test_slow_clients() -> None:
