@@ -245,6 +245,7 @@ def test_a_client_that_leaves_ends_the_call(upstream, windowed, stream):
 
 def test_a_slow_client_holds_the_upstream_back(upstream, windowed):
     """A client that does not read: the endless upstream must stop sending instead of filling this server's memory."""
+    upstream.sent = 0
     body = json.dumps({"model": "endless", "messages": ASK, "stream": True}).encode()
     host, port = windowed.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as slow:
