@@ -39,13 +39,13 @@ ALSO = {  # names under which other sets draw the same thing
     "engine": ("car-engine",), "envelope": ("mail", "email"), "gear": ("settings", "cog"), "gun": ("pistol",),
     "gavel": ("hammer-law", "legal"), "government": ("bank", "building-columns", "landmark"), "home": ("house",),
     "house": ("home",), "image": ("picture", "photo"), "lamp": ("lamp-desk", "desk-lamp"), "mail": ("envelope",),
-    "medal": ("award",), "microphone": ("mic",), "movie": ("film", "clapperboard"), "owl": (), "paint": ("paintbrush",),
+    "medal": ("award",), "microphone": ("mic",), "movie": ("film", "clapperboard"), "paint": ("paintbrush",),
     "phone": ("call", "telephone"), "pill": ("capsule",),
     "plane": ("airplane",), "radioactive": ("radiation",),
     "shirt": ("tshirt", "t-shirt"), "shop": ("store",), "sofa": ("couch",),
     "store": ("shop",), "sailboat": ("boat", "sailing"),
     "syringe": ("vaccine", "injection"), "trash": ("delete", "bin", "trash-can"), "wave": ("waves",),
-    "volcano": (), "wrench": ("spanner",), "fuel": ("gas-station", "gas-pump"), "fridge": ("refrigerator",),
+    "wrench": ("spanner",), "fuel": ("gas-station", "gas-pump"), "fridge": ("refrigerator",),
     "doctor": ("user-doctor", "user-md"), "drone": ("quadcopter",), "cash": ("money-bill", "banknote"),
 }  # fmt: skip
 

@@ -78,9 +78,8 @@ class SmallGuard:
         if not self.card.get("eye"):
             return [self._calibrated(verdict) for verdict in self.inner.check(exchanges)]
         began, shown = time.perf_counter(), list(exchanges)
-        for place, exchange in enumerate(
-            exchanges
-        ):  # one by one: an image that cannot be read is the model's to refuse
+        for place, exchange in enumerate(exchanges):
+            # one by one: an image that cannot be read is the model's to refuse
             with contextlib.suppress(InputError):
                 shown[place] = told([exchange])[0]
         share = (time.perf_counter() - began) / max(len(shown), 1)

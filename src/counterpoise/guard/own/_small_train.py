@@ -60,7 +60,8 @@ def train_small(
             raise InputError(f"{name}: needs safe and unsafe rows; give more rows of the missing label")
     loaded = load(model, dtype=dtype)
     reads = model == "pocket"  # the words of images come from its own tower
-    samples = [training_sample(row, told([row.exchange])[0] if reads else None) for row in rows]
+    shown = told([row.exchange for row in rows]) if reads else [row.exchange for row in rows]
+    samples = [training_sample(row, each) for row, each in zip(rows, shown, strict=True)]
     result = fit(loaded, samples, sft_loss, config or settings(), out, resume=resume)
     adapter = Path(result.adapter)
     halve(adapter / "adapter_model.safetensors")
