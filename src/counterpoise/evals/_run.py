@@ -1,6 +1,9 @@
 """Generate the answers of one benchmark through Inspect; every answer goes into the journal when it is there."""
 
+import gc
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from counterpoise.base import InputError
@@ -38,7 +41,8 @@ def _shard(work: Work) -> dict[str, str]:
         work.progress.advance(len(work.samples))
         return {}
     _choose(work)
-    log = _inspect(work, digest)
+    with _rare_collections():
+        log = _inspect(work, digest)
     if log.status == "cancelled":
         raise KeyboardInterrupt
     errors = _errors(log) if log.status == "success" else {}
@@ -47,6 +51,18 @@ def _shard(work: Work) -> dict[str, str]:
         first = log.error.message if log.error else next(iter(errors.values()), f"status {log.status}")
         raise InputError(f"{name}: {one_line(first)}")
     return {sample: f"api_error: {one_line(errors.get(sample, 'no answer'))}" for sample in left}
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Inspect makes hundreds of small objects a sample that live until its log is written; Python's collector goes
+    through them again and again, a fifth of all time beside the model (bench/rows_overhead.py). So it waits longer."""
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _inspect(work: Work, digest: str) -> Any:
