@@ -116,8 +116,8 @@ def page(results: list[dict[str, Any]]) -> str:
     lines += [
         "",
         "Importing the package (with torch) is part of CPU seconds and of the peak. On a machine that does other work",
-        "at the same time, wall seconds say little; the aim is judged by CPU seconds. Nearly all of the time is Inspect's",
-        "own work on a sample (its log is a third); memory does not grow with the rows.",
+        "at the same time, wall seconds say little; the aim is judged by CPU seconds. Nearly all of the time",
+        "is Inspect's own work on a sample (its log is a third); memory does not grow with the rows.",
         "",
     ]
     return "\n".join(lines)
