@@ -3,7 +3,9 @@
     python bench/guard_server.py                       # tiny: 20 requests a second for 30 s, p50 and p99
     python bench/guard_server.py --guard small --batching   # batches against one by one, at equal verdicts
 
-The requests are texts of our own, all different, so that no verdict comes from the cache.
+The server is `counterpoise guard serve` in a process of its own, so that the client's work is not counted as the
+server's. The requests are texts of our own, all different, so that no verdict comes from the cache. `cpu_ms` is what
+the server computes for a request, which other work on the machine changes less than it changes the latency.
 """
 
 import argparse
@@ -11,18 +13,33 @@ import asyncio
 import json
 import random
 import socket
-import threading
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
 import httpx
-import uvicorn
-
-from counterpoise.guard import Guard, make_guard
-from counterpoise.guard.server import ServerConfig, create_app
+import psutil
 
 WORDS = ["how", "do", "people", "plan", "a", "garden", "wall", "trip", "letter", "song", "budget", "meal", "for", "two"]
+START = 300
+"""Seconds that a server may take to load its guards."""
+
+
+class Server(NamedTuple):
+    """A running server."""
+
+    base: str
+    process: psutil.Process
+
+    def cpu(self) -> float:
+        """Seconds computed so far."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
 
 
 def sentence(seed: int) -> str:
@@ -32,34 +49,51 @@ def sentence(seed: int) -> str:
 
 
 @contextmanager
-def serving(name: str, guard: Guard, batch: int) -> Iterator[str]:
-    """A live server with one guard."""
-    config = ServerConfig.model_validate({"policies": {"default": {"guards": [name]}}, "batch": batch, "cache": 0})
-    sock = socket.socket(proto=socket.IPPROTO_TCP)  # named, so that asyncio turns off delays on it, as uvicorn has it
-    sock.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(config, {name: guard}), log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(20)
+def serving(name: str, batch: int) -> Iterator[Server]:
+    """A server with one guard, ready."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    base = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "guard.yaml"
+        file.write_text(json.dumps({"policies": {"default": {"guards": [name]}}, "batch": batch, "cache": 0}))
+        command = [sys.executable, "-m", "counterpoise", "guard", "serve", "--config", file, "--port", str(port)]
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            until = time.monotonic() + START
+            while not _ready(base):
+                if child.poll() is not None or time.monotonic() > until:
+                    raise SystemExit("the server did not start; try: counterpoise guard serve")
+                time.sleep(0.2)
+            yield Server(base, psutil.Process(child.pid))
+        finally:
+            child.terminate()
+            child.wait(20)
 
 
-async def paced(base: str, rate: float, seconds: float) -> list[float]:
-    """Seconds of each answer when requests arrive as a Poisson process, whether or not earlier ones are answered."""
+def _ready(base: str) -> bool:
+    try:
+        return httpx.get(f"{base}/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+async def paced(server: Server, rate: float, seconds: float) -> tuple[list[float], float]:
+    """Seconds of each answer when requests arrive as a Poisson process, whether or not earlier ones are answered, and
+    the server's seconds of computing for one."""
     draw, found = random.Random(0), list[float]()
 
     async def one(client: httpx.AsyncClient, n: int) -> None:
         began = time.perf_counter()
-        (await client.post(f"{base}/v1/moderations", json={"input": sentence(n)})).raise_for_status()
+        (await client.post(f"{server.base}/v1/moderations", json={"input": sentence(n)})).raise_for_status()
         found.append(time.perf_counter() - began)
 
     async with httpx.AsyncClient(timeout=60) as client:
         for n in range(10):
             await one(client, -1 - n)
         found.clear()
+        before = server.cpu()
         tasks, due, n = [], time.perf_counter(), 0
         end = due + seconds
         while (due := due + draw.expovariate(rate)) < end:
@@ -67,7 +101,7 @@ async def paced(base: str, rate: float, seconds: float) -> list[float]:
             tasks.append(asyncio.create_task(one(client, n)))
             n += 1
         await asyncio.gather(*tasks)
-    return found
+    return found, (server.cpu() - before) / max(1, n)
 
 
 async def flood(base: str, n: int, clients: int) -> tuple[float, list[float | None]]:
@@ -94,18 +128,19 @@ def main() -> None:
     parser.add_argument("--batching", action="store_true", help="compare batches with one by one instead")
     parser.add_argument("--requests", type=int, default=256)
     args = parser.parse_args()
-    guard = make_guard(args.guard)
     if not args.batching:
-        with serving(args.guard, guard, 32) as base:
-            found = sorted(1000 * each for each in asyncio.run(paced(base, args.rate, args.seconds)))
+        with serving(args.guard, 32) as server:
+            taken, cpu = asyncio.run(paced(server, args.rate, args.seconds))
+        found = sorted(1000 * each for each in taken)
         p50, p99 = (found[min(len(found) - 1, int(share * len(found)))] for share in (0.5, 0.99))
-        print(json.dumps({"guard": args.guard, "rate": args.rate, "n": len(found), "p50_ms": p50, "p99_ms": p99}))
+        print(json.dumps({"guard": args.guard, "rate": args.rate, "n": len(found), "p50_ms": round(p50, 2),
+                          "p99_ms": round(p99, 2), "cpu_ms": round(1000 * cpu, 2)}))  # fmt: skip
         return
     seconds, scores = {}, {}
     for batch in (1, 32):
-        with serving(args.guard, guard, batch) as base:
-            asyncio.run(flood(base, 16, 16))  # warm
-            seconds[batch], scores[batch] = asyncio.run(flood(base, args.requests, 64))
+        with serving(args.guard, batch) as server:
+            asyncio.run(flood(server.base, 16, 16))  # warm
+            seconds[batch], scores[batch] = asyncio.run(flood(server.base, args.requests, 64))
     apart = [abs(a - b) for a, b in zip(scores[1], scores[32], strict=True) if a is not None and b is not None]
     flipped = sum(((a or 0) >= 0.5) != ((b or 0) >= 0.5) for a, b in zip(scores[1], scores[32], strict=True))
     print(json.dumps({

@@ -21,8 +21,9 @@ from counterpoise.guard.own._features import WIDTH, features
 from counterpoise.guard.own._head import Head, Net, fit_net, load_head, platt
 from counterpoise.guard.own._measure import ece, measured
 from counterpoise.guard.own._minilm import MAX_TOKENS, minilm, model_folder
+from counterpoise.guard.own._readings import readings, readings_or_errors
 from counterpoise.guard.own._windows import OVERLAP, WINDOW, plain, unreadable, windows
-from counterpoise.guard.own._words import told, untold
+from counterpoise.guard.own._words import all_told, untold
 
 WORDS = ("river", "stone", "bread", "window", "garden", "music", "letter", "cloud")
 
@@ -80,12 +81,12 @@ def test_features_have_one_row_per_window_and_their_places() -> None:
         Exchange((user(" ".join(WORDS * 60)),)),
         Exchange((user("Hi"), assistant("Hello"), user("Bye"))),
     ]
-    found = features(exchanges)
+    found = features(exchanges, readings(exchanges))
     assert [row.shape[1] for row in found] == [WIDTH] * 4
     assert len(found[0]) == 1 and len(found[2]) > 3
     assert not found[0][0, 384 : 3 * 384].any()  # no images, so no words and no pair
     assert found[1][0, -3] == 1 and found[1][0, -2] > 0.5  # has an answer, which refuses
-    assert np.abs(features([exchanges[3]])[0] - found[3]).max() < 1e-4
+    assert np.abs(features([exchanges[3]], [[]])[0] - found[3]).max() < 1e-4
 
 
 def test_the_corpus_keeps_causes_apart_and_no_held_out_family_in() -> None:
@@ -212,18 +213,21 @@ def test_files_without_both_labels_or_of_another_kind(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_cannot_be_decoded_is_no_training_row() -> None:
+    broken, plain = Exchange((user(Image.from_bytes(b"junk"), "a"),)), Exchange((user("b"),))
     with pytest.raises(InputError):
-        features([Exchange((user(Image.from_bytes(b"junk"), "a"),))])
+        readings([plain, broken])
+    first, second = readings_or_errors([plain, broken])
+    assert first == [] and isinstance(second, InputError)  # only that one is refused
 
 
 def test_words_of_images_are_told_and_do_not_count_as_given() -> None:
     page = Image.from_pil(print_page("water bottle", style_seed=5))
     blank = Image.from_pil(PIL.Image.new("RGB", (224, 224), "white"))
     given = [Exchange((user("Look.", page, blank, "What now?"),), "No."), Exchange((user("plain"),))]
-    shown = told(given)
+    shown = all_told(given)
     assert shown[1] == given[1] and shown[0].answer == "No." and shown[0].images == 2
     texts = [part for part in shown[0].conversation[0].parts if isinstance(part, str)]
     assert texts == ["Look.", "\nThe image says: water bottle\n", "What now?"]
     assert untold(Inspected(4, 4, 2, 2), given[0], shown[0]) == Inspected(3, 3, 2, 2)
     assert untold(Inspected(0, 4, 2, 2), given[0], shown[0]) == Inspected(0, 3, 2, 2)
-    assert told([]) == []
+    assert all_told([]) == []

@@ -28,13 +28,13 @@ def serve(
     from counterpoise.base import require
     from counterpoise.guard.server import read_config
 
-    uvicorn = require("uvicorn", purpose="the guard server", install="counterpoise[serve]")
+    require("uvicorn", purpose="the guard server", install="counterpoise[serve]")
     settings = read_config(config, port=port, host=host, fail_open=fail_open or None)
     from counterpoise.guard.server._logs import configure
+    from counterpoise.guard.server._serve import run
     from counterpoise.guard.server.app import create_app
 
     configure()
     app = create_app(settings)
     typer.echo(f"http://{settings.host}:{settings.port}  policies: {', '.join(settings.policies)}")
-    uvicorn.run(app, host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False,
-                timeout_keep_alive=30, limit_concurrency=1000)  # fmt: skip
+    run(app, settings)

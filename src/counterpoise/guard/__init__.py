@@ -1,7 +1,7 @@
 """Guards: what stands in front of a deployed model and says of every exchange whether it may pass."""
 
 from ._registry import known_guards, make_guard
-from ._values import Exchange, Guard, Inspected, Label, Sees, Severity, Verdict, unknown, unseen, worst
+from ._values import Exchange, Guard, Inspected, Label, Sees, Severity, Verdict, prepare, unknown, unseen, worst
 
 __all__ = [
     "Exchange",
@@ -13,6 +13,7 @@ __all__ = [
     "Verdict",
     "known_guards",
     "make_guard",
+    "prepare",
     "unknown",
     "unseen",
     "worst",

@@ -122,6 +122,20 @@ class Guard(Protocol):
     def check(self, exchanges: Sequence[Exchange]) -> list[Verdict]: ...
 
 
+@runtime_checkable
+class Prepares(Protocol):
+    """A guard that loads a part of itself only when an exchange needs it, and can load that part before."""
+
+    def prepare(self) -> None: ...
+
+
+def prepare(guard: Guard) -> None:
+    """Load what a guard would otherwise load at its first exchange. One without `prepare` is whole when it is made; one
+    that holds other guards hands this on to them. Raises what loading raises."""
+    if isinstance(guard, Prepares):
+        guard.prepare()
+
+
 def unknown(guard: str, exchange: Exchange, reason: str, *, raw: str = "", **more: Any) -> Verdict:
     """The verdict of a guard that could not look (nothing inspected) or could not be understood."""
     nothing = Inspected(0, exchange.texts, 0, exchange.images)

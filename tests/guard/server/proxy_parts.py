@@ -81,11 +81,13 @@ class Upstream:
         if model == "tools":
             message["tool_calls"] = [call(TOKEN)]
         choices = [{"index": i, "message": message, "finish_reason": "stop"} for i in range(value.get("n", 1))]
+        if model in ("probs", "forged"):
+            choices[0]["logprobs"] = probs(SAFE if model == "probs" else TOKEN)
         if model == "second":
             choices[1] = {**choices[1], "message": {"role": "assistant", "content": BAD}}
         usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
         whole = {"id": "c1", "object": "chat.completion", "created": 1, "model": model, "choices": choices,
-                 "usage": usage, "hint": TOKEN}  # fmt: skip
+                 "usage": {**usage, "note": f"It says {TOKEN}"}, "hint": TOKEN}  # fmt: skip
         await reply(send, 200, json.dumps(whole).encode(), {})
 
     async def stream(self, model, value, send):
@@ -94,6 +96,8 @@ class Upstream:
 
         async def event(index, delta, finish=None):
             choice = {"index": index, "delta": delta, "finish_reason": finish}
+            if model in ("probs", "forged"):
+                choice["logprobs"] = probs(delta.get("content", "") if model == "probs" else TOKEN)
             await out(json.dumps({**base, "choices": [choice]}, ensure_ascii=False))
 
         async def out(text):
@@ -136,6 +140,14 @@ def said(model):
     )
 
 
+def probs(text):
+    """The tokens of a text, each with an alternative that nobody has said."""
+    other = {"token": TOKEN, "logprob": -2.0, "bytes": list(TOKEN.encode())}
+    rows = [{"token": text[at : at + 3], "logprob": -0.5, "bytes": list(text[at : at + 3].encode()),
+             "top_logprobs": [other]} for at in range(0, len(text), 3)]  # fmt: skip
+    return {"content": rows, "refusal": None, "note": TOKEN}
+
+
 def call(arguments):
     return {"index": 0, "id": "t1", "type": "function", "function": {"name": "look", "arguments": arguments}}
 
@@ -151,9 +163,10 @@ async def reply(send, status, body, headers):
 
 
 @contextmanager
-def served(app):
+def served(app, **options):
     """The address of an ASGI application that runs in a thread."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=1))
+    options = {"port": 0, "log_level": "critical", "timeout_graceful_shutdown": 1, **options}
+    server = uvicorn.Server(uvicorn.Config(app, **options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 30

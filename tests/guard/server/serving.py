@@ -16,6 +16,7 @@ import uvicorn
 from counterpoise.chat import Image
 from counterpoise.guard import Exchange, Guard, Inspected, Sees, Verdict, unknown, unseen
 from counterpoise.guard.server import ServerConfig, create_app
+from counterpoise.guard.server._serve import options
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -79,10 +80,11 @@ def settings(**changes: Any) -> ServerConfig:
 @contextlib.contextmanager
 def live(config: ServerConfig | None = None, **guards: Guard) -> Iterator[str]:
     """The address of a running server."""
-    app = create_app(config or settings(), guards or {"plain": Plain()})
+    config = config or settings()
+    app = create_app(config, guards or {"plain": Plain()})
     sock = socket.socket(proto=socket.IPPROTO_TCP)  # named, so that asyncio turns off delays on it
     sock.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1, **options(config)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
     thread.start()
     until = time.monotonic() + 60

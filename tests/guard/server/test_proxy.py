@@ -13,7 +13,9 @@ import pytest
 from proxy_parts import BAD, SAFE, TOKEN, TokenGuard, Upstream, served
 
 from counterpoise.guard.server import ServerConfig, create_app
+from counterpoise.guard.server._logs import Lines
 from counterpoise.guard.server._proxy_parts import inline
+from counterpoise.guard.server._serve import options
 
 ASK = [{"role": "user", "content": "How is the river?"}]
 
@@ -30,7 +32,7 @@ def proxy(upstream, mode="buffer", seconds=30, **settings):
     behind = {"base_url": f"{upstream.url}/v1", "stream": mode, "window": 40, "seconds": seconds}
     policies = {"default": {"guards": ["token"]}}
     config = ServerConfig.model_validate({"policies": policies, "upstream": behind, **settings})
-    return served(create_app(config, {"token": TokenGuard()}))
+    return served(create_app(config, {"token": TokenGuard()}), **options(config))
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,44 @@ def test_blocked_stream_holds_nothing_unsafe(request, fixture, model):
     assert not any(choice.delta.tool_calls for chunk in chunks for choice in chunk.choices)
     assert "UNSAFE" not in "".join(chunk.to_json() for chunk in chunks)
     assert text == "" or fixture == "windowed"
+
+
+@pytest.mark.parametrize("fixture", ["buffered", "windowed"])
+def test_log_probabilities_say_nothing_that_the_text_does_not(request, fixture):
+    url = request.getfixturevalue(fixture)
+    got = client(url).chat.completions.create(model="probs", messages=ASK, logprobs=True)
+    rows = got.choices[0].logprobs.content
+    assert "".join(row.token for row in rows) == SAFE and rows[0].logprob == -0.5 and not rows[0].top_logprobs
+    chunks = list(client(url).chat.completions.create(model="probs", messages=ASK, logprobs=True, stream=True))
+    rows = [row for k in chunks for c in k.choices if c.logprobs for row in c.logprobs.content]
+    assert "".join(row.token for row in rows) == SAFE
+    assert TOKEN not in got.to_json() + "".join(chunk.to_json() for chunk in chunks)
+    for stream in (False, True):  # tokens that spell another text
+        body = {"model": "forged", "messages": ASK, "stream": stream}
+        text = httpx.post(f"{url}/v1/chat/completions", json=body).text
+        assert TOKEN not in text and "The riv" in text and '"logprobs": null' in text
+
+
+@pytest.mark.parametrize(("model", "stream", "expected"), [
+    ("m", False, {"input": "allow", "output": "allow", "blocked": False, "checks": 2, "p_unsafe": 0.01}),
+    ("m", True, {"input": "allow", "output": "allow", "blocked": False, "p_unsafe": 0.01}),
+    ("bad", False, {"input": "allow", "output": "block", "blocked": True, "guard": "token", "p_unsafe": 0.99}),
+    ("bad", True, {"input": "allow", "output": "block", "blocked": True, "guard": "token", "status": 200}),
+    ("die", True, {"input": "allow", "error": "upstream_invalid"}),
+    (TOKEN, False, {"input": "block", "blocked": True, "status": 400}),
+])  # fmt: skip
+def test_the_log_line_has_the_verdicts_and_no_text(windowed, caplog, model, stream, expected):
+    words = TOKEN if model == TOKEN else "How is the river?"
+    ask = [{"role": "user", "content": f"{words} (a private matter)"}]
+    body = {"model": model, "messages": ask, "stream": stream}
+    with caplog.at_level("INFO", "counterpoise.guard"):
+        httpx.post(f"{windowed}/v1/chat/completions", json=body, headers={"x-request-id": "mine"})
+        until = time.monotonic() + 10
+        while not (lines := [r for r in caplog.records if r.msg == "request"]) and time.monotonic() < until:
+            time.sleep(0.01)
+    line = json.loads(Lines().format(lines[-1]))
+    assert line["request_id"] == "mine" and line["policy"] == "default" and {**line, **expected} == line
+    assert not any(word in json.dumps(line) for word in ("private", "river", "calm", TOKEN))
 
 
 def test_half_a_character_in_an_answer(buffered):
@@ -259,4 +299,17 @@ def test_a_slow_client_holds_the_upstream_back(upstream, windowed):
             if len(sent) > 4 and sent[-1] == sent[-4] > 0:
                 break
         assert sent[-1] == sent[-4] > 0, sent
+    upstream.sent = 0
+
+
+def test_a_client_that_never_reads_is_given_up(upstream):
+    upstream.cancelled.clear()
+    body = json.dumps({"model": "endless", "messages": ASK, "stream": True}).encode()
+    with proxy(upstream, "window", limits={"read_seconds": 0.5}) as url:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            head = ["POST /v1/chat/completions HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+            slow.sendall("\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body)
+            assert upstream.cancelled.wait(30)  # while the client is still there
     upstream.sent = 0

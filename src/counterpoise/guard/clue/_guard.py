@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
+
 from counterpoise.base import InputError
+from counterpoise.chat import Image
 from counterpoise.models import Engine, load
 
 from .._values import Exchange, Inspected, Sees, Verdict, unknown, worst
@@ -31,6 +34,14 @@ class ClueGuard:
         self.id = f"clue:{clue.constitution.name}@{clue.asker.id}"
         self.sees = Sees(texts=False, images=None, answers=False)
         self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Load the detector and the encoder of the scan, which are loaded when they are first asked."""
+        blank = Image.from_pil(PIL.Image.new("RGB", (64, 64), "white"))
+        if self.clue.detector is not None:
+            self.clue.detector.find(blank, ["paper"])
+        if self.clue.scan is not None:
+            self.clue.scan.encoder.similarity([blank], ["paper"])
 
     def check(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """One verdict for each exchange: the worst of its images."""

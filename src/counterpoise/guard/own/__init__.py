@@ -7,7 +7,8 @@ if TYPE_CHECKING:
     from ._corpus import corpus
     from ._small import SmallGuard, small
     from ._small_train import train_small
-    from ._tiny import TinyGuard, tiny, train_tiny
+    from ._tiny import TinyGuard, tiny
+    from ._tiny_train import train_tiny
 
 _PLACES = {
     "SmallGuard": "_small",
@@ -16,7 +17,7 @@ _PLACES = {
     "small": "_small",
     "tiny": "_tiny",
     "train_small": "_small_train",
-    "train_tiny": "_tiny",
+    "train_tiny": "_tiny_train",
 }
 
 __all__ = ["SmallGuard", "TinyGuard", "corpus", "small", "tiny", "train_small", "train_tiny"]

@@ -6,11 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.chat import Image
 from counterpoise.evals.scorers import refusal_probability
 
 from .._values import Exchange
-from ._eye import Reading, eye
+from ._eye import Reading
 from ._minilm import DIM, MiniLM, minilm
 from ._windows import windows
 
@@ -35,14 +34,13 @@ class _Plan(NamedTuple):
     flags: tuple[float, float, float, float]
 
 
-def features(exchanges: Sequence[Exchange], readings: Sequence[Sequence[Reading]] | None = None) -> list[Rows]:
-    """Per exchange an array (windows, WIDTH). `readings` may hold what the eye read, image by image.
+def features(exchanges: Sequence[Exchange], seen: Sequence[Sequence[Reading]]) -> list[Rows]:
+    """Per exchange an array (windows, WIDTH); `seen` holds what the eye read, image by image.
 
-    Raises InputError for an image that cannot be decoded and TooLong for a text of too many windows.
+    Raises TooLong for a text of too many windows.
     """
     model = minilm()
-    seen = readings if readings is not None else [read(exchange) for exchange in exchanges]
-    plans = [_plans(exchange, words, model) for exchange, words in zip(exchanges, seen, strict=True)]
+    plans = [_plans(exchange, read, model) for exchange, read in zip(exchanges, seen, strict=True)]
     texts = list(dict.fromkeys(text for rows in plans for row in rows for text in row.texts if text))
     vectors = dict(zip(texts, model(texts) * SCALE, strict=True)) if texts else {}
     blank = np.zeros(DIM, np.float32)
@@ -57,21 +55,10 @@ def features(exchanges: Sequence[Exchange], readings: Sequence[Sequence[Reading]
     ]
 
 
-def images_of(exchange: Exchange) -> list[Image]:
-    """All images, in the order in which the model sees them."""
-    return [image for message in exchange.conversation for image in message.images]
-
-
-def read(exchange: Exchange) -> list[Reading]:
-    """What the eye reads; without images the eye is not even loaded."""
-    images = images_of(exchange)
-    return eye().read(images) if images else []
-
-
-def _plans(exchange: Exchange, readings: Sequence[Reading], model: MiniLM) -> list[_Plan]:
+def _plans(exchange: Exchange, seen: Sequence[Reading], model: MiniLM) -> list[_Plan]:
     text = "\n".join(message.text for message in exchange.conversation if message.text.strip())
-    words = " ".join(reading.words for reading in readings if reading.words)
-    has_images = float(bool(readings))
+    words = " ".join(reading.words for reading in seen if reading.words)
+    has_images = float(bool(seen))
     if exchange.answer is None:
         left, right = windows(text, model) or [""], windows(words, model) or [""]
         flags = (has_images, 0.0, 0.0, 1.0)

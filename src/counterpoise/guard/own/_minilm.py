@@ -4,8 +4,10 @@ Only its two files are read; sentence-transformers, which the package asks for, 
 written out here because it is short and starts in a moment, while importing transformers takes seconds.
 """
 
+import hashlib
 import importlib.util
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +23,9 @@ SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 DIM, HEADS, LAYERS = 384, 12, 6
 MAX_TOKENS = 256  # word pieces, the two marks included: what the model was made for
 BATCH_TOKENS = 8192
+KEEP = 8192
+"""Vectors that are remembered (13 MB): the turns of a conversation come again with every request, and an answer that is
+checked while it grows repeats all that was there before."""
 
 
 def model_folder() -> Path:
@@ -57,6 +62,7 @@ class MiniLM:
         self.tokenizer.no_truncation()
         self.unknown = int(self.tokenizer.token_to_id("[UNK]") or 0)
         self._lock = threading.Lock()
+        self._known: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()  # by hash: no text is kept
 
     def tokens(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """(ids, character spans) of a text without the two marks around it."""
@@ -66,6 +72,20 @@ class MiniLM:
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit rows, float32. Raises InputError for a text of more than 254 word pieces: split it first."""
+        keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
+        with self._lock:
+            found = {key: self._known[key] for key in keys if key in self._known}
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        found |= {key: row.copy() for key, row in zip(new, self._embedded(list(new.values())), strict=True)}
+        with self._lock:
+            for key in keys:
+                self._known[key] = found[key]
+                self._known.move_to_end(key)
+            while len(self._known) > KEEP:
+                self._known.popitem(last=False)
+        return np.stack([found[key] for key in keys]) if keys else np.zeros((0, DIM), np.float32)
+
+    def _embedded(self, texts: Sequence[str]) -> NDArray[np.float32]:
         rows = []
         for text in texts:
             ids, _ = self.tokens(text)

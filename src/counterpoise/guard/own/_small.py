@@ -2,7 +2,6 @@
 with the words that the pocket's tower reads in them, prompts and answers, and says `safe` or `unsafe`; its features are
 the hidden state before that word."""
 
-import contextlib
 import dataclasses
 import math
 import time
@@ -20,6 +19,7 @@ from ..adapters._family import Family, Turns
 from ..adapters._model import ModelGuard
 from ..adapters._parse import Mode
 from ._eye import eye
+from ._readings import readings_or_errors
 from ._words import told, untold
 
 PARTS = Path(__file__).parent / "parts" / "small"
@@ -74,14 +74,12 @@ class SmallGuard:
         return {"layer": "last", "pooling": "verdict position", "suffix_ids": []}
 
     def check(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
-        """One verdict for each exchange, in order."""
+        """One verdict for each exchange, in order. An image that cannot be read is the model's to refuse."""
         if not self.card.get("eye"):
             return [self._calibrated(verdict) for verdict in self.inner.check(exchanges)]
-        began, shown = time.perf_counter(), list(exchanges)
-        for place, exchange in enumerate(exchanges):
-            # one by one: an image that cannot be read is the model's to refuse
-            with contextlib.suppress(InputError):
-                shown[place] = told([exchange])[0]
+        began = time.perf_counter()
+        read = zip(exchanges, readings_or_errors(exchanges), strict=True)
+        shown = [given if isinstance(seen, InputError) else told(given, seen) for given, seen in read]
         share = (time.perf_counter() - began) / max(len(shown), 1)
         verdicts = [
             dataclasses.replace(v, inspected=untold(v.inspected, given, seen), cost=v.cost + share)

@@ -21,7 +21,7 @@ from ..adapters._passes import plan
 from ._eye import eye
 from ._head import platt
 from ._small import CARD, FAMILY, SmallGuard, base_id, compose
-from ._words import told
+from ._words import all_told
 
 
 def training_sample(row: Labelled, shown: Exchange | None = None) -> Sample:
@@ -60,7 +60,7 @@ def train_small(
             raise InputError(f"{name}: needs safe and unsafe rows; give more rows of the missing label")
     loaded = load(model, dtype=dtype)
     reads = model == "pocket"  # the words of images come from its own tower
-    shown = told([row.exchange for row in rows]) if reads else [row.exchange for row in rows]
+    shown = all_told([row.exchange for row in rows]) if reads else [row.exchange for row in rows]
     samples = [training_sample(row, each) for row, each in zip(rows, shown, strict=True)]
     result = fit(loaded, samples, sft_loss, config or settings(), out, resume=resume)
     adapter = Path(result.adapter)
@@ -70,7 +70,7 @@ def train_small(
     merged = load(model, adapter=adapter, dtype=dtype, merge=True)
     inner = ModelGuard(FAMILY, merged, explain="no")
     asked = [row.exchange for row in calibration]
-    raw = [verdict.p_unsafe for verdict in inner.check(told(asked) if reads else asked)]
+    raw = [verdict.p_unsafe for verdict in inner.check(all_told(asked) if reads else asked)]
     pairs = [(p, row.unsafe) for p, row in zip(raw, calibration, strict=True) if p is not None]
     logits = np.array([math.log(max(p, 1e-7) / max(1 - p, 1e-7)) for p, _ in pairs])
     card = {

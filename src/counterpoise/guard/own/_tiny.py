@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 
 from counterpoise.base import InputError
-from counterpoise.chat import Image
+from counterpoise.chat import Image, user
 
-from .._labelled import Labelled
 from .._values import Exchange, Inspected, Sees, Verdict, unknown
 from ._eye import Reading, eye
-from ._features import LAYOUT, Rows, TooLong, features, images_of
-from ._head import MODES, Head, fit_net, load_head
+from ._features import LAYOUT, Rows, TooLong, features
+from ._head import Head, load_head
 from ._minilm import minilm
+from ._readings import readings_or_errors
 from ._windows import unreadable
 
 PART = Path(__file__).parent / "parts" / "tiny.safetensors"
@@ -39,12 +40,23 @@ class TinyGuard:
         """What its features are, for routers."""
         return {"layer": "input", "pooling": "worst window", "suffix_ids": []}
 
+    def prepare(self) -> None:
+        """Load the eye and what tells refusals, and look once, so that no exchange has to wait. Without an eye (or with
+        another one) images are `unknown` as before."""
+        blank = Image.from_pil(PIL.Image.new("RGB", (224, 224), "white"))
+        self.check([Exchange((user(blank, "Hello."),)), Exchange((user("Hello."),), "Hello.")])
+
     def check(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
-        """One verdict for each exchange, in order; all texts of the call are embedded together."""
+        """One verdict for each exchange, in order; all images are read and all texts embedded together."""
         began = time.perf_counter()
         reasons = [self._cannot(exchange) for exchange in exchanges]
-        readings = _read([() if why else images_of(e) for e, why in zip(exchanges, reasons, strict=True)], reasons)
-        rows = self._features(exchanges, readings, reasons)
+        good = [place for place, reason in enumerate(reasons) if reason is None]
+        rows: dict[int, Rows] = {}
+        for place, found in zip(good, _features([exchanges[place] for place in good]), strict=True):
+            if isinstance(found, str):
+                reasons[place] = found
+            else:
+                rows[place] = found
         share = (time.perf_counter() - began) / max(len(exchanges), 1)
         return [
             unknown(self.id, exchange, reason, cost=share, revision=self.head.revision, template=LAYOUT)
@@ -52,24 +64,6 @@ class TinyGuard:
             else self._verdict(exchange, rows[place], share)
             for place, (exchange, reason) in enumerate(zip(exchanges, reasons, strict=True))
         ]
-
-    def _features(
-        self, exchanges: Sequence[Exchange], readings: Sequence[Sequence[Reading]], reasons: list[str | None]
-    ) -> dict[int, Rows]:
-        """Features of the exchanges that can be looked at; one that is too long gets a reason instead."""
-        good = [place for place, reason in enumerate(reasons) if reason is None]
-        try:
-            found = features([exchanges[p] for p in good], [readings[p] for p in good])
-            return dict(zip(good, found, strict=True))
-        except TooLong:
-            pass
-        rows = {}
-        for place in good:  # one by one, so that only the long one is refused
-            try:
-                rows[place] = features([exchanges[place]], [readings[place]])[0]
-            except TooLong as error:
-                reasons[place] = str(error)
-        return rows
 
     def _cannot(self, exchange: Exchange) -> str | None:
         mode = "prompt" if exchange.answer is None else "response"
@@ -115,21 +109,27 @@ class TinyGuard:
         )
 
 
-def _read(images: Sequence[Sequence[Image]], reasons: list[str | None]) -> list[Sequence[Reading]]:
-    """What the eye reads in all images together; when one cannot be decoded, that exchange gets a reason instead."""
-    found: list[Sequence[Reading]] = [()] * len(images)
+def _features(exchanges: Sequence[Exchange]) -> list[Rows | str]:
+    """Features of each exchange, or why there are none: an image cannot be decoded, or a text is too long."""
+    seen = readings_or_errors(exchanges)
+    found: list[Rows | str] = [str(each) if isinstance(each, InputError) else "" for each in seen]
+    read = {place: each for place, each in enumerate(seen) if not isinstance(each, InputError)}
+    rows: Sequence[Rows | str]
     try:
-        every = [image for own in images for image in own]
-        left = iter(eye().read(every) if every else ())
-        return [[next(left) for _ in own] for own in images]
-    except InputError:
-        pass
-    for place, own in enumerate(images):
-        try:
-            found[place] = eye().read(own) if own else ()
-        except InputError as error:
-            reasons[place] = str(error)
+        rows = features([exchanges[place] for place in read], list(read.values()))
+    except TooLong:
+        rows = [_alone(exchanges[place], each) for place, each in read.items()]
+    for place, own in zip(read, rows, strict=True):
+        found[place] = own
     return found
+
+
+def _alone(exchange: Exchange, seen: Sequence[Reading]) -> Rows | str:
+    """Features of one exchange, so that a long text in a batch is refused by itself."""
+    try:
+        return features([exchange], [seen])[0]
+    except TooLong as error:
+        return str(error)
 
 
 def tiny(detail: str | None = None) -> TinyGuard:
@@ -138,27 +138,3 @@ def tiny(detail: str | None = None) -> TinyGuard:
     guard = TinyGuard(load_head(file))
     minilm()  # loaded now: the first request must not wait, and a missing package is said at once
     return guard
-
-
-def train_tiny(rows: Sequence[Labelled], out: Path, *, trained_on: str, seed: int = 0) -> TinyGuard:
-    """Train on labelled rows and write `out/tiny.safetensors`. A mode without rows is left out and answers `unknown`.
-
-    Raises InputError when there are too few rows of a label, or an image cannot be read.
-    """
-    from ._batches import features_of
-
-    found, groups = features_of(rows), [row.group for row in rows]
-    nets = {}
-    for mode in MODES:
-        places = [n for n, row in enumerate(rows) if row.mode == mode]
-        if not places:
-            continue
-        try:
-            nets[mode] = fit_net(
-                [found[n] for n in places], [rows[n].unsafe for n in places], [groups[n] for n in places], seed=seed
-            )
-        except InputError as error:
-            raise InputError(f"{mode} mode: {error}") from error
-    images = any(row.exchange.images for row in rows)
-    card = {"eye": eye().revision if images else None, "trained_on": trained_on, "rows": len(rows), "seed": seed}
-    return TinyGuard(Head(nets, card).save(out / "tiny.safetensors"))

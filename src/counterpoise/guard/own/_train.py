@@ -68,7 +68,7 @@ def _fit(
     kind: Kind, rows: list[Labelled], out: Path, source: str, seed: int, model: str, epochs: float | None, resume: bool
 ) -> Guard:
     if kind == "tiny":
-        from ._tiny import train_tiny
+        from ._tiny_train import train_tiny
 
         return train_tiny(rows, out, trained_on=source, seed=seed)
     from ._small_train import settings, train_small

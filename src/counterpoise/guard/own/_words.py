@@ -10,22 +10,16 @@ from dataclasses import replace
 from counterpoise.chat import Image, Message, Part
 
 from .._values import Exchange, Inspected
-from ._eye import Reading, eye
-from ._features import images_of
+from ._eye import Reading
+from ._readings import readings
 
 
-def told(exchanges: Sequence[Exchange]) -> list[Exchange]:
-    """The exchanges with a text after every image in which words were read: at most one more text for each image.
+def told(exchange: Exchange, seen: Sequence[Reading]) -> Exchange:
+    """The exchange with a text after every image in which words were read: at most one more text for each image.
 
-    Raises InputError for an image that cannot be decoded.
+    `seen` holds what the eye read, image by image.
     """
-    images = [image for exchange in exchanges for image in images_of(exchange)]
-    read = iter(eye().read(images) if images else ())
-    return [_told(exchange, [next(read) for _ in images_of(exchange)]) for exchange in exchanges]
-
-
-def _told(exchange: Exchange, readings: Sequence[Reading]) -> Exchange:
-    left = iter(readings)
+    left = iter(seen)
 
     def parts(message: Message) -> tuple[Part, ...]:
         made: list[Part] = []
@@ -36,6 +30,11 @@ def _told(exchange: Exchange, readings: Sequence[Reading]) -> Exchange:
         return tuple(made)
 
     return replace(exchange, conversation=tuple(replace(m, parts=parts(m)) for m in exchange.conversation))
+
+
+def all_told(exchanges: Sequence[Exchange]) -> list[Exchange]:
+    """Each exchange as `told`. Raises InputError for an image that cannot be decoded."""
+    return [told(exchange, seen) for exchange, seen in zip(exchanges, readings(exchanges), strict=True)]
 
 
 def untold(found: Inspected, given: Exchange, shown: Exchange) -> Inspected:

@@ -10,7 +10,7 @@ import numpy as np
 from counterpoise.base import InputError
 
 from .._registry import make_guard
-from .._values import Exchange, Guard, Sees, Verdict
+from .._values import Exchange, Guard, Sees, Verdict, prepare
 from ._labels import Bools, route
 from ._observe import identity
 from ._router import FeatureSpec, Router, load_router
@@ -40,6 +40,11 @@ class Routed:
     def sees(self) -> Sees:
         """What the large guard sees: what the small one cannot see is sent there."""
         return self.large.sees
+
+    def prepare(self) -> None:
+        """Both guards."""
+        prepare(self.small)
+        prepare(self.large)
 
     def check(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """One verdict each, in order. `guard` names who decided; `cost` adds both where both looked."""

@@ -30,8 +30,10 @@ class _Item:
 class Batcher:
     """Collects exchanges of concurrent requests and hands them to `guard.check` together.
 
-    It never waits for company longer than `wait` seconds, holds at most `limit` waiting exchanges (429 beyond), and
-    when a batch fails every exchange of it gets a second chance alone, so that one bad request spoils no other.
+    What arrives while a batch is looked at makes the next one. For more company than that it waits up to `wait`
+    seconds, and only if the last batch had any: a request that is alone is looked at at once. It holds at most `limit`
+    waiting exchanges (429 beyond), and when a batch fails every exchange of it gets a second chance alone, so that one
+    bad request spoils no other.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Batcher:
         self._items: deque[_Item] = deque()
         self._arrived = threading.Condition()
         self._closed, self._began = False, 0.0
+        self._busy = False  # the last batch had more than one
         self._thread = threading.Thread(target=self._work, name=f"guard {guard.id}", daemon=True)
         self._thread.start()
 
@@ -100,12 +103,13 @@ class Batcher:
     def _next(self) -> list[_Item] | None:
         with self._arrived:
             self._arrived.wait_for(lambda: self._items or self._closed)
-            until = time.monotonic() + self._wait
+            until = time.monotonic() + self._wait * self._busy
             while len(self._items) < self._size and not self._closed and (left := until - time.monotonic()) > 0:
                 self._arrived.wait(left)
             if self._closed:
                 return None
             taken = [self._items.popleft() for _ in range(min(self._size, len(self._items)))]
+            self._busy = len(taken) > 1
         return [item for item in taken if not item.future.cancelled()]
 
     def _look(self, exchanges: Sequence[Exchange]) -> Sequence[Verdict | GuardFailed]:

@@ -2,70 +2,46 @@
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
-from .._registry import make_guard
-from .._values import Exchange, Guard, Verdict
-from ._batcher import Batcher, GuardFailed
-from ._cache import Cache, content_key
+from .._values import Exchange, Guard
+from ._batcher import GuardFailed
 from ._config import ServerConfig
 from ._decision import Decision
 from ._errors import ApiError
 from ._intake import Intake
 from ._judge import Looked, judge, policy_version, together
 from ._metrics import Metrics
-from ._tasks import gathered
+from ._panel import Panel
 from ._trace import note, span
-from ._views import Part, View, views
+from ._views import Part
 
 log = logging.getLogger("counterpoise.guard")
 
 
+class _Answers(NamedTuple):
+    """What the guards said, by name."""
+
+    looked: Mapping[str, list[Looked]]
+    excused: Mapping[str, frozenset[Part]]
+    """Parts that guards which failed would have seen, where that is let pass."""
+    cached: bool
+
+
 class Checker:
-    """Guards, policies and the cache of one server. Guards are loaded once, here."""
+    """Policies, and the guards that they ask."""
 
     def __init__(self, config: ServerConfig, guards: Mapping[str, Guard] | None = None):
         self.config, self.metrics = config, Metrics()
-        names = dict.fromkeys(name for policy in config.policies.values() for name in policy.guards)
-        given = guards or {}
-        self._batchers = {name: self._batcher(name, given.get(name) or make_guard(name)) for name in names}
-        self._cache = Cache(config.cache)
-        if "torch" in sys.modules:  # what this thread computed while loading must not slow the guards' threads down
-            from counterpoise.models._cores import release_cores
-
-            release_cores()
-
-    def _batcher(self, name: str, guard: Guard) -> Batcher:
-        own = self.config
-        sizes = self.metrics.batch.labels(name)
-        batcher = Batcher(
-            guard, size=own.batch, wait=own.wait_ms / 1000, limit=own.queue, patience=own.seconds,
-            on_batch=lambda n: sizes.observe(n),
-        )  # fmt: skip
-        self.metrics.waiting.labels(name).set_function(lambda: batcher.waiting)
-        return batcher
-
-    @property
-    def guards(self) -> dict[str, Guard]:
-        return {name: batcher.guard for name, batcher in self._batchers.items()}
-
-    @property
-    def waiting(self) -> dict[str, int]:
-        """Exchanges that wait, by guard."""
-        return {name: batcher.waiting for name, batcher in self._batchers.items()}
-
-    @property
-    def trouble(self) -> str | None:
-        """Why verdicts cannot be given at the moment, or None."""
-        return next((each.trouble for each in self._batchers.values() if each.trouble), None)
+        self.panel = Panel(config, self.metrics, guards or {})
 
     def version(self, policy: str) -> str:
         """Identifies a policy with everything that its verdicts depend on."""
         own = self.config.policies[policy]
-        return policy_version(own, [_identity(name, self._batchers[name].guard) for name in own.guards])
+        return policy_version(own, [self.panel.identity(name) for name in own.guards])
 
     def known(self, names: Sequence[str]) -> list[str]:
         """The policies that were asked for, or the default one. Raises ApiError 404 that lists the known ones."""
@@ -89,54 +65,42 @@ class Checker:
         exchange = intake.exchange
         lenient = self.config.fail_open or dry_run or all(self.config.policies[name].dry_run for name in names)
         with span("guard.decide", policies=names, texts=exchange.texts, images=exchange.images) as current:
-            wanted = list(dict.fromkeys(g for name in names for g in self.config.policies[name].guards))
-            answers = await asyncio.gather(*(self._ask(guard, exchange) for guard in wanted), return_exceptions=True)
-            looked: dict[str, list[Looked]] = {}
-            excused: dict[str, frozenset[Part]] = {}
-            cached = True
-            for guard, answer in zip(wanted, answers, strict=True):
-                if isinstance(answer, BaseException):
-                    excused[guard] = self._failed(guard, answer, exchange, lenient=lenient)
-                    cached = False
-                else:
-                    looked[guard], all_cached = answer
-                    cached &= all_cached
-            found = []
-            for name in names:
-                policy = self.config.policies[name]
-                one = judge(
-                    name, policy.model_copy(update={"dry_run": policy.dry_run or dry_run}), exchange,
-                    [each for guard in policy.guards for each in looked.get(guard, [])],
-                    version=self.version(name), uninspected=intake.uninspected, thresholds=thresholds,
-                    excused=frozenset(part for guard in policy.guards for part in excused.get(guard, ())),
-                    places=intake.places,
-                )  # fmt: skip
-                found.append(replace(one, degraded=any(guard in excused for guard in policy.guards), cached=cached))
+            answers = await self._ask(names, exchange, lenient=lenient)
+            found = [self._judged(name, intake, answers, thresholds, dry_run=dry_run) for name in names]
             decision = replace(together(found), latency_ms=(time.perf_counter() - began) * 1000)
             note(current, verdict=decision.verdict, cached=decision.cached, degraded=decision.degraded)
         self._count(found, decision)
         return decision
 
-    async def _ask(self, name: str, exchange: Exchange) -> tuple[list[Looked], bool]:
-        """All passes of one guard over an exchange, and whether every verdict was known already."""
-        seconds = self.config.seconds
-        batcher = self._batchers[name]
-        shown = views(batcher.guard.sees, exchange)
-        keys = [content_key(_identity(name, batcher.guard), view.exchange) for view in shown]
-        known = [self._cache.get(key) for key in keys]
-        try:
-            async with asyncio.timeout(seconds):
-                verdicts = await gathered(
-                    batcher.verdict(view.exchange) if old is None else _now(old)
-                    for view, old in zip(shown, known, strict=True)
-                )
-        except TimeoutError:
-            raise GuardFailed(504, "guard_timeout", f"no verdict within {seconds:g} s") from None
-        for key, verdict in zip(keys, verdicts, strict=True):
-            self._cache.put(key, verdict)
-        if hits := sum(old is not None for old in known):
-            self.metrics.cached.labels(name).inc(hits)
-        return list(zip(shown, verdicts, strict=True)), hits == len(shown)
+    async def _ask(self, policies: Sequence[str], exchange: Exchange, *, lenient: bool) -> _Answers:
+        """Every guard of the policies once, all at the same time."""
+        wanted = list(dict.fromkeys(guard for name in policies for guard in self.config.policies[name].guards))
+        answers = await asyncio.gather(*(self.panel.ask(guard, exchange) for guard in wanted), return_exceptions=True)
+        looked: dict[str, list[Looked]] = {}
+        excused: dict[str, frozenset[Part]] = {}
+        known: list[bool] = []
+        for guard, answer in zip(wanted, answers, strict=True):
+            if isinstance(answer, BaseException):
+                excused[guard] = self._failed(guard, answer, exchange, lenient=lenient)
+            else:
+                looked[guard], cached = answer
+                known.append(cached)
+        return _Answers(looked, excused, not excused and all(known))
+
+    def _judged(
+        self, name: str, intake: Intake, answers: _Answers, thresholds: Mapping[str, float] | None, *, dry_run: bool
+    ) -> Decision:
+        """What one policy makes of the guards' answers."""
+        policy = self.config.policies[name]
+        decision = judge(
+            name, policy.model_copy(update={"dry_run": policy.dry_run or dry_run}), intake.exchange,
+            [each for guard in policy.guards for each in answers.looked.get(guard, [])],
+            version=self.version(name), uninspected=intake.uninspected, thresholds=thresholds,
+            excused=frozenset(part for guard in policy.guards for part in answers.excused.get(guard, ())),
+            places=intake.places,
+        )  # fmt: skip
+        degraded = any(guard in answers.excused for guard in policy.guards)
+        return replace(decision, degraded=degraded, cached=answers.cached)
 
     def _failed(self, name: str, error: BaseException, exchange: Exchange, *, lenient: bool) -> frozenset[Part]:
         """A guard without a verdict: raise, or when lenient say which parts it would have seen."""
@@ -146,8 +110,7 @@ class Checker:
         if not lenient:
             raise error
         log.error("guard failed, request passes", extra={"guard": name, "error": error.code, "fail_open": True})
-        shown: list[View] = views(self._batchers[name].guard.sees, exchange)
-        return frozenset(part for view in shown for part in view.parts)
+        return self.panel.parts(name, exchange)
 
     def _count(self, found: Sequence[Decision], decision: Decision) -> None:
         for one in found:  # by policy: their combinations are the clients', and without end
@@ -161,14 +124,4 @@ class Checker:
 
     def close(self) -> None:
         """Stop the guards' threads."""
-        for batcher in self._batchers.values():
-            batcher.close()
-
-
-async def _now(verdict: Verdict) -> Verdict:
-    return verdict
-
-
-def _identity(name: str, guard: Guard) -> str:
-    revision = getattr(guard, "revision", None) or getattr(getattr(guard, "head", None), "revision", "")
-    return f"{name} {guard.id} {revision}"
+        self.panel.close()

@@ -6,11 +6,12 @@ from typing import Any
 from ._checker import Checker
 from ._decision import Decision
 from ._errors import ApiError
-from ._intake import Direction, Intake, clean, read_messages
+from ._intake import Direction, Intake, read_messages
 from ._judge import together
 from ._moderation import size, x_guard
 from ._pieces import pieces
 from ._schemas import Check, Checks
+from ._turns import clean
 
 WITHHELD = "This content was withheld by a safety check."
 

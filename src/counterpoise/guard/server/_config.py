@@ -51,7 +51,9 @@ class Limits(_Part):
     texts: int = Field(default=512, ge=1)
     """Text parts of a request."""
     body_seconds: float = Field(default=20, gt=0)
-    """Longest time that a client may take to send its request."""
+    """Longest time that a client may take to send the head of its request, and again its body."""
+    read_seconds: float = Field(default=60, gt=0)
+    """Longest time that a client may leave an answer unread."""
     requests_per_minute: int | None = Field(default=None, ge=1)
     """Per API key, or per address without keys."""
 
@@ -109,7 +111,7 @@ class ServerConfig(_Part):
     batch: int = Field(default=32, ge=1)
     """Most exchanges that a guard looks at together."""
     wait_ms: float = Field(default=2, ge=0)
-    """How long a guard waits for more of them."""
+    """How long a guard under load waits for more of them."""
     queue: int = Field(default=256, ge=1)
     """Exchanges that may wait for a guard; beyond it requests get 429."""
     cache: int = Field(default=4096, ge=0)

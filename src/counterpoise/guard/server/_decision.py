@@ -6,6 +6,8 @@ from typing import Any, Literal
 from .._values import Verdict
 
 Outcome = Literal["allow", "block", "review"]
+ORDER: tuple[Outcome, ...] = ("allow", "review", "block")
+"""From lenient to strict."""
 
 
 @dataclass(frozen=True)

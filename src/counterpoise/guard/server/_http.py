@@ -1,6 +1,5 @@
 """What surrounds every request, as plain ASGI: id, key, rate, size, time, log line, metrics."""
 
-import asyncio
 import json
 import logging
 import os
@@ -12,16 +11,16 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ._access import Hosts, Keys, Rate
+from ._body import Bodies
 from ._config import ServerConfig
 from ._errors import ApiError
+from ._logs import verdict_line
 from ._metrics import Metrics
 
 log = logging.getLogger("counterpoise.guard")
 OPEN = ("/", "/health", "/ready")
 """Answered without a key; they hold nothing of anybody."""
 STATE = "counterpoise.guard"
-NESTED = 300_000
-"""Most names, objects and lists in a body, roughly counted."""
 
 
 def request_id(given: str | None) -> str:
@@ -34,18 +33,18 @@ class Surround:
     """The middleware. A body is read whole, within limits of size and time, before anything looks at it."""
 
     def __init__(self, app: ASGIApp, config: ServerConfig, metrics: Metrics, routes: tuple[str, ...]):
-        self._app, self._limits, self._metrics = app, config.limits, metrics
+        self._app, self._metrics = app, metrics
         self._routes = frozenset(routes)
         self._keys, self._rate = Keys(config.api_keys_env), Rate(config.limits.requests_per_minute)
         self._hosts = Hosts(config.names)
-        self._in_flight = 0
+        self._bodies = Bodies(config.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        state: dict[str, Any] = {"id": request_id(headers.get("x-request-id")), "status": 0, "held": 0}
+        state: dict[str, Any] = {"id": request_id(headers.get("x-request-id")), "status": 0}
         scope[STATE] = state
         scope["state"] = {**scope.get("state", {}), "request_id": state["id"]}
         began = time.perf_counter()
@@ -72,7 +71,7 @@ class Surround:
                 raise ConnectionError from None  # half an answer must not look like a whole one
             await _send_error(_defined(error), answer)
         finally:
-            self._in_flight -= state["held"]
+            self._bodies.release(state)
             self._note(scope, state, time.perf_counter() - began)
 
     async def _inside(
@@ -90,8 +89,7 @@ class Surround:
             raise ApiError(400, "unsupported_media", "send Content-Type: application/json")
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise ApiError(400, "unsupported_media", "send the body uncompressed")
-        body = await self._body(headers, receive, state)
-        self._plain(body)
+        body = await self._bodies.read(headers, receive, state)
         sent = False
 
         async def replay() -> Message:
@@ -103,47 +101,13 @@ class Surround:
 
         await self._app(scope, replay, answer)
 
-    async def _body(self, headers: dict[str, str], receive: Receive, state: dict[str, Any]) -> bytes:
-        most = self._limits.request_bytes
-        too_large = ApiError(413, "too_large", f"a request may have at most {most:,} bytes")
-        length = headers.get("content-length", "0")
-        if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > most):
-            raise too_large
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._limits.body_seconds):
-                more = True
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ConnectionError
-                    piece = message.get("body", b"")
-                    body += piece
-                    self._in_flight += len(piece)
-                    state["held"] += len(piece)
-                    more = message.get("more_body", False)
-                    if len(body) > most:
-                        raise too_large
-                    if self._in_flight > self._limits.body_bytes_in_flight:
-                        raise ApiError(429, "overloaded", "too much is being answered; try again", retry_after=1)
-        except TimeoutError:
-            raise ApiError(408, "too_slow", f"the request took over {self._limits.body_seconds:g} s to send") from None
-        return bytes(body)
-
-    def _plain(self, body: bytes) -> None:
-        """Refuse a bomb for JSON's reader, which holds everybody up: a million names take it five seconds. Raises
-        ApiError 413."""
-        nested = body.count(b'":') + body.count(b"[") + body.count(b"{")
-        if nested > NESTED or body.count(b",") > self._limits.text_characters + NESTED:
-            raise ApiError(413, "too_large", "too many values in one request")
-
     def _note(self, scope: Scope, state: dict[str, Any], seconds: float) -> None:
         path = scope["path"] if scope["path"] in self._routes else "other"
         status = state["status"] or 500  # nothing was answered: the outermost layer will say 500
         self._metrics.requests.labels(path, str(status)).inc()
         self._metrics.seconds.labels(path).observe(seconds)
         line = {"request_id": state["id"], "path": path, "status": status, "ms": round(seconds * 1000, 1)}
-        log.info("request", extra=line | state.get("log", {}))
+        log.info("request", extra=line | {"error": state.get("error")} | verdict_line(state.get("decisions", {})))
 
 
 def _defined(error: Exception) -> ApiError:

@@ -22,6 +22,7 @@ from ._tasks import gathered
 T = TypeVar("T")
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+PIL.Image.init()  # its readers are loaded now and not with the first image
 _DECODERS = ThreadPoolExecutor(2, thread_name_prefix="decode")
 """So many images are decoded at once, whatever arrives."""
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
 
-from counterpoise.chat import Image, Message, Part
+from counterpoise.chat import Image
 
 from .._values import Exchange
 from ._config import Fetch, Limits
-from ._decision import Place
 from ._errors import ApiError
-from ._images import Seen, read_images
+from ._images import read_images
 from ._pieces import Piece, pieces
-from ._views import NOTHING, NOWHERE, Places
+from ._turns import as_exchange, turns
+from ._views import NOWHERE, Places
 
 Direction = Literal["input", "output", "both"]
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "user",
@@ -37,25 +37,6 @@ class Intake:
         return replace(self, exchange=Exchange(self.exchange.conversation))
 
 
-@dataclass
-class _Turn:
-    role: str
-    parts: list[Part]
-    places: list[Place]
-    """Of its texts."""
-
-    @property
-    def empty(self) -> bool:
-        return not any(isinstance(part, Image) or part.strip() for part in self.parts)
-
-    @property
-    def text(self) -> str | None:
-        """All of it, if it holds no image."""
-        if any(isinstance(part, Image) for part in self.parts):
-            return None
-        return "\n\n".join(str(part) for part in self.parts if str(part).strip())
-
-
 async def read_messages(messages: Sequence[Mapping[str, Any]], limits: Limits, fetch: Fetch, skip: int = 0) -> Intake:
     """All turns of an OpenAI conversation. The last one is the answer when the assistant said it.
 
@@ -69,9 +50,8 @@ async def read_messages(messages: Sequence[Mapping[str, Any]], limits: Limits, f
     _within([piece for _, piece in found], limits)
     wanted = [(piece.value, piece.where) for _, piece in found if piece.kind == "image"]
     images = dict(zip((where for _, where in wanted), await read_images(wanted, limits, fetch), strict=True))
-    turns = _turns(found, images)
     others = [piece for _, piece in found if piece.kind == "other"]
-    exchange, texts, answer = _exchange(turns, has_others=bool(others))
+    exchange, texts, answer = as_exchange(turns(found, images), has_others=bool(others))
     shown = [place for _, piece in found if piece.kind == "image"
              for place in [piece.place] * (1 + (images[piece.where].black is not None))]  # fmt: skip
     return Intake(
@@ -105,63 +85,3 @@ def _within(found: Sequence[Piece], limits: Limits) -> None:
         raise ApiError(413, "too_large", f"a request may have at most {limits.texts} texts")
     if (size := sum(len(piece.value) for piece in found if piece.kind == "text")) > limits.text_characters:
         raise ApiError(413, "too_large", f"{size:,} characters; at most {limits.text_characters:,} are looked at")
-
-
-def _turns(found: Sequence[tuple[str, Piece]], images: Mapping[str, Seen]) -> list[_Turn]:
-    """Pieces of one role that follow each other are one turn. An image with a black side is two."""
-    turns: list[_Turn] = []
-    for role, piece in found:
-        if piece.kind == "other":
-            continue
-        if not turns or turns[-1].role != role:
-            turns.append(_Turn(role, [], []))
-        if piece.kind == "image":
-            turns[-1].parts += [each for each in images[piece.where] if each is not None]
-        elif text := clean(piece.value):
-            turns[-1].parts.append(text)
-            turns[-1].places += [piece.place] if text.strip() else []
-    return turns
-
-
-def _exchange(turns: list[_Turn], *, has_others: bool) -> tuple[Exchange, list[Place], Place | None]:
-    """Turns in the order that guards expect: system, user, assistant, user, ...; the answer apart. The places of the
-    texts and of the answer stand beside it."""
-    full = [turn for turn in turns if not turn.empty]
-    if not full:
-        if has_others:
-            return Exchange((Message("user", (NOTHING,)),)), [], None
-        raise ApiError(422, "invalid_request", "messages: no content", "messages")
-    last = full[-1] if full[-1].role == "assistant" and full[-1].text is not None else None
-    if last:
-        full.pop()
-    made: list[_Turn] = []
-    for turn in full:
-        role = "user" if turn.role == "system" and made else turn.role  # a later system message joins the request
-        if made and made[-1].role == role:
-            made[-1].parts += turn.parts
-        else:
-            if role == "assistant" and (not made or made[-1].role != "user"):
-                made.append(_Turn("user", [NOTHING], []))
-            made.append(_Turn(role, list(turn.parts), []))
-    if not made or made[-1].role == "system":
-        made.append(_Turn("user", [NOTHING], []))
-    talk = tuple(Message(t.role, tuple(_spaced(t.parts))) for t in made)  # type: ignore[arg-type]
-    exchange = Exchange(talk, last.text if last else None)
-    return exchange, [place for turn in full for place in turn.places], last.places[0] if last else None
-
-
-def _spaced(parts: Sequence[Part]) -> Iterator[Part]:
-    """Without empty texts, with a gap between texts that come from different parts."""
-    before: Part | None = None
-    for part in parts:
-        if isinstance(part, str) and not part.strip():
-            continue
-        if isinstance(part, str) and isinstance(before, str):
-            yield "\n\n"
-        yield part
-        before = part
-
-
-def clean(text: str) -> str:
-    """Without null bytes and halves of characters, which no tokenizer takes."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")

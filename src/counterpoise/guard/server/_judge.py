@@ -6,11 +6,10 @@ from dataclasses import replace
 
 from .._values import Exchange, Verdict
 from ._config import Policy
-from ._decision import Coverage, Decision, Outcome, Place, Reason
+from ._decision import ORDER, Coverage, Decision, Outcome, Place, Reason
 from ._views import NOWHERE, Part, Places, View, parts_of, seen, texts_of
 
 Looked = tuple[View, Verdict]
-ORDER: tuple[Outcome, ...] = ("allow", "review", "block")
 
 
 def policy_version(policy: Policy, revisions: Sequence[str]) -> str:

@@ -10,7 +10,9 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from ._errors import ApiError
-from ._proxy_parts import ENVELOPE, choice_parts
+from ._http import STATE
+from ._proxy_parts import choice_parts
+from ._proxy_passing import envelope, plain_logprobs
 from ._stream import Gate, Unit
 from ._tasks import unless_gone
 
@@ -29,22 +31,22 @@ async def guarded(events: AsyncIterator[Chunk | None], gate: Callable[[], Gate[C
     told: set[int] = set()
     ended: set[int] = set()
     late: list[Chunk] = []
-    envelope: Chunk = {}
+    shell: Chunk = {}
     regular = False
     async for event in events:
         if event is None:
             regular = True
             break
-        envelope = {name: event[name] for name in ENVELOPE if name in event}
+        shell = envelope(event)
         found = event.get("choices")
         if not isinstance(found, list):
             raise ApiError(502, "upstream_invalid", "the upstream's answer has no choices")
         if not found:
-            late.append({**envelope, "choices": []})  # usage, after the choices
+            late.append({**shell, "choices": []})  # usage, after the choices
         for place, choice in enumerate(found):
             index = _index(choice)
             own = gates.setdefault(index, gate())
-            for chunk in await own.add(_unit(envelope, choice, with_usage=not place)):
+            for chunk in await own.add(_unit(shell, choice, with_usage=not place)):
                 yield chunk
             if own.length > longest:
                 raise ApiError(502, "upstream_too_large", f"an answer has more than {longest:,} characters")
@@ -52,7 +54,7 @@ async def guarded(events: AsyncIterator[Chunk | None], gate: Callable[[], Gate[C
                 ended.add(index)
             if own.blocked and index not in told:
                 told.add(index)
-                yield filtered(envelope, index)
+                yield filtered(shell, index)
         if len(told) >= max(choices, len(gates)):
             return
     if not regular and (not gates or set(gates) - ended):
@@ -61,7 +63,7 @@ async def guarded(events: AsyncIterator[Chunk | None], gate: Callable[[], Gate[C
         for chunk in await own.end():
             yield chunk
         if own.blocked and index not in told:
-            yield filtered(envelope, index)
+            yield filtered(shell, index)
     for chunk in late:
         yield chunk
 
@@ -72,14 +74,14 @@ def _index(choice: Any) -> int:
     return index
 
 
-def _unit(envelope: Chunk, choice: Chunk, *, with_usage: bool) -> Unit[Chunk]:
-    kept = envelope if with_usage else {name: value for name, value in envelope.items() if name != "usage"}
-    return Unit({**kept, "choices": [choice]}, *choice_parts(choice))
+def _unit(shell: Chunk, choice: Chunk, *, with_usage: bool) -> Unit[Chunk]:
+    kept = shell if with_usage else {name: value for name, value in shell.items() if name != "usage"}
+    return Unit({**kept, "choices": [plain_logprobs(choice)]}, *choice_parts(choice))
 
 
-def filtered(envelope: Mapping[str, Any], index: int) -> Chunk:
+def filtered(shell: Mapping[str, Any], index: int) -> Chunk:
     """The last chunk of a choice that was blocked."""
-    kept = {name: value for name, value in envelope.items() if name != "usage"}
+    kept = {name: value for name, value in shell.items() if name != "usage"}
     end = {"index": index, "delta": {}, "finish_reason": "content_filter", "logprobs": None}
     return {**kept, "choices": [end]}
 
@@ -100,9 +102,9 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._rest):
-            await unless_gone(receive, self._send(send))
+            await unless_gone(receive, self._send(send, scope.get(STATE, {})))
 
-    async def _send(self, send: Send) -> None:
+    async def _send(self, send: Send, state: dict[str, Any]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
 
         async def event(value: Mapping[str, Any] | str) -> None:
@@ -117,10 +119,12 @@ class EventStream(Response):
                 await event(chunk)
             await event("[DONE]")
         except ApiError as error:
+            state["error"] = error.code
             await event(error.body)
         except OSError:
             raise  # the client has gone
         except Exception as error:
+            state["error"] = "internal_error"
             log.error("stream failed", extra={"error": type(error).__name__})
             await event(ApiError(500, "internal_error", "the server failed; what was not checked is withheld").body)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

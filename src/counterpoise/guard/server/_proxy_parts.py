@@ -17,9 +17,6 @@ SETTINGS = frozenset({
 })  # fmt: skip
 """Fields of a request that hold settings. The strings of all others are read like messages."""
 
-ENVELOPE = ("id", "object", "created", "model", "service_tier", "system_fingerprint", "usage")
-"""Fields of an answer that pass. Others beside the choices hold what nobody has checked, and are dropped."""
-
 READABLE = frozenset({
     "text", "output_text", "refusal", "function", "custom", "reasoning", "reasoning.text", "reasoning.summary",
     "summary_text", "thinking", "url_citation",
@@ -44,8 +41,11 @@ def request_text(body: Mapping[str, Any]) -> str:
 
 
 def choice_parts(choice: Mapping[str, Any]) -> Found:
-    """All strings of one choice of an answer, or of a piece of one. What is of no known kind cannot be looked at."""
-    rest = {name: value for name, value in choice.items() if name not in ("index", "finish_reason", "logprobs")}
+    """All strings of one choice of an answer, or of a piece of one, but for log-probabilities, which are written anew.
+    What is of no known kind cannot be looked at."""
+    rest = {name: value for name, value in choice.items() if name != "logprobs"}
+    if is_name(rest.get("finish_reason")):
+        del rest["finish_reason"]
     texts: list[tuple[str, str]] = []
     others: list[str] = []
     try:

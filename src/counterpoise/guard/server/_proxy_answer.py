@@ -1,0 +1,110 @@
+"""One chat completion through the proxy: both checks and the call between them."""
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import asdict, replace
+from typing import Any
+
+from fastapi.responses import JSONResponse, Response
+
+from .._values import Exchange
+from ._checker import Checker
+from ._decision import Decision
+from ._errors import ApiError
+from ._intake import Intake
+from ._proxy_events import Chunk, EventStream, guarded
+from ._proxy_parts import choice_parts, inline
+from ._proxy_passing import envelope, plain_logprobs
+from ._proxy_upstream import UpstreamClient
+from ._stream import Gate, Unit
+from ._turns import clean
+
+
+class Answer:
+    """One request: both checks and the call between them."""
+
+    def __init__(self, client: UpstreamClient, checker: Checker, found: Intake, longest: int):
+        """`longest`: most characters of an answer that are looked at."""
+        self.client, self.checker, self.found, self.longest = client, checker, found, longest
+        self.decisions: dict[str, list[Decision]] = {"input": [], "output": []}
+        """So far, by side."""
+
+    async def make(self, body: dict[str, Any], headers: Mapping[str, str]) -> Response:
+        """The answer. Raises ApiError for what comes before the first byte of it."""
+        if refusal := await self._input():
+            return refusal
+        if not body.get("stream"):
+            return await self._whole(body, headers)
+        chunks = self._chunks(body, headers)
+        try:
+            first = await anext(chunks, None)  # so that an error that comes first is an answer with its own status
+        except BaseException:
+            await chunks.aclose()
+            raise
+        return EventStream(first, chunks)
+
+    async def _input(self) -> Response | None:
+        """The refusal of a blocked request. A prefilled answer is judged as an answer, and the request without it."""
+        for one in [self.found.asked, self.found] if self.found.exchange.answer is not None else [self.found]:
+            decision = await self.checker.decide(one)
+            self.decisions["input"].append(decision)
+            if decision.blocked:
+                error = ApiError(400, "content_blocked", f"the request was blocked by policy {decision.policy}")
+                return JSONResponse({**error.body, "x_guard": summary(decision)}, error.status)
+        return None
+
+    async def _decide(self, text: str, others: tuple[str, ...]) -> Decision:
+        """About an answer, or what there is of it so far."""
+        before = self.found.exchange.answer or ""
+        exchange = Exchange(self.found.exchange.conversation, before + clean(text) or None)
+        unseen = tuple(dict.fromkeys((*self.found.uninspected, *others, *inline(text))))
+        places = replace(self.found.places, answer=None)
+        decision = await self.checker.decide(replace(self.found, exchange=exchange, uninspected=unseen, places=places))
+        self.decisions["output"].append(decision)
+        return decision
+
+    async def _whole(self, body: dict[str, Any], headers: Mapping[str, str]) -> Response:
+        value = await self.client.answer(body, headers)
+        choices = value.get("choices")
+        if not isinstance(choices, list) or not all(isinstance(c, dict) and "message" in c for c in choices):
+            raise ApiError(502, "upstream_invalid", "the upstream's answer has no choices")
+        passed: list[Any] = []
+        for choice in choices:
+            gate = Gate[Any]("buffer", self._passes)
+            await gate.add(Unit(plain_logprobs(choice), *choice_parts(choice)))
+            if gate.length > self.longest:
+                raise ApiError(502, "upstream_too_large", f"an answer has more than {self.longest:,} characters")
+            passed += await gate.end() or [_empty(choice)]
+        about = [summary(one) for one in self.decisions["output"]]
+        whole = json.dumps({**envelope(value), "choices": passed, "x_guard": about})
+        return Response(whole, media_type="application/json")  # in ASCII: models also write halves of characters
+
+    async def _chunks(self, body: dict[str, Any], headers: Mapping[str, str]) -> AsyncGenerator[Chunk, None]:
+        def gate() -> Gate[Chunk]:
+            own = self.client.settings
+            return Gate(own.stream, self._passes, own.window)
+
+        async with aclosing(self.client.events(body, headers)) as events:
+            async for chunk in guarded(events, gate, body.get("n") or 1, self.longest):
+                yield chunk
+
+    async def _passes(self, text: str, others: tuple[str, ...]) -> bool:
+        """What the gate of a choice asks."""
+        return not (await self._decide(text, others)).blocked
+
+
+def _empty(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """A choice that was blocked."""
+    message = {"role": "assistant", "content": "", "refusal": None}
+    return {"index": choice.get("index", 0), "message": message, "finish_reason": "content_filter", "logprobs": None}
+
+
+def summary(decision: Decision) -> dict[str, Any]:
+    """What a client may know about a decision: no rationale, which may quote."""
+    return {
+        "verdict": decision.verdict, "blocked": decision.blocked, "policy": decision.policy,
+        "policy_version": decision.policy_version, "dry_run": decision.dry_run, "degraded": decision.degraded,
+        "reasons": [asdict(reason) for reason in decision.reasons], "coverage": asdict(decision.coverage),
+        "latency_ms": round(decision.latency_ms, 2), "cached": decision.cached,
+    }  # fmt: skip

@@ -1,0 +1,128 @@
+"""A client that sends or reads slowly holds its connection for a while, and not for ever."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from itertools import chain, repeat
+
+import httpx
+import pytest
+from serving import check, live, said, settings
+
+from counterpoise.guard.server._batcher import Batcher
+from counterpoise.guard.server._proxy_passing import envelope, plain_logprobs
+
+HEAD = b"POST /v1/moderations HTTP/1.1\r\nHost: localhost\r\n"
+JSON = b"Content-Type: application/json\r\n"
+LONG = b"Content-Length: 100000\r\n\r\n"
+WHOLE = b'Content-Length: 15\r\n\r\n{"input": "hi"}'
+DRIPS = {
+    "nothing": [],
+    "a head": repeat(b"X"),
+    "a head of many lines": chain([HEAD], repeat(b"X-A: b\r\n")),
+    "a body": chain([HEAD + JSON + LONG], repeat(b" ")),
+    "a body that was refused": chain([HEAD + LONG], repeat(b" ")),
+    "a second head": chain([HEAD + JSON + WHOLE], repeat(b"X")),
+}
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[str]:
+    with live(settings(limits={"body_seconds": 0.5})) as address:
+        yield address
+
+
+def connected(base: str) -> socket.socket:
+    host, port = base.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=0.05)
+
+
+@pytest.mark.parametrize("what", DRIPS)
+def test_a_connection_that_drips_is_closed(hasty: str, what: str) -> None:
+    with connected(hasty) as slow:
+        until, drips = time.monotonic() + 30, iter(DRIPS[what])
+        closed = False
+        while not closed and time.monotonic() < until:
+            try:
+                slow.sendall(next(drips, b""))
+                closed = slow.recv(10_000) == b""
+            except TimeoutError:
+                continue  # waits: the next drip
+            except OSError:
+                closed = True
+        assert closed, what
+
+
+def test_a_connection_that_rests_between_requests_stays(hasty: str) -> None:
+    with httpx.Client() as client:
+        first = client.get(f"{hasty}/ready")
+        time.sleep(1.2)  # more than twice the limit
+        second = client.get(f"{hasty}/ready")
+        streams = [each.extensions["network_stream"].get_extra_info("client_addr") for each in (first, second)]
+        assert first.status_code == second.status_code == 200 and streams[0] == streams[1]
+
+
+def test_two_requests_in_one_piece_are_both_answered(hasty: str) -> None:
+    with connected(hasty) as sock:
+        sock.sendall((HEAD + JSON + WHOLE) * 2)
+        found, until = b"", time.monotonic() + 10
+        while found.count(b'"flagged":false') < 2 and time.monotonic() < until:
+            with contextlib.suppress(TimeoutError):
+                found += sock.recv(10_000)
+        assert found.count(b"HTTP/1.1 200") == 2
+
+
+def test_slow_ones_do_not_keep_others_out(hasty: str) -> None:
+    slow = [connected(hasty) for _ in range(50)]
+    for each in slow:
+        each.sendall(HEAD)
+    assert check(hasty, [said("hi")])["verdict"] == "allow"
+    for each in slow:
+        each.close()
+
+
+def test_one_alone_does_not_wait_for_company() -> None:
+    import asyncio
+
+    from serving import Plain
+
+    from counterpoise.chat import user
+    from counterpoise.guard import Exchange
+
+    guard = Plain()
+    batcher = Batcher(guard, wait=5.0)
+
+    async def run() -> None:
+        for _ in range(3):
+            assert (await asyncio.wait_for(batcher.verdict(Exchange((user("hi"),))), 4)).label == "safe"
+        batcher.close()
+
+    asyncio.run(run())
+    assert guard.sizes == [1, 1, 1]
+
+
+def test_the_frame_of_an_answer_holds_names_and_numbers() -> None:
+    usage = {"total_tokens": 7, "details": {"cached": 1, "note": "a b"}, "a b": 1, "list": ["x"]}
+    found = envelope({"id": "c-1", "model": "org/m:1", "created": 1e30, "system_fingerprint": "in words", "usage": usage,
+                      "service_tier": None, "hint": "x"})  # fmt: skip
+    assert found == {"id": "c-1", "model": "org/m:1", "usage": {"total_tokens": 7, "details": {"cached": 1}},
+                     "service_tier": None}  # fmt: skip
+
+
+def test_tokens_that_are_parts_of_characters_are_spelled_by_their_bytes() -> None:
+    fire = "🔥".encode()
+    rows = [
+        {"token": "a ", "logprob": -1, "bytes": None, "top_logprobs": [{"token": "x"}]},
+        {"token": "hidden words", "logprob": float("nan"), "bytes": list(fire[:2])},
+        {"token": "", "logprob": "hidden", "bytes": list(fire[2:]), "more": "hidden"},
+        {"token": "<end>", "logprob": 0},
+    ]
+    choice = {"message": {"content": "a 🔥"}, "logprobs": {"content": rows}}
+    found = plain_logprobs(choice)["logprobs"]
+    assert [row["bytes"] for row in found["content"]] == [list(b"a "), list(fire[:2]), list(fire[2:])]
+    assert "hidden" not in str(found) and [row["logprob"] for row in found["content"]] == [-1, -9999, -9999]
+    for wrong in (rows[:1], [{"token": "b"}], ["a"], "a 🔥", None, [{"bytes": [300]}], [{"bytes": "a 🔥"}]):
+        assert plain_logprobs({**choice, "logprobs": {"content": wrong}})["logprobs"] is None
+    assert plain_logprobs({"message": {}, "logprobs": "hidden"})["logprobs"] is None
+    assert plain_logprobs({"message": "x"}) == {"message": "x"}
