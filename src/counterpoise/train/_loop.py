@@ -24,7 +24,7 @@ from ._losses import LossOut, bare, heads_agree
 from ._plan import learning_rate, n_steps, share, steps
 from ._result import FitResult, finished
 from ._rows import ahead, survey
-from ._setup import Loss, StepModule, deferred_interrupt, feature_store, prepare, quick_attention
+from ._setup import Loss, StepModule, deferred_interrupt, feature_store, no_detour, prepare, quick_attention
 
 
 def fit(
@@ -68,6 +68,7 @@ def fit(
         stack.enter_context(torch.random.fork_rng())
         stack.enter_context(quick_attention(loaded.model, accelerator.device.type))
         model, targets = stack.enter_context(adapted(loaded, config))
+        stack.enter_context(no_detour(model, bf16))
         if config.gradient_checkpointing:
             bare(model).gradient_checkpointing_enable({"use_reentrant": False})
             stack.callback(bare(model).gradient_checkpointing_disable)

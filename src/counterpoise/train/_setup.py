@@ -86,6 +86,16 @@ def quick_attention(model: Any, device: str) -> Iterator[None]:
 
 
 @contextmanager
+def no_detour(model: Any, autocast: bool) -> Iterator[None]:
+    """Under autocast, PEFT turns a layer's bf16 input into the factors' fp32 and autocast turns it back: two copies of
+    every activation, forward and backward, and the same numbers. Left out, that is."""
+    from peft.helpers import disable_input_dtype_casting
+
+    with disable_input_dtype_casting(model, active=autocast):
+        yield
+
+
+@contextmanager
 def deferred_interrupt() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into an event that is looked at between steps; a second one interrupts at once."""
     seen = threading.Event()
