@@ -3,10 +3,11 @@
 import dataclasses
 import hashlib
 import json
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,14 +17,13 @@ from counterpoise.models import Loaded
 
 from . import _checkpoint as checkpoint
 from ._adapter import adapted, save_adapter, trainable
-from ._collate import Batch, collate
 from ._config import TrainConfig
 from ._features import FeatureStore
 from ._labels import check_against_masks
-from ._losses import LossOut, bare, heads_agree
-from ._plan import learning_rate, n_steps, share, steps
+from ._losses import bare
 from ._result import FitResult, finished
 from ._rows import ahead, survey
+from ._session import Session
 from ._setup import Loss, StepModule, deferred_interrupt, feature_store, no_detour, prepare, quick_attention
 
 
@@ -46,24 +46,18 @@ def fit(
 
     Raises InputError for rows, files or settings the user can mend, one line each.
     """
-    from accelerate import Accelerator
-
     if not samples:
         raise InputError("training: no rows")
-    accelerator = Accelerator(cpu=loaded.device.startswith("cpu"))
-    if str(accelerator.distributed_type).endswith(("DEEPSPEED", "FSDP", "MEGATRON_LM")):
-        raise InputError(f"training: {accelerator.distributed_type} is not supported; use plain multi-process (DDP)")
+    accelerator = _accelerator(loaded)
     sizes, rows_hash = survey(loaded, samples)
     identity = [rows_hash, config.model_dump(), loaded.fingerprint, getattr(loss, "__qualname__", repr(loss))]
     run = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     done = finished(out, run, resume)
     if done is not None:
         return done
-    total = n_steps(len(samples), config.epochs, config.batch_size)
     bf16 = config.precision == "bf16" or (config.precision == "auto" and loaded.dtype == "bfloat16")
-    autocast = torch.autocast(accelerator.device.type, torch.bfloat16) if bf16 else nullcontext()
+    autocast = partial(torch.autocast, accelerator.device.type, torch.bfloat16) if bf16 else nullcontext
     masks_checked = check_against_masks(loaded, [samples[i] for i in range(min(8, len(samples)))])
-    began = time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng())
         stack.enter_context(quick_attention(loaded.model, accelerator.device.type))
@@ -74,127 +68,56 @@ def fit(
             stack.callback(bare(model).gradient_checkpointing_disable)
         store, why = feature_store(bare(model), config, out, accelerator.process_index, features, stack)
         parameters = trainable(model)
-        optimizer = torch.optim.AdamW(parameters.values(), lr=0.0, weight_decay=config.weight_decay)
+        optimizer: Any = torch.optim.AdamW(parameters.values(), lr=0.0, weight_decay=config.weight_decay)
         state = checkpoint.load(out / "checkpoint" / "state.pt", run) if resume else None
-        first = state.step if state else 0
-        counts = state.counts if state else {"rows": 0, "labels": 0, "masked": 0, "left_out": 0, "seconds": 0.0}
         if state:
             checkpoint.restore(state, parameters, optimizer)
-        module = StepModule(model, loss, store).train()
-        step_module, optimizer = prepare(accelerator, module, optimizer, config)
-        main = accelerator.is_main_process
-        metrics = checkpoint.Metrics(out / "metrics.jsonl", first) if main else None
-        if metrics:
-            stack.callback(metrics.close)
-        recent: list[float] = []
-
-        def plan() -> Iterator[tuple[int, int, list[tuple[list[int], float]]]]:
-            """(number, epoch, weighted micro-batches of this process) of the steps that are left."""
-            every = steps(
-                sizes,
-                epochs=config.epochs,
-                batch_size=config.batch_size,
-                micro_tokens=config.micro_batch_tokens,
-                seed=config.seed,
-            )
-            for number, step in enumerate(every):
-                if number >= first:
-                    yield number, step.epoch, share(step.micro, accelerator.process_index, accelerator.num_processes)
-
-        full_logits: bool | None = None
-
-        def make(rows: list[int]) -> Batch:
-            chosen = [samples[i] for i in rows]
-            return collate(loaded, chosen, max_length=config.max_length, hash_images=store is not None)
-
-        def save(step: int) -> None:
-            if main:
-                now = counts | {"seconds": counts["seconds"] + time.monotonic() - began}
-                values = {name: p.detach().cpu() for name, p in parameters.items()}
-                checkpoint.save(
-                    out / "checkpoint" / "state.pt", checkpoint.State(run, step, values, optimizer.state_dict(), now)
-                )
-
-        wanted = (rows for _, _, mine in plan() for rows, _ in mine)
-        batches = ahead(wanted, make, depth=0 if accelerator.device.type == "cpu" else 2)
-        stack.callback(batches.close)
-        interrupted = stack.enter_context(deferred_interrupt())
-        bar = stack.enter_context(Progress("train", total, unit="steps", done=first)) if main else None
-        for number, epoch, mine in plan():
-            torch.manual_seed(config.seed * 1_000_003 + number * accelerator.num_processes + accelerator.process_index)
-            rate = learning_rate(
-                number, total, peak=config.learning_rate, warmup_ratio=config.warmup_ratio, schedule=config.schedule
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            started = time.monotonic()
-            sums: dict[str, float] = dict.fromkeys(("loss", "n", "rows", "masked", "left_out", "tokens"), 0.0)
-            for place, (_, weight) in enumerate(mine):
-                batch = next(batches).to(accelerator.device)
-                if full_logits is None:
-                    with autocast:
-                        full_logits = not heads_agree(model, batch)
-                    module.train()
-                batch = batch.with_full_logits() if full_logits else batch
-                last = place == len(mine) - 1
-                with nullcontext() if last else accelerator.no_sync(step_module), autocast:
-                    result = step_module(batch)
-                    accelerator.backward(result.loss * weight)
-                for name, value in _counted(batch, result).items():
-                    sums[name] = sums.get(name, 0.0) + weight * value
-            if accelerator.num_processes > 1:
-                names = sorted(sums)
-                summed = accelerator.reduce(torch.tensor([sums[k] for k in names], dtype=torch.float64), "sum")
-                sums = dict(zip(names, summed.tolist(), strict=True))
-            labels = max(sums["n"], 1.0)
-            for parameter in parameters.values():
-                if parameter.grad is not None:  # DDP averaged over processes; the mean is over labelled tokens
-                    parameter.grad.mul_(accelerator.num_processes / labels)
-            norm = float(torch.nn.utils.clip_grad_norm_(list(parameters.values()), config.max_grad_norm))
-            if norm != norm or sums["loss"] != sums["loss"]:
-                raise InputError(f"training: loss is not a number at step {number + 1}; lower learning_rate")
-            optimizer.step()
-            optimizer.zero_grad()
-            for mine_name, name in (("rows", "rows"), ("labels", "n"), ("masked", "masked"), ("left_out", "left_out")):
-                counts[mine_name] += sums[name]
-            recent.append(sums["loss"] / labels)
-            extra = {k: v / labels for k, v in sums.items() if k not in ("loss", "n", *_COUNTS)}
-            if metrics:
-                metrics.write(step=number + 1, epoch=epoch, loss=recent[-1], learning_rate=rate, grad_norm=norm,
-                              labels=int(labels), tokens=int(sums["tokens"]), rows=int(sums["rows"]),
-                              seconds=round(time.monotonic() - started, 4), **extra)  # fmt: skip
-            if bar:
-                bar.advance(1, note=f"loss {recent[-1]:.4f}")
-            if interrupted.is_set():
-                save(number + 1)
-                raise KeyboardInterrupt(f"training stopped after step {number + 1} of {total}; run again to go on")
-            if (number + 1) % config.save_every_steps == 0 and number + 1 < total:
-                save(number + 1)
-        accelerator.wait_for_everyone()
-        result_ = FitResult(
-            adapter=str(out / "adapter"), steps=total, rows=int(counts["rows"]), labelled_tokens=int(counts["labels"]),
-            loss=sum(recent[-max(1, total // 10) :]) / max(1, len(recent[-max(1, total // 10) :])),
-            seconds=round(counts["seconds"] + time.monotonic() - began, 3), n_masked_ends=int(counts["masked"]),
-            n_left_out=int(counts["left_out"]), lora_targets=tuple(targets),
-            trainable_parameters=sum(p.numel() for p in parameters.values()), precision="bf16" if bf16 else "fp32",
-            features=why if store is None else f"{store.hits} hits, {store.misses} computed",
-            masks_checked=masks_checked,
+        module, optimizer = prepare(accelerator, StepModule(model, loss, store).train(), optimizer, config)
+        session = Session(
+            loaded, samples, sizes, config, out, run, accelerator, model, module, optimizer, parameters, store,
+            autocast, state,
         )  # fmt: skip
-        if main:
+        _train(session, stack)
+        accelerator.wait_for_everyone()
+        used = why if store is None else f"{store.hits} hits, {store.misses} computed"
+        result = session.result(targets, used, "bf16" if bf16 else "fp32", masks_checked)
+        if accelerator.is_main_process:
             save_adapter(model, out / "adapter")
-            write_json(out / "fit.json", {"run": run, "result": dataclasses.asdict(result_)})
+            write_json(out / "fit.json", {"run": run, "result": dataclasses.asdict(result)})
             (out / "checkpoint" / "state.pt").unlink(missing_ok=True)
         accelerator.wait_for_everyone()
     accelerator.free_memory()
-    return result_
+    return result
 
 
-_COUNTS = ("rows", "masked", "left_out", "tokens")
+def _accelerator(loaded: Loaded) -> Any:
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=loaded.device.startswith("cpu"))
+    if str(accelerator.distributed_type).endswith(("DEEPSPEED", "FSDP", "MEGATRON_LM")):
+        raise InputError(f"training: {accelerator.distributed_type} is not supported; use plain multi-process (DDP)")
+    return accelerator
 
 
-def _counted(batch: Batch, result: LossOut) -> dict[str, float]:
-    tokens = float(batch.inputs["attention_mask"].sum())
-    return {
-        "loss": float(result.loss.detach()), "n": float(result.n), "rows": float(len(batch.ids)), "tokens": tokens,
-        "masked": float(batch.n_masked_ends), "left_out": float(len(batch.left_out)), **result.metrics,
-    }  # fmt: skip
+def _train(session: Session, stack: ExitStack) -> None:
+    """All steps that are left, with metrics, progress and checkpoints (those of the main process)."""
+    main, total = session.accelerator.is_main_process, session.total
+    metrics = checkpoint.Metrics(session.out / "metrics.jsonl", session.first) if main else None
+    if metrics:
+        stack.callback(metrics.close)
+    wanted = (rows for _, _, mine in session.plan() for rows, _ in mine)
+    batches = ahead(wanted, session.batch, depth=0 if session.accelerator.device.type == "cpu" else 2)
+    stack.callback(batches.close)
+    interrupted = stack.enter_context(deferred_interrupt())
+    bar = stack.enter_context(Progress("train", total, unit="steps", done=session.first)) if main else None
+    for number, epoch, mine in session.plan():
+        line = session.step(number, mine, batches)
+        if metrics:
+            metrics.write(step=number + 1, epoch=epoch, **line)
+        if bar:
+            bar.advance(1, note=f"loss {line['loss']:.4f}")
+        if interrupted.is_set():
+            session.save(number + 1)
+            raise KeyboardInterrupt(f"training stopped after step {number + 1} of {total}; run again to go on")
+        if (number + 1) % session.config.save_every_steps == 0 and number + 1 < total:
+            session.save(number + 1)
