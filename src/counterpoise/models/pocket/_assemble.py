@@ -54,11 +54,17 @@ def is_cached() -> bool:
 def ensure() -> Path:
     """The folder of the assembled pocket model; assembles it on first use (about 20 seconds)."""
     folder = pocket_folder()
-    if not is_cached():
-        tower = PARTS / "tower.safetensors"
-        if not tower.is_file():
-            raise InputError(f"pocket: {tower} is missing from this installation; install the package again")
-        assemble(folder, tower, adapter=PARTS / "alignment.safetensors")
+    if is_cached():
+        return folder
+    tower = PARTS / "tower.safetensors"
+    if not tower.is_file():
+        raise InputError(f"pocket: {tower} is missing from this installation; install the package again")
+    from filelock import FileLock
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / "pocket.lock"):  # the second of two commands waits and finds it done
+        if not is_cached():
+            assemble(folder, tower, adapter=PARTS / "alignment.safetensors")
     return folder
 
 
