@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2  # processes of `make test`; each takes one core and 2 to 4 GB
+# processes of `make test`: each takes one core and 2 to 4 GB
+WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup system demo test test-slow lint bench docs
