@@ -1,6 +1,7 @@
 """Parts of our own guards that need no trained model: embedding, windows, features, corpus, heads, a user's rows."""
 
 import json
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,21 @@ def test_the_embedding_is_that_of_transformers_and_independent_of_the_batch() ->
     assert np.abs(found[2] - minilm()([texts[2]])[0]).max() < 1e-5
     with pytest.raises(InputError, match="at most 254"):
         minilm()(["stone " * MAX_TOKENS])
+
+
+def test_a_text_is_embedded_once_and_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, sizes = minilm(), list[int]()
+    forward = model._forward
+    monkeypatch.setattr(model, "_forward", lambda rows: (sizes.append(len(rows)), forward(rows))[1])
+    monkeypatch.setattr(model, "_known", OrderedDict())
+    monkeypatch.setattr("counterpoise.guard.own._minilm.KEEP", 3)
+    first = model(["one stone", "two rivers", "one stone"])
+    again = model(["two rivers", "a new garden", "one stone"])
+    assert sizes == [2, 1]  # each text once
+    assert np.array_equal(first[[1, 0]], again[[0, 2]]) and np.array_equal(first[0], first[2])
+    model(["four letters", "five clouds"])
+    assert len(model._known) == 3 and model([]).shape == (0, 384)
+    assert all(row.base is None for row in model._known.values())  # no batch is kept alive by one of its rows
 
 
 @given(st.integers(0, 500), st.integers(0, 2**31))

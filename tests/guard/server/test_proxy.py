@@ -122,6 +122,7 @@ def test_log_probabilities_say_nothing_that_the_text_does_not(request, fixture):
     ("bad", True, {"input": "allow", "output": "block", "blocked": True, "guard": "token", "status": 200}),
     ("die", True, {"input": "allow", "error": "upstream_invalid"}),
     (TOKEN, False, {"input": "block", "blocked": True, "status": 400}),
+    ("500", False, {"input": "allow", "status": 502, "error": "upstream_error"}),
 ])  # fmt: skip
 def test_the_log_line_has_the_verdicts_and_no_text(windowed, caplog, model, stream, expected):
     words = TOKEN if model == TOKEN else "How is the river?"

@@ -109,6 +109,19 @@ def test_who_stops_waiting_leaves_the_queue() -> None:
     assert guard.sizes == [1]  # nothing was computed for those who left
 
 
+def test_one_alone_does_not_wait_for_company() -> None:
+    guard = Plain()
+    batcher = Batcher(guard, wait=60)
+
+    async def run() -> None:
+        for _ in range(3):
+            assert (await asyncio.wait_for(batcher.verdict(EXCHANGE), 30)).label == "safe"
+        batcher.close()
+
+    asyncio.run(run())
+    assert guard.sizes == [1, 1, 1]
+
+
 def test_who_waits_when_the_server_stops_is_told() -> None:
     guard = Held()
     batcher = Batcher(guard, size=1, wait=0)

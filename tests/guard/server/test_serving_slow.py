@@ -10,9 +10,6 @@ import httpx
 import pytest
 from serving import check, live, said, settings
 
-from counterpoise.guard.server._batcher import Batcher
-from counterpoise.guard.server._proxy_passing import envelope, plain_logprobs
-
 HEAD = b"POST /v1/moderations HTTP/1.1\r\nHost: localhost\r\n"
 JSON = b"Content-Type: application/json\r\n"
 LONG = b"Content-Length: 100000\r\n\r\n"
@@ -80,49 +77,3 @@ def test_slow_ones_do_not_keep_others_out(hasty: str) -> None:
     assert check(hasty, [said("hi")])["verdict"] == "allow"
     for each in slow:
         each.close()
-
-
-def test_one_alone_does_not_wait_for_company() -> None:
-    import asyncio
-
-    from serving import Plain
-
-    from counterpoise.chat import user
-    from counterpoise.guard import Exchange
-
-    guard = Plain()
-    batcher = Batcher(guard, wait=5.0)
-
-    async def run() -> None:
-        for _ in range(3):
-            assert (await asyncio.wait_for(batcher.verdict(Exchange((user("hi"),))), 4)).label == "safe"
-        batcher.close()
-
-    asyncio.run(run())
-    assert guard.sizes == [1, 1, 1]
-
-
-def test_the_frame_of_an_answer_holds_names_and_numbers() -> None:
-    usage = {"total_tokens": 7, "details": {"cached": 1, "note": "a b"}, "a b": 1, "list": ["x"]}
-    found = envelope({"id": "c-1", "model": "org/m:1", "created": 1e30, "system_fingerprint": "in words", "usage": usage,
-                      "service_tier": None, "hint": "x"})  # fmt: skip
-    assert found == {"id": "c-1", "model": "org/m:1", "usage": {"total_tokens": 7, "details": {"cached": 1}},
-                     "service_tier": None}  # fmt: skip
-
-
-def test_tokens_that_are_parts_of_characters_are_spelled_by_their_bytes() -> None:
-    fire = "🔥".encode()
-    rows = [
-        {"token": "a ", "logprob": -1, "bytes": None, "top_logprobs": [{"token": "x"}]},
-        {"token": "hidden words", "logprob": float("nan"), "bytes": list(fire[:2])},
-        {"token": "", "logprob": "hidden", "bytes": list(fire[2:]), "more": "hidden"},
-        {"token": "<end>", "logprob": 0},
-    ]
-    choice = {"message": {"content": "a 🔥"}, "logprobs": {"content": rows}}
-    found = plain_logprobs(choice)["logprobs"]
-    assert [row["bytes"] for row in found["content"]] == [list(b"a "), list(fire[:2]), list(fire[2:])]
-    assert "hidden" not in str(found) and [row["logprob"] for row in found["content"]] == [-1, -9999, -9999]
-    for wrong in (rows[:1], [{"token": "b"}], ["a"], "a 🔥", None, [{"bytes": [300]}], [{"bytes": "a 🔥"}]):
-        assert plain_logprobs({**choice, "logprobs": {"content": wrong}})["logprobs"] is None
-    assert plain_logprobs({"message": {}, "logprobs": "hidden"})["logprobs"] is None
-    assert plain_logprobs({"message": "x"}) == {"message": "x"}

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ._errors import ApiError
+from ._http import STATE
 
 
 def answered(error: ApiError) -> JSONResponse:
@@ -21,7 +22,8 @@ def add_handlers(app: FastAPI) -> None:
     handler: Callable[[Any], Callable[[Any], Any]] = app.exception_handler
 
     @handler(ApiError)
-    async def own(_: Request, error: ApiError) -> JSONResponse:
+    async def own(request: Request, error: ApiError) -> JSONResponse:
+        request.scope[STATE]["error"] = error.code  # for the log line
         return answered(error)
 
     @handler(RequestValidationError)

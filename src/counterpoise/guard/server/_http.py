@@ -61,6 +61,7 @@ class Surround:
         try:
             await self._inside(scope, headers, receive, answer, state)
         except ApiError as error:
+            state["error"] = error.code
             if not state["status"]:
                 await _send_error(error, answer)
         except ConnectionError:
