@@ -8,14 +8,16 @@ answers = engine.generate([(user("What is printed here?", Image.from_path("page.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._chat import EncodedRow, encode, encode_row, plain
+    from ._chat import encode, encode_row
     from ._doctor import Check, doctor
     from ._engine import Engine
     from ._load import load, resolve_device, resolve_dtype
     from ._loaded import AdapterProof, Loaded
     from ._lora import lora_targets, merge_adapter, prove_adapter, target_regex
+    from ._pad import EncodedRow
     from ._processor import load_processor
     from ._source import find_folder
+    from ._template import plain
     from ._values import Answer, AnswerScore, Decoding, Look, Prompt
 
 _WHERE = {
@@ -24,7 +26,7 @@ _WHERE = {
     "AnswerScore": "_values",
     "Check": "_doctor",
     "Decoding": "_values",
-    "EncodedRow": "_chat",
+    "EncodedRow": "_pad",
     "Engine": "_engine",
     "Loaded": "_loaded",
     "Look": "_values",
@@ -37,7 +39,7 @@ _WHERE = {
     "load_processor": "_processor",
     "lora_targets": "_lora",
     "merge_adapter": "_lora",
-    "plain": "_chat",
+    "plain": "_template",
     "prove_adapter": "_lora",
     "resolve_device": "_load",
     "resolve_dtype": "_load",
