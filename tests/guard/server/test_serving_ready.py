@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from serving import Plain, check, live, picture, said, settings, text
 from counterpoise.base import InputError
 from counterpoise.evals.scorers._classifier import _weights
 from counterpoise.guard import prepare
+from counterpoise.guard.clue._guard import ClueGuard
 from counterpoise.guard.own._eye import eye
 from counterpoise.guard.own._minilm import minilm
 from counterpoise.guard.own._tiny import PART
@@ -42,6 +44,18 @@ def test_a_pair_of_guards_prepares_both() -> None:
     pair.small, pair.large = Late("small"), Late("large")
     prepare(pair)
     assert (pair.small.prepared, pair.large.prepared) == (1, 1)  # type: ignore[attr-defined]
+
+
+def test_a_constitutions_detector_and_encoder_are_asked_once_before() -> None:
+    asked = list[str]()
+    detector = SimpleNamespace(find=lambda image, words: asked.append(f"find {image.pil().size} {words}"))
+    encoder = SimpleNamespace(similarity=lambda images, texts: asked.append(f"compare {len(images)} {texts}"))
+    guard = ClueGuard.__new__(ClueGuard)  # neither model nor constitution is needed for this
+    guard.clue = SimpleNamespace(detector=detector, scan=SimpleNamespace(encoder=encoder))  # type: ignore[assignment]
+    prepare(guard)
+    assert asked == ["find (64, 64) ['paper']", "compare 1 ['paper']"]
+    guard.clue = SimpleNamespace(detector=None, scan=None)  # type: ignore[assignment]
+    prepare(guard)
 
 
 def test_a_guard_that_cannot_be_prepared_stops_the_start() -> None:
