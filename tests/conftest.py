@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
+for name in ("COLUMNS", "LINES"):  # a worker of pytest-xdist imports readline, which sets them: tables would be cut
+    os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -23,19 +22,14 @@ def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | known | environment, timeout=120)
 
 
-def test_help_loads_nothing_heavy_and_is_quick():
+def test_help_loads_nothing_heavy():
     code = (
         "import sys; from counterpoise.cli import main; main(['--help']); print(sorted(sys.modules), file=sys.stderr)"
     )
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - start)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert all(f" {command} " in done.stdout for command in COMMANDS)
     for heavy in ("torch", "transformers", "inspect_ai", "pydantic", "numpy", "PIL", "matplotlib"):
         assert f"'{heavy}'" not in done.stderr, heavy
-    assert min(seconds) < 0.5
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "pocket build", "pocket card", "pocket path"])

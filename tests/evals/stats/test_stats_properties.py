@@ -1,7 +1,5 @@
 """Properties on arbitrary data, coverage in simulation, and one-line errors."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -187,12 +185,10 @@ def test_discrimination_and_gap():
     assert modality_gap([1, 1, 0, 1, 0, 0], [True, True, False] * 2, [0, 0, 0, 1, 1, 1]).value == 0.75
 
 
-def test_paired_difference_is_fast_and_fixed():
+def test_paired_difference_is_fixed():
     random = np.random.default_rng(0)
     a, b = random.random(1_000), random.random(1_000)
-    start = time.perf_counter()
     first = paired_difference(a, b)
-    assert time.perf_counter() - start < 2  # 0.4 s on an idle core
     assert paired_difference(a, b) == first
 
 
