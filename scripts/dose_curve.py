@@ -60,7 +60,7 @@ def train(model: str, out: Path, seed: int, fraction: float, total: int, overlap
     config = method.config(loaded.path, fraction=fraction, seed=seed, total=total)
     if not pool.is_file():
         rows = islice(pocket_sets.ordinary_instructions(seed), total + 80)
-        write_samples(pool, list(own_answers(loaded, rows)))
+        write_samples(pool, list(own_answers(loaded, rows, out / f"answers{seed}.jsonl")))
     method.align(loaded, config, folder, benign=SampleFile(pool), overlaps=overlaps)
     del loaded
     gc.collect()

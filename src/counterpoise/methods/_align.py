@@ -57,13 +57,16 @@ def align(
 
     started = time.time()
     n_rejection, n_benign = config.counts
+    journal = out / "data" / "answers.jsonl"
+    if not resume:
+        journal.unlink(missing_ok=True)
     refused_files = (config.rejection_files, config.rejection_images)
-    refused, refused_from = _rows(loaded, source, *refused_files, config.seed, "rejection", n_rejection)
+    refused, refused_from = _rows(loaded, source, *refused_files, config.seed, "rejection", n_rejection, journal)
     if config.contrast and benign is None and not config.benign_files:
-        kept, kept_from = _rows(loaded, source, *refused_files, config.seed, "rejection", n_rejection)
+        kept, kept_from = _rows(loaded, source, *refused_files, config.seed, "rejection", n_rejection, journal)
     else:
         kept, kept_from = _rows(
-            loaded, benign, config.benign_files, config.benign_images, config.seed, "benign", n_benign
+            loaded, benign, config.benign_files, config.benign_images, config.seed, "benign", n_benign, journal
         )
     rows, record = build_mix(config, refused if n_rejection else (), kept if n_benign else (), overlaps=overlaps)
     check_images(rows)
@@ -111,7 +114,14 @@ def check_images(rows: list[Sample]) -> None:
 
 
 def _rows(
-    loaded: "Loaded", given: Source | None, files: tuple[Path, ...], images: Path | None, seed: int, kind: str, n: int
+    loaded: "Loaded",
+    given: Source | None,
+    files: tuple[Path, ...],
+    images: Path | None,
+    seed: int,
+    kind: str,
+    n: int,
+    journal: Path,
 ) -> tuple[Iterable[Sample], dict[str, Any]]:
     """The rows of one source, lazily, and where they come from."""
     if given is not None:
@@ -130,7 +140,7 @@ def _rows(
     # The streams are endless and seeded; a little more than is wanted makes up for rows that are dropped.
     name = f"counterpoise.data.pocket_sets.{make.__name__}"
     rows = islice(make(seed), n + n // 10 + 20)
-    return own_answers(loaded, rows) if kind == "benign" else rows, {"from": name, "seed": seed}
+    return own_answers(loaded, rows, journal) if kind == "benign" else rows, {"from": name, "seed": seed}
 
 
 def _read(files: tuple[Path, ...], images: Path | None) -> Iterator[Sample]:
