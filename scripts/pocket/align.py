@@ -108,10 +108,10 @@ class Pocket:
                 value.copy_(state[f"model.connector.{name}"].float())
 
 
-def stream(stage: str, base: Path, n_requests: int):
+def stream(stage: str, base: Path, n_requests: int, answers: Path):
     if stage == "see":
         return visual(1, 0.6)
-    harmful, benign, in_images = requests(base, n_requests)
+    harmful, benign, in_images = requests(base, n_requests, answers)
     kinds = {"visual": visual(2, 0.5), "harmful": harmful, "benign": benign, "requests": in_images}
     return mixed([(SHARES[name], rows) for name, rows in kinds.items()], 0)
 
@@ -123,10 +123,11 @@ def main() -> None:
     args.add_argument("--seconds", type=float, default=1500), args.add_argument("--requests", type=int, default=1500)
     args.add_argument("--rank", type=int, default=16), args.add_argument("--lr", type=float, default=1e-3)
     args.add_argument("--tokens", type=int, default=3072)
+    args.add_argument("--answers", type=Path, help="the model's own answers, kept from run to run")
     a = args.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
     base = assemble(a.out / "base", a.tower)
-    rows = stream(a.stage, base, a.requests)
+    rows = stream(a.stage, base, a.requests, a.answers or a.out / "answers.json")
     torch.manual_seed(0)
     pocket = Pocket(base, a.rank, a.init, "cuda" if torch.cuda.is_available() else "cpu")
     optimizer = torch.optim.AdamW(pocket.groups(a.lr), lr=a.lr, weight_decay=0.0, betas=(0.9, 0.98))

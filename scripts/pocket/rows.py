@@ -3,7 +3,7 @@
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image as Picture
 from torch import Tensor
 from transformers import AutoProcessor
 
+from counterpoise.base import read_json, write_json
 from counterpoise.chat import Image, Sample, assistant, user
 from counterpoise.data import lexicon, pocket_sets, twins
 from counterpoise.data.render import figstep_image, typo_image
@@ -59,11 +60,24 @@ def visual(seed: int, reading: float) -> Iterator[Sample]:
             yield row
 
 
-def requests(base: Path, n_images: int) -> tuple[list[Sample], list[Sample], list[Sample]]:
+def answered(base: Path, rows: list[Sample], file: Path) -> list[Sample]:
+    """The rows with the model's own answers, kept in `file` by row: they do not depend on the tower."""
+    known = read_json(file) if file.is_file() else {}
+    left = [row for row in rows if row.id not in known and row.messages[-1].role == "user"]
+    if left:
+        said = {row.id: row.messages[-1].text for row in own_answers(load(str(base)), left)}
+        known |= {row.id: said.get(row.id, "") for row in left}
+        write_json(file, known)
+    replies = ((row, known.get(row.id)) for row in rows)
+    return [replace(row, messages=(*row.messages, assistant(said))) if said else row for row, said in replies
+            if said or row.messages[-1].role == "assistant"]  # fmt: skip
+
+
+def requests(base: Path, n_images: int, answers: Path) -> tuple[list[Sample], list[Sample], list[Sample]]:
     """(harmful text with refusals, benign text, benign requests in images), the benign ones answered by the model."""
     harmful, benign = list(pocket_sets.harmful_requests()), list(pocket_sets.benign_requests())
     in_images = list(itertools.islice(pocket_sets.image_requests(), n_images))
-    filled = list(own_answers(load(str(base)), [*benign, *in_images]))
+    filled = answered(base, [*benign, *in_images], answers)
     held_out = [s for split in ("validation", "test") for s in twins.samples(split)]
     leaks = {leak.train for leak in twins.check_leakage([*harmful, *filled], held_out)}
     print(f"{len(harmful)} harmful, {len(filled)} answered by the model, {len(leaks)} leaks left out", flush=True)
