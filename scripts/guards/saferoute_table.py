@@ -46,11 +46,15 @@ def main() -> None:
     small, large = make_guard(a.small), make_guard(a.large)
     material = gather(small, large, router_rows(limit), config(0, "bayes", a.epochs), cache=cache)
     test = twins_rows("test", limit)
-    sets: dict[str, list[Labelled]] = {"Twins, test families, all modalities": test}
-    for kind in ("text", "print", "picture", "pair"):
-        sets[f"Twins, test families, {kind}"] = [row for row in test if row.modality == kind]
+    whole = "Twins, test families, all modalities"
+    sets: dict[str, list[Labelled]] = {whole: test}
     sets |= {name: rows for name, rows in public_rows(limit).items() if name in ("xstest", "harmbench-responses")}
     seen = {name: (observe(small, rows, cache), observe(large, rows, cache)) for name, rows in sets.items()}
+    for kind in ("text", "print", "picture", "pair"):
+        places = [place for place, row in enumerate(test) if row.modality == kind]
+        name = f"Twins, test families, {kind}"
+        sets[name] = [test[place] for place in places]
+        seen[name] = (seen[whole][0].at(places), seen[whole][1].at(places))
     routers = {
         (head, seed): train_on(material, config(seed, head, a.epochs), keep_f1=KEEP)
         for head in HEADS
