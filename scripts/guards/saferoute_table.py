@@ -72,7 +72,6 @@ def main() -> None:
             if kind == head
         ]
 
-    whole = next(iter(sets))
     text = [*head_lines(a, material, test), *section(whole, evaluations(whole))]
     text += cascade_section(evaluations(whole, paper=False))
     text += heads_section(whole, {head: evaluations(whole, head) for head in HEADS})
