@@ -128,13 +128,15 @@ def test_the_log_line_has_the_verdicts_and_no_text(windowed, caplog, model, stre
     words = TOKEN if model == TOKEN else "How is the river?"
     ask = [{"role": "user", "content": f"{words} (a private matter)"}]
     body = {"model": model, "messages": ask, "stream": stream}
+    mine = f"mine-{model}-{stream}"  # the line of an earlier test's request may come while this one listens
     with caplog.at_level("INFO", "counterpoise.guard"):
-        httpx.post(f"{windowed}/v1/chat/completions", json=body, headers={"x-request-id": "mine"})
+        httpx.post(f"{windowed}/v1/chat/completions", json=body, headers={"x-request-id": mine})
         until = time.monotonic() + 10
-        while not (lines := [r for r in caplog.records if r.msg == "request"]) and time.monotonic() < until:
+        while not (lines := [r for r in caplog.records if getattr(r, "request_id", "") == mine]):
+            assert time.monotonic() < until, "no line of this request"
             time.sleep(0.01)
     line = json.loads(Lines().format(lines[-1]))
-    assert line["request_id"] == "mine" and line["policy"] == "default" and {**line, **expected} == line
+    assert line["policy"] == "default" and {**line, **expected} == line
     assert not any(word in json.dumps(line) for word in ("private", "river", "calm", TOKEN))
 
 
