@@ -5,6 +5,7 @@ import io
 import json
 import socket
 import time
+from uuid import uuid4
 
 import httpx
 import openai
@@ -128,7 +129,7 @@ def test_the_log_line_has_the_verdicts_and_no_text(windowed, caplog, model, stre
     words = TOKEN if model == TOKEN else "How is the river?"
     ask = [{"role": "user", "content": f"{words} (a private matter)"}]
     body = {"model": model, "messages": ask, "stream": stream}
-    mine = f"mine-{model}-{stream}"  # the line of an earlier test's request may come while this one listens
+    mine = f"mine-{uuid4().hex}"  # the line of an earlier test's request may come while this one listens
     with caplog.at_level("INFO", "counterpoise.guard"):
         httpx.post(f"{windowed}/v1/chat/completions", json=body, headers={"x-request-id": mine})
         until = time.monotonic() + 10
