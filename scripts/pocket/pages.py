@@ -315,3 +315,12 @@ class Renderer:
         page = sheet.page()
         page.char[page.char == 0] = -100
         return page
+
+    def one_icon(self, concept: str) -> Page:
+        """One large icon anywhere on the page."""
+        paper, ink = colours(self.rng)
+        sheet = Sheet(SIDE, SIDE, paper)
+        size = int(SIDE * self.rng.uniform(0.58, 0.9))
+        x, y = self.rng.randint(0, SIDE - size), self.rng.randint(0, SIDE - size)
+        self.icon(sheet, concept, x, y, size, ink)
+        return sheet.page()

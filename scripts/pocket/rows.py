@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pages import Renderer
 from PIL import Image as Picture
 from torch import Tensor
 from transformers import AutoProcessor
@@ -15,6 +16,7 @@ from transformers import AutoProcessor
 from counterpoise.base import read_json, write_json
 from counterpoise.chat import Image, Sample, assistant, user
 from counterpoise.data import lexicon, pocket_sets, twins
+from counterpoise.data.pocket_sets._visual import NAME, named
 from counterpoise.data.render import figstep_image, typo_image
 from counterpoise.methods._answers import own_answers
 from counterpoise.models import load
@@ -50,12 +52,30 @@ def layouts(seed: int) -> Iterator[Sample]:
         )  # fmt: skip
 
 
+def drawn(seed: int) -> Iterator[Sample]:
+    """One icon each in any drawing that the tower was trained on, altered like there, to be named: the language model
+    must name what the tower sees less clearly than the suites' own styles."""
+    renderer = Renderer(list(lexicon()), {word: i for i, word in enumerate(lexicon(), 1)}, seed)
+    for number in itertools.count():
+        key = f"pocket-drawn-{seed}-{number}"
+        rng = renderer.rng = random.Random(key)
+        concept = rng.choice(renderer.concepts)
+        image = Image.from_pil(Picture.fromarray(renderer.one_icon(concept).image), key)
+        short = rng.random() < 0.6
+        question = rng.choice(NAME) + (" Answer with one word." if short else "")
+        answer = concept if short else f"The picture shows {named(concept)}."
+        yield Sample(
+            id=key, messages=(user(image, question), assistant(answer)), harmful=False, modality="image",
+            split="train", cluster=key, group="name", meta={"shown": (f"icon:{concept}",)},
+        )  # fmt: skip
+
+
 def visual(seed: int, reading: float) -> Iterator[Sample]:
     """Benign visual instructions; `reading` is the share of the other kinds that is skipped, so that more is read."""
     rng = random.Random(f"visual {seed}")
-    streams = pocket_sets.harmless_instructions(seed), layouts(seed)
+    streams = pocket_sets.harmless_instructions(seed), layouts(seed), drawn(seed)
     while True:
-        row = next(streams[rng.random() < 0.15])
+        row = next(rng.choices(streams, (65, 15, 20))[0])
         if row.group in ("read", "name") or rng.random() >= reading:
             yield row
 
