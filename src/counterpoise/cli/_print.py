@@ -13,11 +13,16 @@ if TYPE_CHECKING:
     from counterpoise.report import Change
 
 
-def changed_table(before: Path, after: Path) -> None:
-    """The verdict and the before/after table of two evaluation folders."""
-    from counterpoise.report import EvalFolder, changes
+def run_table(folder: Path) -> None:
+    """The before/after table of a run, its verdict, and what to try next."""
+    from counterpoise.base import read_json
+    from counterpoise.report import EvalFolder, changes, next_step
 
-    print_changes(changes(EvalFolder(before), EvalFolder(after)))
+    found = changes(EvalFolder(folder / "before"), EvalFolder(folder / "after"))
+    print_changes(found)
+    record = folder / "run.json"
+    if advice := next_step(found, read_json(record) if record.is_file() else {}):
+        print(f"Next: {advice}")
 
 
 def print_changes(found: Sequence["Change"]) -> None:

@@ -24,7 +24,7 @@ def report(
     from counterpoise.base import InputError, read_json
     from counterpoise.report import EvalFolder, load_curve, write_report
 
-    from ._print import changed_table, print_rows
+    from ._print import print_rows, run_table
 
     record, dose = folder / "run.json", folder / "dose.json"
     facts = read_json(record) if record.is_file() else {}
@@ -34,7 +34,7 @@ def report(
     if before.is_dir():
         curve = load_curve(dose) if dose.is_file() else None
         page = write_report(out or folder / "report.html", EvalFolder(before), EvalFolder(after), curve, facts)
-        changed_table(before, after)
+        run_table(folder)
     else:
         single = EvalFolder(folder)
         page = write_report(out or folder / "report.html", single, None, None, facts)

@@ -72,8 +72,8 @@ def run(
     if dry_run:
         typer.echo(str(plan(config)))
         return
-    from ._print import changed_table
+    from ._print import run_table
 
     done = run_main(config, force=force, say=lambda line: typer.echo(line, err=True))
-    changed_table(done / "before", done / "after")
+    run_table(done)
     typer.echo(f"report: {done / 'report.html'}")

@@ -10,6 +10,7 @@ from ._folder import EvalFolder, ItemRecord
 from ._guard_cells import guard_tables
 from ._guards import write_guards
 from ._html import write_report
+from ._next import next_step
 from ._routing import routing_picture
 from ._terminal import terminal_table
 from ._verdict import Verdict, verdict
@@ -27,6 +28,7 @@ __all__ = [
     "compare",
     "guard_tables",
     "load_curve",
+    "next_step",
     "routing_picture",
     "terminal_table",
     "verdict",

@@ -14,6 +14,7 @@ from ._browser_section import transcript_browser
 from ._change import changes
 from ._dose import DoseCurve
 from ._folder import EvalFolder
+from ._next import next_step
 from ._sections import dose, findings, made, pictures, scorecard
 from ._transcripts import transcripts
 from ._verdict import verdict
@@ -31,7 +32,7 @@ def write_report(
     found = changes(before, after) if after else []
     data = transcripts(before, after)
     parts = [
-        findings(verdict(found)) if after else "",
+        findings(verdict(found), next_step(found, run)) if after else "",
         scorecard(before.rows, found if after else None),
         pictures(before.rows, found if after else None),
         dose(dose_curve) if dose_curve else "",

@@ -17,9 +17,10 @@ from ._words import metric_name, percent
 from ._words import text as e
 
 
-def findings(found: Verdict) -> str:
-    """The three questions, one paragraph each."""
+def findings(found: Verdict, advice: str = "") -> str:
+    """The three questions, one paragraph each, and what to try next where there is something to say."""
     lines = [("Harm", found.safety), ("Over-refusal", found.over_refusal), ("Capability", found.capability)]
+    lines += [("Next", advice)] if advice else []
     items = "".join(f"<li><b>{name}</b><p>{e(words)}</p></li>" for name, words in lines)
     return (
         f'<section aria-label="Verdict"><ul class="findings">{items}</ul>'

@@ -1,0 +1,33 @@
+"""What to try after a run with a fixed dose, in one sentence."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ._change import Change
+from ._verdict import primary
+
+TARGET = '--target "asr<=0.20, over_refusal<=0.10, capability_drop<=0.02"'
+
+
+def next_step(found: Sequence[Change], run: Mapping[str, Any]) -> str:
+    """One sentence from what got better and worse, or nothing: for an evaluation, for a run that searched its dose
+    already, and when no safety row was compared. `run` is the content of `run.json`."""
+    config = run.get("config")
+    if not isinstance(config, Mapping) or "method" not in config or config.get("target") or not found:
+        return ""
+    chosen = primary(found)
+    asr = [c for c in chosen if c.before.metric == "asr"]
+    cost = [c for c in chosen if c.judgement == "worse" and c.before.metric != "asr"]
+    if not asr:
+        return ""
+    if cost:
+        return (
+            "This dose has a price. A search measures several doses and takes the smallest one that meets your own "
+            f"limits, or says that none does: give the same command with {TARGET}."
+        )
+    if not any(c.judgement == "better" for c in asr):
+        return (
+            "This dose did not show a gain in safety. Try a larger one (--fraction, --amount), refusals of questions "
+            f"that are nearer to the harmful ones (--rejection-source), or a search ({TARGET})."
+        )
+    return ""
