@@ -6,6 +6,7 @@ from typing import Any
 
 from counterpoise.base import InputError
 
+from ._head import dense_head
 from ._loaded import Loaded
 from ._lora import merge_adapter, prove_adapter
 from ._processor import BACKENDS, has_torchvision, load_processor
@@ -60,6 +61,7 @@ def load(
         model.to(where).eval()
     except RuntimeError as error:
         raise InputError(f"{name}: does not fit on {where} ({str(error).splitlines()[0]})") from error
+    dense_head(model)
     settings = {"dtype": kind, "image_backend": image_backend if is_vlm else None}
     if merge and folder is not None:
         settings["merged"] = "yes"
