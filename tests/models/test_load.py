@@ -9,7 +9,7 @@ import torch
 import tiny
 from counterpoise.base import InputError
 from counterpoise.chat import Image, user
-from counterpoise.models import doctor, encode, load, resolve_device, resolve_dtype
+from counterpoise.models import Decoding, Engine, doctor, encode, load, resolve_device, resolve_dtype
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +140,15 @@ def test_the_doctor_names_every_part_and_what_to_do(monkeypatch):
     assert checks["python"].status == checks["torch"].status == "ok"
     assert checks["benchmark data"].status == "optional" and "COUNTERPOISE_DATA" in checks["benchmark data"].detail
     assert all(check.detail for check in checks.values())
+
+
+@pytest.mark.parametrize("arch", ["llama", "smolvlm"])
+def test_the_output_layer_never_gets_a_strided_view(arch, tmp_path):
+    """With frozen weights such a view costs one copy of the output matrix for every row of the batch."""
+    loaded = load(str(tiny.build(arch, tmp_path / arch)), dtype="float32", device="cpu")
+    loaded.model.requires_grad_(False)
+    given: list[torch.Tensor] = []
+    loaded.model.get_output_embeddings().register_forward_pre_hook(lambda _, args: given.append(args[0]))
+    Engine(loaded).generate([(user("hi"),), (user("what is printed"),)], Decoding(max_new_tokens=3))
+    assert len(given) >= 2 and all(hidden.is_contiguous() for hidden in given)
+    assert given[0].shape[:2] == (2, 1)
