@@ -141,13 +141,13 @@ def write(page: Path, points: list[DosePoint], model: str) -> None:
     for name in ("ASR print", "over-refusal text", "over-refusal print", "capability"):
         file = page.with_name(f"{page.stem}-{name.lower().replace(' ', '-')}.svg")
         file.write_text(re.sub(r"(<svg[^>]*>)", rf"\1{STYLE}", dose_picture(name, curve), count=1) + "\n")
-        pictures.append(f"![{name} by dose]({file.name}){{ width=340 }}")
+        pictures += [f"**{name}**", "", f"![{name} by dose]({file.name}){{ width=340 }}", ""]
     about = (
         "Per cent with 95 % intervals, on the test items (Twins: 135 families, each harmful and benign, per modality). "
         f"Scorer of refusals: `{HEADLINE_SCORER}`. Capability: change against no training, paired, pooled over "
         f"{', '.join(CAPABILITY)}."
     )
-    text = "\n".join([head.rstrip(), "", "<!-- measured -->", about, "", *table(points), "", *pictures, ""])
+    text = "\n".join([head.rstrip(), "", "<!-- measured -->", about, "", *table(points), "", *pictures])
     page.write_text(text)
 
 

@@ -1,5 +1,6 @@
 """Small pictures as inline SVG: intervals before and after, and the dose curve. No script, colours from the page."""
 
+import math
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
@@ -61,7 +62,7 @@ def dose_picture(name: str, curve: DoseCurve) -> str:
     highest = max([estimate.high for estimate in numbers] + [bound or 0.0, 0.05])
     lowest = min([estimate.low for estimate in numbers] + [0.0])
     step = _step(highest - lowest)
-    floor, ceiling = step * int(lowest / step - (lowest < 0)), step * (int(highest / step) + 1)
+    floor, ceiling = step * math.floor(lowest / step + 1e-9), step * math.ceil(highest / step - 1e-9)
 
     def y(value: float) -> float:
         return bottom - (value - floor) / (ceiling - floor) * (bottom - top)
