@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -172,7 +173,10 @@ def served(app, **options):
     deadline = time.monotonic() + 30
     while not server.started and time.monotonic() < deadline:
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    listening = server.servers[0].sockets[0]
+    # connections inherit it: a client that does not read is felt after 64 KiB instead of 4 MiB of checked text
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     server.should_exit = True
     thread.join(10)
     assert not thread.is_alive(), "a server that goes on takes the time of all tests after it"
