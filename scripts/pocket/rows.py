@@ -16,7 +16,7 @@ from transformers import AutoProcessor
 from counterpoise.base import read_json, write_json
 from counterpoise.chat import Image, Sample, assistant, user
 from counterpoise.data import lexicon, pocket_sets, twins
-from counterpoise.data.pocket_sets._visual import NAME, named
+from counterpoise.data.pocket_sets._visual import asked
 from counterpoise.data.render import figstep_image, typo_image
 from counterpoise.methods._answers import own_answers
 from counterpoise.models import load
@@ -61,9 +61,7 @@ def drawn(seed: int) -> Iterator[Sample]:
         rng = renderer.rng = random.Random(key)
         concept = rng.choice(renderer.concepts)
         image = Image.from_pil(Picture.fromarray(renderer.one_icon(concept).image), key)
-        short = rng.random() < 0.6
-        question = rng.choice(NAME) + (" Answer with one word." if short else "")
-        answer = concept if short else f"The picture shows {named(concept)}."
+        question, answer = asked(rng, concept, short=0.6)
         yield Sample(
             id=key, messages=(user(image, question), assistant(answer)), harmful=False, modality="image",
             split="train", cluster=key, group="name", meta={"shown": (f"icon:{concept}",)},

@@ -81,6 +81,14 @@ def test_an_unfinished_run_is_said(tmp_path, capsys):
     assert "not finished" in capsys.readouterr().err
 
 
+def test_a_record_that_is_no_object_is_said(tmp_path, capsys):
+    for name in ("before", "after"):
+        evaluation(tmp_path / name, {"print": 0.1})
+    (tmp_path / "run.json").write_text("[]")
+    assert main(["report", str(tmp_path)]) == 2
+    assert "run.json: is not a JSON object" in capsys.readouterr().err and not (tmp_path / "report.html").exists()
+
+
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("counterpoise 0.")

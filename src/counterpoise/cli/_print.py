@@ -1,9 +1,9 @@
 """Printing tables, the only place that knows about the terminal's width."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from counterpoise.base import Row
 
@@ -13,15 +13,13 @@ if TYPE_CHECKING:
     from counterpoise.report import Change
 
 
-def run_table(folder: Path) -> None:
-    """The before/after table of a run, its verdict, and what to try next."""
-    from counterpoise.base import read_json
+def run_table(folder: Path, run: Mapping[str, Any]) -> None:
+    """The before/after table of a run, its verdict, and what to try next; `run` is the content of its `run.json`."""
     from counterpoise.report import EvalFolder, changes, next_step
 
     found = changes(EvalFolder(folder / "before"), EvalFolder(folder / "after"))
     print_changes(found)
-    record = folder / "run.json"
-    if advice := next_step(found, read_json(record) if record.is_file() else {}):
+    if advice := next_step(found, run):
         print(f"Next: {advice}")
 
 

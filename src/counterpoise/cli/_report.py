@@ -28,13 +28,15 @@ def report(
 
     record, dose = folder / "run.json", folder / "dose.json"
     facts = read_json(record) if record.is_file() else {}
+    if not isinstance(facts, dict):
+        raise InputError(f"{record}: is not a JSON object; it must be what the run wrote")
     before, after = folder / "before", folder / "after"
     if before.is_dir() and not (after / "scorecard.json").is_file():
         raise InputError(f"{folder}: this run is not finished; give its counterpoise run command again")
     if before.is_dir():
         curve = load_curve(dose) if dose.is_file() else None
         page = write_report(out or folder / "report.html", EvalFolder(before), EvalFolder(after), curve, facts)
-        run_table(folder)
+        run_table(folder, facts)
     else:
         single = EvalFolder(folder)
         page = write_report(out or folder / "report.html", single, None, None, facts)

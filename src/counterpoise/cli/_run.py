@@ -72,8 +72,10 @@ def run(
     if dry_run:
         typer.echo(str(plan(config)))
         return
+    from counterpoise.base import read_json
+
     from ._print import run_table
 
     done = run_main(config, force=force, say=lambda line: typer.echo(line, err=True))
-    run_table(done)
+    run_table(done, read_json(done / "run.json"))
     typer.echo(f"report: {done / 'report.html'}")

@@ -82,11 +82,16 @@ def read(rng: random.Random, key: str) -> Scene:
     return Scene((printed(text, key),), rng.choice(READ), text, (text,))
 
 
+def asked(rng: random.Random, concept: str, short: float = 0.5) -> tuple[str, str]:
+    """A question for the name of one thing, and its answer: one word in a share `short` of the cases, or a sentence."""
+    answer = concept if rng.random() < short else f"The picture shows {named(concept)}."
+    return rng.choice(NAME) + (" Answer with one word." if answer == concept else ""), answer
+
+
 def name(rng: random.Random, key: str) -> Scene:
     style = train_style(rng)
     concept = rng.choice(drawn_in(style))
-    answer = concept if rng.random() < 0.5 else f"The picture shows {named(concept)}."
-    question = rng.choice(NAME) + (" Answer with one word." if answer == concept else "")
+    question, answer = asked(rng, concept)
     return Scene((icons([concept], style, key),), question, answer, (f"icon:{concept}",), (style,))
 
 
