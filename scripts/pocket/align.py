@@ -31,7 +31,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from counterpoise.models.pocket import assemble
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-SHARES = {"visual": 0.60, "harmful": 0.11, "benign": 0.20, "requests": 0.09}
+SHARES = {"visual": 0.64, "harmful": 0.11, "benign": 0.17, "requests": 0.08}
 
 
 class LowRank(nn.Module):
@@ -48,7 +48,7 @@ class LowRank(nn.Module):
 
 
 class Pocket:
-    def __init__(self, folder: Path, rank: int, init: Path | None, device: str):
+    def __init__(self, folder: Path, rank: int, init: Path | None, beside: Path | None, device: str):
         self.device = device
         self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.bfloat16).to(device)
         self.model.requires_grad_(False)
@@ -60,7 +60,7 @@ class Pocket:
                 self.factors[name] = LowRank(module.weight, rank)
                 self.model.set_submodule(name, self.factors[name])
         if init:
-            self.load(init)
+            self.load(init, beside)
         text = self.model.model.text_model
         text.config._attn_implementation = "eager"  # on a CPU the backward of the fused one is several times slower
         for layer in text.layers:
@@ -97,15 +97,19 @@ class Pocket:
         save_file(half, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").rename(path)
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path, beside: Path | None) -> None:
+        """Factors and connector of `path`; with `beside`, the tower that they were trained on, only what the connector
+        learned since is taken over, for the new tower has moved its own."""
         state = load_file(path)
+        old = load_file(beside) if beside else {}
         with torch.no_grad():
             for name, factor in self.factors.items():
                 a, b = state[f"{name}.A"].float(), state[f"{name}.B"].float()
                 scale = (b.norm() / a.norm()).sqrt().clamp(1e-3, 1e3)  # equal norms, whatever made the file
                 factor.A[: len(a)].copy_(a * scale), factor.B[:, : len(a)].copy_(b / scale)
             for name, value in self.connector.state_dict().items():
-                value.copy_(state[f"model.connector.{name}"].float())
+                learned = state[f"model.connector.{name}"].float()
+                value.copy_(value + learned - old[f"connector.{name}"].float() if beside else learned)
 
 
 def stream(stage: str, base: Path, n_requests: int, answers: Path, seed: int):
@@ -120,6 +124,7 @@ def main() -> None:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("tower", type=Path), args.add_argument("out", type=Path)
     args.add_argument("--stage", choices=("see", "align"), required=True), args.add_argument("--init", type=Path)
+    args.add_argument("--beside", type=Path, help="the tower that --init was trained with, where TOWER is another")
     args.add_argument("--seconds", type=float, default=1500), args.add_argument("--requests", type=int, default=1500)
     args.add_argument("--rank", type=int, default=16), args.add_argument("--lr", type=float, default=1e-3)
     args.add_argument("--tokens", type=int, default=3072)
@@ -130,7 +135,7 @@ def main() -> None:
     base = assemble(a.out / "base", a.tower)
     rows = stream(a.stage, base, a.requests, a.answers or a.out / "answers.json", a.seed)
     torch.manual_seed(0)
-    pocket = Pocket(base, a.rank, a.init, "cuda" if torch.cuda.is_available() else "cpu")
+    pocket = Pocket(base, a.rank, a.init, a.beside, "cuda" if torch.cuda.is_available() else "cpu")
     optimizer = torch.optim.AdamW(pocket.groups(a.lr), lr=a.lr, weight_decay=0.0, betas=(0.9, 0.98))
     loader = torch.utils.data.DataLoader(
         Packed(rows, base, a.tokens), batch_size=None, num_workers=1, prefetch_factor=8

@@ -35,6 +35,8 @@ HELD_OUT_FONTS = (FONTS / "dejavu/DejaVuSans-Bold.ttf", FONTS / "freefont/FreeSe
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
+ALTERED = 0.65  # share of the icons that are turned, stretched, warped, thicker, thinner, hollow or filled
+
 Colour = tuple[int, int, int]
 
 
@@ -165,13 +167,13 @@ class Renderer:
 
     def any_page(self) -> Page:
         r = self.rng.random()
-        if r < 0.20:
+        if r < 0.15:
             return self.text(self.words_for(30), self.rng.randint(19, 32))
-        if r < 0.38:
+        if r < 0.29:
             return self.text(self.words_for(self.rng.randint(1, 8)), self.rng.randint(22, 50), spread=True)
-        if r < 0.47:
+        if r < 0.36:
             return self.listing(self.words_for(self.rng.randint(2, 7)))
-        if r < 0.60:
+        if r < 0.46:
             return self.strip(self.words_for(self.rng.randint(1, 6)))
         return self.icon_page()
 
@@ -275,7 +277,7 @@ class Renderer:
         mask = Image.new("L", (size, size))
         place = ((size - right - left) / 2, (size - bottom - top) / 2)
         ImageDraw.Draw(mask).text(place, code, font=face, fill=255)
-        if not self.held_out and self.rng.random() < 0.45:
+        if not self.held_out and self.rng.random() < ALTERED:
             mask = self.altered(mask)
         sheet.image.paste(ink, (x, y), mask)
         sheet.label(self.index[concept], x, y, x + mask.width, y + mask.height)
@@ -290,6 +292,8 @@ class Renderer:
             mask = Image.fromarray(np.where(binary_fill_holes(np.asarray(mask) > 127), 255, np.asarray(mask)))
         elif r < 0.55:
             mask = mask.filter(rng.choice((ImageFilter.MaxFilter(3), ImageFilter.MinFilter(3))))
+        if rng.random() < 0.4:
+            mask = self.warped(mask)
         if rng.random() < 0.3:
             mask = ImageOps.mirror(mask)
         if rng.random() < 0.6:
@@ -297,12 +301,24 @@ class Renderer:
             mask = mask.rotate(*turn)
         return mask.resize((int(size * rng.uniform(0.7, 1)), int(size * rng.uniform(0.7, 1))))
 
+    def warped(self, mask: Image.Image) -> Image.Image:
+        """The drawing on a sheet of rubber: a grid of 2 x 2 or 3 x 3 cells whose corners have moved."""
+        cells, size = self.rng.choice((2, 3)), mask.width
+        reach = 0.3 * size / cells
+        at = [round(size * i / cells) for i in range(cells + 1)]
+        moved = {(i, j): (at[i] + self.rng.uniform(-reach, reach), at[j] + self.rng.uniform(-reach, reach))
+                 for i in range(cells + 1) for j in range(cells + 1)}  # fmt: skip
+        mesh = [((at[i], at[j], at[i + 1], at[j + 1]),
+                 (*moved[i, j], *moved[i, j + 1], *moved[i + 1, j + 1], *moved[i + 1, j]))
+                for i in range(cells) for j in range(cells)]  # fmt: skip
+        return mask.transform(mask.size, Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
+
     def icon_page(self) -> Page:
         """One to nine icons on a grid."""
         rng = self.rng
         paper, ink = colours(rng)
         sheet = Sheet(SIDE, SIDE, paper)
-        side = rng.choice((1, 1, 2, 2, 2, 3))
+        side = rng.choice((1, 1, 1, 2, 2, 3))
         cell = SIDE // side
         for row in range(side):
             for col in range(side):

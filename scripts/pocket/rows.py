@@ -73,7 +73,7 @@ def visual(seed: int, reading: float) -> Iterator[Sample]:
     rng = random.Random(f"visual {seed}")
     streams = pocket_sets.harmless_instructions(seed), layouts(seed), drawn(seed)
     while True:
-        row = next(rng.choices(streams, (65, 15, 20))[0])
+        row = next(rng.choices(streams, (60, 15, 25))[0])
         if row.group in ("read", "name") or rng.random() >= reading:
             yield row
 
