@@ -52,15 +52,36 @@ def layouts(seed: int) -> Iterator[Sample]:
         )  # fmt: skip
 
 
+def renderer(seed: int) -> Renderer:
+    return Renderer(list(lexicon()), {word: i for i, word in enumerate(lexicon(), 1)}, seed)
+
+
+def dense(seed: int) -> Iterator[Sample]:
+    """Pages of the tower's training with up to a dozen large words, to be read: many more words a row than the suites'
+    phrases of one to three, every one of which has at least one image token of its own."""
+    pages = renderer(seed)
+    for number in itertools.count():
+        key = f"pocket-dense-{seed}-{number}"
+        pages.rng = random.Random(key)
+        page = pages.text(pages.words_for(pages.rng.randint(3, 12)), pages.rng.randint(28, 42), spread=True)
+        if len(set(page.word.flatten()) - {0}) < len(set(pages.printed)) or not pages.printed:
+            continue
+        text, image = " ".join(pages.printed), Image.from_pil(Picture.fromarray(page.image), key)
+        yield Sample(
+            id=key, messages=(user(image, pages.rng.choice(READ)), assistant(text)), harmful=False, modality="image",
+            split="train", cluster=key, group="read", meta={"shown": (text,)},
+        )  # fmt: skip
+
+
 def drawn(seed: int) -> Iterator[Sample]:
     """One icon each in any drawing that the tower was trained on, altered like there, to be named: the language model
     must name what the tower sees less clearly than the suites' own styles."""
-    renderer = Renderer(list(lexicon()), {word: i for i, word in enumerate(lexicon(), 1)}, seed)
+    pages = renderer(seed)
     for number in itertools.count():
         key = f"pocket-drawn-{seed}-{number}"
-        rng = renderer.rng = random.Random(key)
-        concept = rng.choice(renderer.concepts)
-        image = Image.from_pil(Picture.fromarray(renderer.one_icon(concept).image), key)
+        rng = pages.rng = random.Random(key)
+        concept = rng.choice(pages.concepts)
+        image = Image.from_pil(Picture.fromarray(pages.one_icon(concept).image), key)
         question, answer = asked(rng, concept, short=0.6)
         yield Sample(
             id=key, messages=(user(image, question), assistant(answer)), harmful=False, modality="image",
@@ -71,9 +92,9 @@ def drawn(seed: int) -> Iterator[Sample]:
 def visual(seed: int, reading: float) -> Iterator[Sample]:
     """Benign visual instructions; `reading` is the share of the other kinds that is skipped, so that more is read."""
     rng = random.Random(f"visual {seed}")
-    streams = pocket_sets.harmless_instructions(seed), layouts(seed), drawn(seed)
+    streams = pocket_sets.harmless_instructions(seed), layouts(seed), dense(seed), drawn(seed)
     while True:
-        row = next(rng.choices(streams, (60, 15, 25))[0])
+        row = next(rng.choices(streams, (50, 10, 15, 25))[0])
         if row.group in ("read", "name") or rng.random() >= reading:
             yield row
 
