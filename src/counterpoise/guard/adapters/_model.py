@@ -12,18 +12,17 @@ from counterpoise.evals.judges import OffFormat
 from counterpoise.models import Decoding, Engine, Loaded, Prompt, encode_row, load, plain
 
 from .._text import split
-from .._values import Exchange, Inspected, Label, Sees, Verdict, unknown, worst
+from .._values import Exchange, Sees, Verdict, unknown
 from ._ask import Asked, sums, verdict_tokens
 from ._families import FAMILIES
 from ._family import Family
 from ._fit import fit
-from ._parse import Mode, Said
+from ._parse import Mode
 from ._passes import Plan, plan
 from ._shown import Pass
 from ._template import Source, Template, policy_file
+from ._verdict import LEAST_MASS, verdict
 
-LEAST_MASS = 0.5
-"""Of probability on the verdict's words; below it the model is not answering the question."""
 LOADING = {"adapter", "dtype", "device", "revision", "trust_remote_code", "image_backend", "merge"}
 OWN = ("threshold", "explain", "template", "policy", "policies", "max_new_tokens", "batch")
 Explain = Literal["no", "unsafe", "all"]
@@ -111,6 +110,13 @@ class ModelGuard:
             dataclasses.replace(self._verdict(exchange, each, own), cost=share * max(len(own), 1))
             for exchange, each, own in zip(exchanges, plans, asked, strict=True)
         ]
+
+    def _verdict(self, exchange: Exchange, each: Plan, asked: Sequence[Asked]) -> Verdict:
+        if each.refused is None and asked:
+            found = verdict(asked, each, self.id, self.threshold)
+        else:
+            found = unknown(self.id, exchange, each.refused or "nothing to show")
+        return dataclasses.replace(found, revision=self.revision, template=self.template.hash)
 
     # which passes
 
@@ -218,46 +224,3 @@ class ModelGuard:
         text = one.prompt.text + plain(self.loaded, one.raw[: found.end()])
         one.row = encode_row(self.loaded, Prompt(text, one.prompt.images), add_generation_prompt=False)
         return True
-
-    # verdicts
-
-    def _verdict(self, exchange: Exchange, each: Plan, asked: Sequence[Asked]) -> Verdict:
-        more = {"revision": self.revision, "template": self.template.hash}
-        if each.refused is not None or not asked:
-            return unknown(self.id, exchange, each.refused or "nothing to show", **more)
-        shown = frozenset().union(*(one.shown.keys for one in asked if one.reason is None))
-        lost = frozenset().union(*(one.shown.keys for one in asked if one.reason is not None))
-        seen = shown - lost
-        inspected = Inspected(len(each.texts & seen), len(each.texts), len(each.images & seen), len(each.images))
-        return worst([self._one(one, each.unseen, inspected, more) for one in asked], inspected)
-
-    def _one(self, one: Asked, unseen: str | None, inspected: Inspected, more: dict[str, Any]) -> Verdict:
-        label, why = self._label(one)
-        if label == "safe" and not inspected.complete:
-            label, why = "unknown", unseen or "a part could not be shown"
-        said = one.said or Said(label)
-        categories = said.categories or ((one.category,) if one.category and label == "unsafe" else ())
-        rationale = said.rationale
-        if one.said is not None and one.p is not None and (one.p >= 0.5) != (one.said.label != "safe"):
-            note = f"its text says {one.said.label}, its probability {one.p:.2f}"
-            rationale = f"{rationale}; {note}" if rationale else note
-        return Verdict(
-            label, self.id, inspected, p_unsafe=one.p, mass=one.mass, categories=categories, refusal=said.refusal,
-            rationale=rationale, reason=why, raw=one.raw[:4000], features=one.features, **more,
-        )  # fmt: skip
-
-    def _label(self, one: Asked) -> tuple[Label, str | None]:
-        """The label of one pass, and why where it is unknown."""
-        if one.reason is not None:
-            return "unknown", one.reason
-        if one.mass is not None and one.mass < LEAST_MASS:
-            return "unknown", f"{one.mass:.1%} of the probability is on the verdict's words"
-        if one.off is not None:
-            return "unknown", f"off its format: {one.off}"
-        if one.p is not None:
-            if one.p < self.threshold:
-                return "safe", None
-            return ("controversial" if one.controversial > 0.5 else "unsafe"), None
-        if one.said is None:
-            return "unknown", "no verdict in its reply"
-        return one.said.label, None
