@@ -107,16 +107,19 @@ class ModelGuard:
         self._run(ready)
         share = (time.perf_counter() - began) / max(sum(map(len, asked)), 1)
         return [
-            dataclasses.replace(self._verdict(exchange, each, own), cost=share * max(len(own), 1))
+            dataclasses.replace(
+                self._verdict(exchange, each, own),
+                cost=share * max(len(own), 1),
+                revision=self.revision,
+                template=self.template.hash,
+            )
             for exchange, each, own in zip(exchanges, plans, asked, strict=True)
         ]
 
     def _verdict(self, exchange: Exchange, each: Plan, asked: Sequence[Asked]) -> Verdict:
-        if each.refused is None and asked:
-            found = verdict(asked, each, self.id, self.threshold)
-        else:
-            found = unknown(self.id, exchange, each.refused or "nothing to show")
-        return dataclasses.replace(found, revision=self.revision, template=self.template.hash)
+        if each.refused is not None or not asked:
+            return unknown(self.id, exchange, each.refused or "nothing to show")
+        return verdict(asked, each, self.id, self.threshold)
 
     # which passes
 

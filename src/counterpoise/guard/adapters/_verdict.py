@@ -25,7 +25,7 @@ def verdict(asked: Sequence[Asked], plan: Plan, guard: str, threshold: float) ->
 
 
 def _of_pass(one: Asked, unseen: str | None, inspected: Inspected, guard: str, threshold: float) -> Verdict:
-    label, why = label_of(one, threshold)
+    label, why = _label_of(one, threshold)
     if label == "safe" and not inspected.complete:
         label, why = "unknown", unseen or "a part could not be shown"
     said = one.said or Said(label)
@@ -40,7 +40,7 @@ def _of_pass(one: Asked, unseen: str | None, inspected: Inspected, guard: str, t
     )  # fmt: skip
 
 
-def label_of(one: Asked, threshold: float) -> tuple[Label, str | None]:
+def _label_of(one: Asked, threshold: float) -> tuple[Label, str | None]:
     """The label of one pass, and why where it is unknown."""
     if one.reason is not None:
         return "unknown", one.reason
