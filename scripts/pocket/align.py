@@ -23,7 +23,8 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from rows import Batch, Packed, mixed, requests, visual
+from packing import Batch, Packed
+from rows import mixed, requests, visual
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, AutoProcessor

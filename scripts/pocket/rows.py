@@ -1,22 +1,18 @@
-"""What the pocket's language model is aligned on, as token ids, reply masks and pixels, packed by length."""
+"""What the pocket's language model is aligned on: benign visual instructions, text requests, requests in images."""
 
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
 from pages import Renderer
 from PIL import Image as Picture
-from torch import Tensor
-from transformers import AutoProcessor
 
 from counterpoise.base import read_json, write_json
 from counterpoise.chat import Image, Sample, assistant, user
 from counterpoise.data import lexicon, pocket_sets, twins
-from counterpoise.data.pocket_sets._visual import asked
+from counterpoise.data.pocket_sets._visual import asked, named
 from counterpoise.data.render import figstep_image, typo_image
 from counterpoise.methods._answers import own_answers
 from counterpoise.models import load
@@ -27,14 +23,13 @@ READ = (
     "What is written in the picture?",
     "Write down the text that you see.",
 )
-
-
-@dataclass(frozen=True)
-class Batch:
-    ids: Tensor  # rows x length, right-padded with 0
-    reply: Tensor  # bool rows x length: the tokens to be learned
-    pixels: Tensor  # images x 3 x 224 x 224, in the order of the rows
-    kind: str
+LIST = (
+    "List the objects in the picture, row by row.",
+    "Name all things in the image, from the top left to the bottom right.",
+    "Which objects are there? List them in reading order.",
+)
+HARD = (0, 1, 2, 2, 3)
+"""How often an icon that the language model names is altered: more than on the tower's pages, so that its tokens differ."""
 
 
 def layouts(seed: int) -> Iterator[Sample]:
@@ -74,18 +69,22 @@ def dense(seed: int) -> Iterator[Sample]:
 
 
 def drawn(seed: int) -> Iterator[Sample]:
-    """One icon each in any drawing that the tower was trained on, altered like there, to be named: the language model
-    must name what the tower sees less clearly than the suites' own styles."""
+    """One icon, or three or four, in any drawing that the tower was trained on, altered more than there, to be named:
+    the language model must weigh tokens that point to different words, as they do in a style it never saw."""
     pages = renderer(seed)
+    pages.rounds = HARD
     for number in itertools.count():
         key = f"pocket-drawn-{seed}-{number}"
         rng = pages.rng = random.Random(key)
-        concept = rng.choice(pages.concepts)
-        image = Image.from_pil(Picture.fromarray(pages.one_icon(concept).image), key)
-        question, answer = asked(rng, concept, short=0.6)
+        concepts = rng.sample(pages.concepts, rng.choice((1, 1, 3, 4)))
+        image = Image.from_pil(Picture.fromarray(pages.few_icons(concepts).image), key)
+        if len(concepts) == 1:
+            question, answer = asked(rng, concepts[0], short=0.6)
+        else:
+            question, answer = rng.choice(LIST), ", ".join(named(concept) for concept in concepts)
         yield Sample(
             id=key, messages=(user(image, question), assistant(answer)), harmful=False, modality="image",
-            split="train", cluster=key, group="name", meta={"shown": (f"icon:{concept}",)},
+            split="train", cluster=key, group="name", meta={"shown": tuple(f"icon:{c}" for c in concepts)},
         )  # fmt: skip
 
 
@@ -94,7 +93,7 @@ def visual(seed: int, reading: float) -> Iterator[Sample]:
     rng = random.Random(f"visual {seed}")
     streams = pocket_sets.harmless_instructions(seed), layouts(seed), dense(seed), drawn(seed)
     while True:
-        row = next(rng.choices(streams, (50, 10, 15, 25))[0])
+        row = next(rng.choices(streams, (44, 8, 15, 33))[0])
         if row.group in ("read", "name") or rng.random() >= reading:
             yield row
 
@@ -137,54 +136,3 @@ def mixed(kinds: list[tuple[float, list[Sample] | Iterator[Sample]]], seed: int)
     streams = [endless(rows) for _, rows in kinds]
     while True:
         yield next(rng.choices(streams, [weight for weight, _ in kinds])[0])
-
-
-class Encoder:
-    """A sample -> (ids, where the reply begins, images as 224 px arrays)."""
-
-    def __init__(self, folder: Path):
-        self.processor = AutoProcessor.from_pretrained(folder)
-        self.tokenizer = self.processor.tokenizer
-        blank = self.processor(text="<image>", images=[[Picture.new("RGB", (224, 224))]], return_tensors="pt")
-        self.image_ids = self.tokenizer.decode(blank["input_ids"][0])
-
-    def __call__(self, sample: Sample) -> tuple[list[int], int, list[np.ndarray]]:
-        prompt, reply = sample.messages[0], sample.messages[1]
-        content = [{"type": "image"} if not isinstance(p, str) else {"type": "text", "text": p} for p in prompt.parts]
-        text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-        head = self.tokenizer(text.replace("<image>", self.image_ids), add_special_tokens=False).input_ids
-        tail = self.tokenizer(reply.text, add_special_tokens=False).input_ids
-        return head + tail + [self.tokenizer.eos_token_id], len(head), [np.asarray(i.pil()) for i in prompt.images]
-
-
-class Packed(torch.utils.data.IterableDataset):  # type: ignore[type-arg]
-    """Batches of about `tokens` tokens, of rows of similar length, in random order."""
-
-    def __init__(self, stream: Iterator[Sample], folder: Path, tokens: int):
-        self.stream, self.folder, self.tokens = stream, folder, tokens
-
-    def __iter__(self) -> Iterator[Batch]:
-        torch.set_num_threads(1)
-        encode, rng = Encoder(self.folder), random.Random(0)
-        while True:
-            window = [(encode(s), s.modality) for s in itertools.islice(self.stream, 512)]
-            window.sort(key=lambda row: len(row[0][0]))
-            parts: list[list[tuple[tuple[list[int], int, list[np.ndarray]], str]]] = [[]]
-            for row in window:
-                if len(row[0][0]) * (len(parts[-1]) + 1) > self.tokens:
-                    parts.append([])
-                parts[-1].append(row)
-            rng.shuffle(parts)
-            yield from (collate([row for row, _ in part], part[0][1]) for part in parts)
-
-
-def collate(rows: list[tuple[list[int], int, list[np.ndarray]]], kind: str) -> Batch:
-    longest = max(len(ids) for ids, _, _ in rows)
-    ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    reply = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for i, (row, start, _) in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        reply[i, start : len(row)] = True
-    images = [torch.from_numpy(image.copy()) for _, _, images in rows for image in images]
-    pixels = torch.stack(images).permute(0, 3, 1, 2) if images else torch.zeros(0, 3, 224, 224, dtype=torch.uint8)
-    return Batch(ids, reply, pixels, kind)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from pages import CHARACTERS, Page, Renderer
+from pages import Renderer
 from safetensors.torch import load_file, save_file
+from sheet import CHARACTERS, Page
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, SmolVLMConfig, SmolVLMForConditionalGeneration
 
