@@ -29,7 +29,7 @@ LIST = (
     "Which objects are there? List them in reading order.",
 )
 HARD = (0, 1, 2, 2, 3)
-"""How often an icon that the language model names is altered: more than on the tower's pages, so that its tokens differ."""
+"""How often an icon that the language model names is altered: more than on the tower's pages, so that tokens differ."""
 
 
 def layouts(seed: int) -> Iterator[Sample]:
