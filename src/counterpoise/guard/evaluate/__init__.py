@@ -2,7 +2,8 @@
 
 from ._calibration import Bin, Calibration, calibration
 from ._rates import CATCH, OVER_BLOCK, Policy, rate_rows
-from ._run import Checked, GuardResult, Latency, evaluate_guard, load_results, save_results
+from ._result import Checked, GuardResult, Latency, load_results, save_results
+from ._run import evaluate_guard
 from ._sets import RESPONSE_SETS, EvalSet, eval_sets, parts
 
 __all__ = [

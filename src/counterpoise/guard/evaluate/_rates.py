@@ -8,7 +8,7 @@ from counterpoise.base import Direction, Row
 from counterpoise.evals.stats import rate
 
 if TYPE_CHECKING:
-    from ._run import Checked
+    from ._result import Checked
     from ._sets import EvalSet
 
 CATCH, OVER_BLOCK = "catch", "over_block"

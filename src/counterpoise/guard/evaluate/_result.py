@@ -1,0 +1,98 @@
+"""What is measured of a guard, and the file that keeps it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from counterpoise.base import InputError, Row, read_json, write_json
+
+from .._values import Label
+from ._calibration import Bin, Calibration
+from ._sets import EvalSet
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One exchange and what the guard said of it."""
+
+    set: str
+    id: str
+    group: str
+    modality: str
+    mode: str
+    unsafe: bool
+    """The truth."""
+    label: Label
+    p: float | None
+    mass: float | None
+    categories: tuple[str, ...]
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of one exchange at a time, in this process, after a warm-up."""
+
+    n: int
+    p50: float
+    p95: float
+    p99: float
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class GuardResult:
+    """Everything measured of one guard."""
+
+    guard: str
+    spec: str
+    """What it was asked for as."""
+    revision: str | None
+    template: str | None
+    rows: tuple[Row, ...]
+    calibration: dict[str, Calibration] = field(default_factory=dict)
+    """By modality, over all sets; absent for a guard without probabilities."""
+    latency: dict[str, Latency] = field(default_factory=dict)
+    """By modality."""
+    unknown: dict[str, int] = field(default_factory=dict)
+    """Reasons of unknown verdicts, and how many."""
+    labels: dict[str, int] = field(default_factory=dict)
+
+
+def save_results(path: Path, results: Sequence[GuardResult], sets: Sequence[EvalSet], skipped: dict[str, str],
+                 settings: dict[str, Any]) -> None:  # fmt: skip
+    """Write `guards.json`: every number with its denominator, and what it was measured on."""
+    value = {
+        "settings": settings,
+        "sets": [
+            {"name": each.name, "revision": each.revision, "n": len(each.rows), "note": each.note} for each in sets
+        ],
+        "skipped": skipped,
+        "guards": [
+            {**asdict(each), "rows": [row.model_dump(exclude_defaults=True) for row in each.rows]} for each in results
+        ],
+    }
+    write_json(path, value)
+
+
+def load_results(path: Path) -> list[GuardResult]:
+    """Read the guards of `guards.json`. Raises InputError when it is not what `save_results` wrote."""
+    value = read_json(path)
+    try:
+        return [
+            GuardResult(
+                **{
+                    **each,
+                    "rows": tuple(Row.model_validate(row) for row in each["rows"]),
+                    "calibration": {
+                        name: Calibration(**{**one, "bins": tuple(Bin(**b) for b in one["bins"])})
+                        for name, one in each["calibration"].items()
+                    },
+                    "latency": {name: Latency(**one) for name, one in each["latency"].items()},
+                }
+            )
+            for each in value["guards"]
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: no result of counterpoise guard eval ({error})") from error
