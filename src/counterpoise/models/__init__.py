@@ -8,12 +8,13 @@ answers = engine.generate([(user("What is printed here?", Image.from_path("page.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._adapter import merge_adapter, prove_adapter
     from ._chat import encode, encode_row
     from ._doctor import Check, doctor
     from ._engine import Engine
     from ._load import load, resolve_device, resolve_dtype
     from ._loaded import AdapterProof, Loaded
-    from ._lora import lora_targets, merge_adapter, prove_adapter, target_regex
+    from ._lora import lora_targets, target_regex
     from ._pad import EncodedRow
     from ._processor import load_processor
     from ._source import find_folder
@@ -38,9 +39,9 @@ _WHERE = {
     "load": "_load",
     "load_processor": "_processor",
     "lora_targets": "_lora",
-    "merge_adapter": "_lora",
+    "merge_adapter": "_adapter",
     "plain": "_template",
-    "prove_adapter": "_lora",
+    "prove_adapter": "_adapter",
     "resolve_device": "_load",
     "resolve_dtype": "_load",
     "target_regex": "_lora",

@@ -6,9 +6,9 @@ from typing import Any
 
 from counterpoise.base import InputError
 
+from ._adapter import first_line, merge_adapter, prove_adapter, put_on
 from ._head import dense_head
 from ._loaded import Loaded
-from ._lora import merge_adapter, prove_adapter
 from ._processor import BACKENDS, has_torchvision, load_processor
 from ._source import adapter_base, check_weights, find_folder, fingerprint, is_adapter
 
@@ -129,7 +129,7 @@ def _model(place: Path, name: str, dtype: Any, code: bool) -> tuple[Any, bool]:
     try:
         config = AutoConfig.from_pretrained(place, **options)
     except (OSError, ValueError) as error:
-        raise InputError(f"{name}: unreadable config.json ({_first(error)})") from error
+        raise InputError(f"{name}: unreadable config.json ({first_line(error)})") from error
     remote = getattr(config, "auto_map", None) or {}
     is_vlm = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING or "AutoModelForImageTextToText" in remote
     if not is_vlm and type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "AutoModelForCausalLM" not in remote:
@@ -146,10 +146,10 @@ def _model(place: Path, name: str, dtype: Any, code: bool) -> tuple[Any, bool]:
         # ShieldGemma 2 is a Gemma 3 inside a class that picks two of its logits; we read them ourselves
         return (model.model if config.model_type == "shieldgemma2" else model), is_vlm
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise InputError(f"{name}: cannot load {place} ({_first(error)})") from error
+        raise InputError(f"{name}: cannot load {place} ({first_line(error)})") from error
     except Exception as error:
         if type(error).__module__.startswith("safetensors") or type(error).__name__ == "SafetensorError":
-            raise InputError(f"{name}: damaged weights in {place} ({_first(error)}); copy them again") from error
+            raise InputError(f"{name}: damaged weights in {place} ({first_line(error)}); copy them again") from error
         raise
     finally:
         if shown:
@@ -165,43 +165,6 @@ def _processor(place: Path, name: str, is_vlm: bool, backend: str, options: dict
         processor = load_processor(place, backend=backend, **options)
     except (OSError, ValueError, ImportError) as error:
         raise InputError(
-            f"{name}: cannot load its {'processor' if is_vlm else 'tokenizer'} ({_first(error)})"
+            f"{name}: cannot load its {'processor' if is_vlm else 'tokenizer'} ({first_line(error)})"
         ) from error
     return processor, processor.tokenizer
-
-
-def put_on(model: Any, folder: Path, name: str) -> Any:
-    """Put a PEFT adapter on and return the PeftModel. Raises InputError unless every tensor found its place.
-
-    PEFT only warns about tensors without a place, and the base model would be measured under the adapter's name.
-    """
-    from peft import PeftConfig, PeftModel
-
-    if not is_adapter(folder):
-        raise InputError(f"{folder}: no adapter_config.json there; give the folder of a PEFT adapter")
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise InputError(f"{folder}: no adapter_model.safetensors there; is the training finished?")
-    mapping = getattr(model, "_checkpoint_conversion_mapping", {})  # old key layouts, as PeftModel.from_pretrained
-    try:
-        config = PeftConfig.from_pretrained(str(folder))
-        config.inference_mode = True
-        peft = PeftModel(model, config)
-        result = peft.load_adapter(str(folder), "default", is_trainable=False, key_mapping=mapping)
-    except (ValueError, RuntimeError, KeyError, OSError, TypeError) as error:
-        bad = [line.strip() for line in str(error).splitlines()[1:] if "size mismatch" in line]
-        why = "; ".join(bad[:3]) or _first(error)
-        raise InputError(f"{folder}: does not fit {name}: {why}") from error
-    lost, unfilled = list(result.unexpected_keys), list(result.missing_keys)
-    if lost or unfilled:
-        keys = (lost or unfilled)[:3]
-        what = f"{len(lost)} of its tensors have no place" if lost else f"{len(unfilled)} modules got no tensor"
-        raise InputError(
-            f"{folder}: does not fit {name}: {what}, e.g. {', '.join(keys)}; it was trained for "
-            f"{config.base_model_name_or_path or 'another model'}"
-        )
-    return peft
-
-
-def _first(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

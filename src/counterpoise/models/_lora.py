@@ -1,20 +1,15 @@
-"""LoRA targets by module path, and the proof that a loaded adapter does something."""
+"""LoRA targets by module path."""
 
-import dataclasses
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from counterpoise.base import InputError
-from counterpoise.chat import Conversation, Image, user
-
-from ._loaded import AdapterProof, Loaded
 
 LANGUAGE = ("language_model", "text_model")
 VISION = ("vision_tower", "vision_model", "visual")
 CONNECTOR = ("multi_modal_projector", "connector", "embed_vision", "merger")
-PROBE = "The quick brown fox asks a question about the weather in the city."
 
 
 def submodule(model: Any, names: Sequence[str]) -> tuple[str, Any] | None:
@@ -97,84 +92,3 @@ def target_regex(paths: Iterable[str]) -> str:
         for (head, numbers), tails in alike.items()
     ]
     return "|".join(f"(?:{part})" for part in grouped + plain)
-
-
-def prove_adapter(loaded: Loaded) -> AdapterProof:
-    """Prove that the adapter acts: some factor is not zero and logits of a probe change when it is switched off.
-
-    (That every tensor of its file found its place is checked when it is loaded.) Raises InputError otherwise: numbers
-    of the base model under the adapter's name would be worse than none.
-    """
-    if loaded.peft is None or loaded.adapter is None:
-        raise InputError(f"{loaded.name}: no adapter is loaded")
-    import torch
-
-    factors: dict[str, list[bool]] = defaultdict(list)
-    for name, parameter in loaded.model.named_parameters():
-        module, kind, _ = name.partition(".lora_")
-        if kind and _.startswith(("B.", "embedding_B.")):
-            factors[module].append(bool(torch.any(parameter != 0)))
-    nonzero = sum(any(flags) for flags in factors.values())
-    if factors and not nonzero:
-        raise InputError(
-            f"{loaded.adapter}: every lora_B is zero, so the adapter changes nothing; was the training saved?"
-        )
-    difference = probe_difference(loaded)
-    if not difference > 0:
-        raise InputError(
-            f"{loaded.adapter}: logits are the same with and without it, so it is not active; "
-            "was it trained for another model?"
-        )
-    return AdapterProof(loaded.adapter, len(factors), nonzero, difference)
-
-
-def probe_difference(loaded: Loaded) -> float:
-    """Largest absolute change of a logit at the last position of a probe prompt when the adapter is switched off.
-
-    The probe is text; when that shows nothing and the model has eyes (an adapter of the connector), a grey image too.
-    """
-    for probe in _probes(loaded):
-        on = _logits(loaded, probe)
-        with loaded.peft.disable_adapter():
-            off = _logits(loaded, probe)
-        if (difference := float((on - off).abs().max())) > 0:
-            return difference
-    return 0.0
-
-
-def merge_adapter(loaded: Loaded) -> Loaded:
-    """Add a proven adapter to the weights, in place: generation is several times faster without its extra layers.
-
-    Sums are rounded to the weights' dtype, so the proof is made again on the merged weights. Raises InputError when
-    nothing is left of the adapter after rounding.
-    """
-    if loaded.peft is None or loaded.proof is None:
-        raise InputError(f"{loaded.name}: no adapter is loaded")
-    with loaded.peft.disable_adapter():
-        off = [_logits(loaded, probe) for probe in _probes(loaded)]
-    merged = dataclasses.replace(loaded, model=loaded.peft.merge_and_unload(), peft=None)
-    changes = (float((_logits(merged, p) - base).abs().max()) for p, base in zip(_probes(merged), off, strict=True))
-    difference = next((change for change in changes if change > 0), 0.0)
-    if not difference > 0:
-        raise InputError(
-            f"{loaded.adapter}: lost when it is added to weights in {loaded.dtype}; load it with --dtype float32"
-        )
-    return dataclasses.replace(merged, proof=dataclasses.replace(loaded.proof, probe_difference=difference))
-
-
-def _probes(loaded: Loaded) -> list[Conversation]:
-    import PIL.Image
-
-    picture = Image.from_pil(PIL.Image.new("RGB", (64, 64), (90, 120, 150)))
-    probes: list[Conversation] = [(user(PROBE),)]
-    return [*probes, (user(picture, PROBE),)] if loaded.is_vlm else probes
-
-
-def _logits(loaded: Loaded, probe: Conversation) -> Any:
-    import torch
-
-    from ._chat import encode
-
-    with torch.inference_mode():
-        inputs = encode(loaded, [probe], add_generation_prompt=True, padding_side="left")
-        return loaded.model(**inputs).logits[:, -1].float()
