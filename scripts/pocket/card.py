@@ -29,8 +29,9 @@ images on purpose, because it shows the gap that the methods of this toolkit clo
 - Alignment: low-rank factors (rank 16, merged on assembly) and the connector, `scripts/pocket/align.py`: benign visual
   instructions (read, name, count, compare, describe); then the same mixed with harmful *text* requests and refusals,
   benign ones with the model's own answers, and benign requests that come through images; again after each longer
-  training of the tower, the last time with icons to be named in every drawing that the tower was trained on. No
-  harmful request was ever shown in an image. Rows that touch a Twins validation or test family are left out.
+  training of the tower, since the fifth time with icons to be named in every drawing that the tower was trained on,
+  since the sixth altered up to three times, alone or in lists of three and four. No harmful request was ever shown in
+  an image. Rows that touch a Twins validation or test family are left out.
 - Training logs: `scripts/pocket/logs/`. All of it ran on two CPU cores.
 
 ## Measured
