@@ -20,7 +20,10 @@ class Written:
     """Steps that write evaluation folders: refusal of harmful print rises with the fraction of the adapter."""
 
     def __init__(self, stop_at: str = "", refusal=lambda fraction: min(1.0, fraction * 5)):
-        self.calls, self.stop_at, self.refusal = [], stop_at, refusal
+        self.calls, self.stop_at, self.refusal, self.files = [], stop_at, refusal, "1a2b"
+
+    def weights(self, config):
+        return self.files
 
     def evaluate(self, config, out, *, run, adapter):
         self.note(f"evaluate {run}")
@@ -68,6 +71,17 @@ def test_a_stopped_run_continues_without_repeating(tmp_path, stage):
     again = Written()
     run_main(config, steps=again, say=quiet)
     assert again.calls == []
+
+
+def test_other_weights_under_the_same_name_are_refused(tmp_path):
+    config, retrained = RunConfig(out=tmp_path / "run"), Written()
+    run_main(config, steps=Written(), say=quiet)
+    retrained.files = "3c4d"
+    with pytest.raises(InputError, match="weights '1a2b' there, '3c4d' now.*--force"):
+        run_main(config, steps=retrained, say=quiet)
+    assert retrained.calls == []
+    run_main(config, force=True, steps=retrained, say=quiet)
+    assert retrained.calls == ["evaluate before", "align None", "evaluate after"]
 
 
 def test_another_configuration_is_refused_and_force_starts_over(tmp_path):

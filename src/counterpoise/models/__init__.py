@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._lora import lora_targets, target_regex
     from ._pad import EncodedRow
     from ._processor import load_processor
-    from ._source import find_folder
+    from ._source import find_folder, fingerprint
     from ._template import plain
     from ._values import Answer, AnswerScore, Decoding, Look, Prompt
 
@@ -36,6 +36,7 @@ _WHERE = {
     "encode": "_chat",
     "encode_row": "_chat",
     "find_folder": "_source",
+    "fingerprint": "_source",
     "load": "_load",
     "load_processor": "_processor",
     "lora_targets": "_lora",
@@ -62,6 +63,7 @@ __all__ = [
     "encode",
     "encode_row",
     "find_folder",
+    "fingerprint",
     "load",
     "load_processor",
     "lora_targets",

@@ -26,11 +26,11 @@ def run_main(config: RunConfig, *, force: bool = False, steps: Steps | None = No
     items, logs), `adapter/`, `scorecard.json` (rows of both), `run.json`, `report.html`, and `dose.json` with a target.
     When no dose meets the target the report says so and shows the nearest one.
 
-    Raises InputError when the folder belongs to another configuration and `force` is not set.
+    Raises InputError when the folder belongs to another configuration or other weights and `force` is not set.
     """
     work = steps or RealSteps()
     limits = parse_target(config.target) if config.target else ()
-    record = Record.open(config, force=force)
+    record = Record.open(config, work.weights(config), force=force)
     _measure(config, record, work, say, "before", None)
     record.value["data"] = data_hashes(EvalFolder(config.out / "before"))
     curve = _search(config, record, work, say, limits) if limits else None

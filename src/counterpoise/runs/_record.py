@@ -29,10 +29,11 @@ class Record:
         self.path, self.value = path, value
 
     @classmethod
-    def open(cls, config: RunConfig, *, force: bool) -> "Record":
-        """Start or continue the run in `config.out`.
+    def open(cls, config: RunConfig, weights: str, *, force: bool) -> "Record":
+        """Start or continue the run in `config.out`; `weights` is the hash of the model's files.
 
-        Raises InputError when the folder belongs to another configuration or to something else. `force` removes
+        Raises InputError when the folder belongs to another configuration, to other weights under the same name (a
+        retrained or updated model), or to something else. `force` removes
         what an earlier run left in its own folder, and nothing else; a folder without `run.json` is never cleared.
         """
         file = config.out / "run.json"
@@ -41,11 +42,15 @@ class Record:
             _clear(config.out)
         if file.is_file():
             value = read_json(file)
-            _same(value.get("config", {}), config, file)
+            _same(
+                value.get("config", {}) | {"weights": value.get("weights")},
+                config.identity | {"weights": weights},
+                file,
+            )
             return cls(file, value)
         if not cleared and config.out.is_dir() and any(config.out.iterdir()):
             raise InputError(f"{config.out}: not empty and not a run; choose another --out")
-        value = {"config": config.identity, "stages": {}, "timings": {}} | environment()
+        value = {"config": config.identity, "weights": weights, "stages": {}, "timings": {}} | environment()
         record = cls(file, value)
         record.save()
         return record
@@ -99,8 +104,7 @@ def _commit() -> str:
         return "unknown (not a git checkout)"
 
 
-def _same(known: dict[str, Any], config: RunConfig, file: Path) -> None:
-    wanted = config.identity
+def _same(known: dict[str, Any], wanted: dict[str, Any], file: Path) -> None:
     other = [name for name in wanted if known.get(name) != wanted[name]]
     if other:
         parts = ", ".join(f"{name} {known.get(name)!r} there, {wanted[name]!r} now" for name in other)

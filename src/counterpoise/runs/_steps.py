@@ -13,6 +13,9 @@ from ._config import RunConfig
 class Steps(Protocol):
     """What `run_main` needs done; tests may pass their own."""
 
+    def weights(self, config: RunConfig) -> str:
+        """Hash of the model's files: numbers of other weights under the same name are not its numbers."""
+
     def evaluate(self, config: RunConfig, out: Path, *, run: str, adapter: Path | None) -> None:
         """Measure into `out` (scorecard.json, items.jsonl, images/); continues where it was stopped."""
 
@@ -28,6 +31,11 @@ class RealSteps:
 
     def __init__(self) -> None:
         self._overlaps: dict[str, Callable[[Sample], bool]] = {}  # by suite: reading its rows once serves every dose
+
+    def weights(self, config: RunConfig) -> str:
+        from counterpoise.models import find_folder, fingerprint
+
+        return fingerprint(find_folder(config.model), None, {})
 
     def evaluate(self, config: RunConfig, out: Path, *, run: str, adapter: Path | None) -> None:
         from counterpoise.evals import evaluate, suite
