@@ -43,7 +43,7 @@ class Record:
         if file.is_file():
             value = read_json(file)
             _same(
-                value.get("config", {}) | {"weights": value.get("weights")},
+                value.get("config", {}) | {"weights": value.get("weights", "not recorded")},
                 config.identity | {"weights": weights},
                 file,
             )
