@@ -168,6 +168,12 @@ class Renderer:
         sheet.image.paste(ink, (x, y), mask)
         sheet.label(self.index[concept], x, y, x + mask.width, y + mask.height)
 
+    def spot(self, row: int, col: int, cell: int, largest: float) -> tuple[int, int, int]:
+        """(x, y, size) of an icon anywhere in its cell of the grid; `largest` is its greatest share of the cell."""
+        size = int(cell * self.rng.uniform(0.58, largest))
+        free = cell - size
+        return col * cell + self.rng.randint(0, free), row * cell + self.rng.randint(0, free), size
+
     def icon_page(self) -> Page:
         """One to nine icons on a grid."""
         rng = self.rng
@@ -179,9 +185,7 @@ class Renderer:
             for col in range(side):
                 if side > 1 and rng.random() < 0.1:
                     continue
-                size = int(cell * rng.uniform(0.58, 0.94))
-                free = cell - size
-                x, y = col * cell + rng.randint(0, free), row * cell + rng.randint(0, free)
+                x, y, size = self.spot(row, col, cell, 0.94)
                 self.icon(sheet, rng.choice(self.concepts), x, y, size, ink)
         page = sheet.page()
         page.char[page.char == 0] = -100
@@ -194,7 +198,5 @@ class Renderer:
         cell = SIDE if len(concepts) == 1 else SIDE // 2
         for number, concept in enumerate(concepts):
             row, col = divmod(number, 2)
-            size = int(cell * self.rng.uniform(0.58, 0.9))
-            x, y = col * cell + self.rng.randint(0, cell - size), row * cell + self.rng.randint(0, cell - size)
-            self.icon(sheet, concept, x, y, size, ink)
+            self.icon(sheet, concept, *self.spot(row, col, cell, 0.9), ink)
         return sheet.page()

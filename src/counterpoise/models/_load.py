@@ -60,7 +60,7 @@ def load(
     try:
         model.to(where).eval()
     except RuntimeError as error:
-        raise InputError(f"{name}: does not fit on {where} ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{name}: does not fit on {where} ({first_line(error)})") from error
     dense_head(model)
     settings = {"dtype": kind, "image_backend": image_backend if is_vlm else None}
     if merge and folder is not None:

@@ -30,7 +30,7 @@ def run_main(config: RunConfig, *, force: bool = False, steps: Steps | None = No
     """
     work = steps or RealSteps()
     limits = parse_target(config.target) if config.target else ()
-    record = Record.open(config, work.weights(config), force=force)
+    record = Record.open(config, lambda: work.weights(config), force=force)
     _measure(config, record, work, say, "before", None)
     record.value["data"] = data_hashes(EvalFolder(config.out / "before"))
     curve = _search(config, record, work, say, limits) if limits else None

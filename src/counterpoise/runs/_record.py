@@ -6,7 +6,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,28 +29,27 @@ class Record:
         self.path, self.value = path, value
 
     @classmethod
-    def open(cls, config: RunConfig, weights: str, *, force: bool) -> "Record":
-        """Start or continue the run in `config.out`; `weights` is the hash of the model's files.
+    def open(cls, config: RunConfig, weights: Callable[[], str], *, force: bool) -> "Record":
+        """Start or continue the run in `config.out`; `weights` hashes the model's files and may have to fetch them.
 
         Raises InputError when the folder belongs to another configuration, to other weights under the same name (a
-        retrained or updated model), or to something else. `force` removes
-        what an earlier run left in its own folder, and nothing else; a folder without `run.json` is never cleared.
+        retrained or updated model), or to something else. `force` removes what an earlier run left in its own folder,
+        and nothing else; a folder without `run.json` is never cleared. Nothing is changed before everything is checked.
         """
         file = config.out / "run.json"
-        cleared = force and file.is_file()
-        if cleared:
-            _clear(config.out)
-        if file.is_file():
-            value = read_json(file)
-            _same(
-                value.get("config", {}) | {"weights": value.get("weights", "not recorded")},
-                config.identity | {"weights": weights},
-                file,
-            )
-            return cls(file, value)
-        if not cleared and config.out.is_dir() and any(config.out.iterdir()):
+        begun = file.is_file()
+        known = read_json(file) if begun and not force else None
+        if known is not None:
+            _same(known.get("config", {}), config.identity, file)
+        if not begun and config.out.is_dir() and any(config.out.iterdir()):
             raise InputError(f"{config.out}: not empty and not a run; choose another --out")
-        value = {"config": config.identity, "weights": weights, "stages": {}, "timings": {}} | environment()
+        found = weights()
+        if known is not None:
+            _same({"weights": known.get("weights", "not recorded")}, {"weights": found}, file)
+            return cls(file, known)
+        if begun:
+            _clear(config.out)
+        value = {"config": config.identity, "weights": found, "stages": {}, "timings": {}} | environment()
         record = cls(file, value)
         record.save()
         return record
