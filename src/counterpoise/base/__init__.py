@@ -1,5 +1,6 @@
 """What every room needs: errors a user can act on, files that are never half-written, the scorecard row."""
 
+from ._artifact import Artifact, ArtifactKind
 from ._errors import InputError, MissingPackageError, require
 from ._files import atomic_write, read_json, read_jsonl, sha256_bytes, sha256_file, write_json
 from ._progress import Progress
@@ -7,6 +8,8 @@ from ._rows import Direction, Row, load_rows, save_rows
 from ._yaml import load_yaml
 
 __all__ = [
+    "Artifact",
+    "ArtifactKind",
     "Direction",
     "InputError",
     "MissingPackageError",

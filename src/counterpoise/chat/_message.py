@@ -18,6 +18,11 @@ class Message:
 
     role: Role
     parts: tuple[Part, ...]
+    reasoning: str = ""
+    """What an assistant turn thought before it answered, without markers; never part of `text`."""
+    trusted: bool = False
+    """The model itself or trusted training data wrote this turn: its own markers may be encoded as tokens. What a user
+    or a dataset row wrote is never trusted."""
 
     @property
     def text(self) -> str:
@@ -39,8 +44,8 @@ def user(*parts: Part) -> Message:
     return Message("user", parts)
 
 
-def assistant(*parts: Part) -> Message:
-    return Message("assistant", parts)
+def assistant(*parts: Part, reasoning: str = "", trusted: bool = False) -> Message:
+    return Message("assistant", parts, reasoning, trusted)
 
 
 def conversation(messages: Iterable[Message], source: str = "conversation") -> Conversation:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ._processor import load_processor
     from ._source import find_folder, fingerprint
     from ._template import plain
-    from ._values import Answer, AnswerScore, Decoding, Look, Prompt
+    from ._values import Answer, AnswerScore, Decoding, Look, Problem, Prompt
 
 _WHERE = {
     "AdapterProof": "_loaded",
@@ -31,6 +31,7 @@ _WHERE = {
     "Engine": "_engine",
     "Loaded": "_loaded",
     "Look": "_values",
+    "Problem": "_values",
     "Prompt": "_values",
     "doctor": "_doctor",
     "encode": "_chat",
@@ -58,6 +59,7 @@ __all__ = [
     "Engine",
     "Loaded",
     "Look",
+    "Problem",
     "Prompt",
     "doctor",
     "encode",

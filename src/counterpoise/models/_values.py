@@ -30,16 +30,30 @@ class Decoding:
             )
 
 
+Problem = Literal["empty", "unfinished_thought", "content_filter", "not_finite"]
+"""Why a reply cannot be scored at all: nothing was said, the thought never ended, a server filtered it, the model's
+logits were no numbers. Such a reply is unscored, never safe or unsafe."""
+
+
 @dataclass(frozen=True)
 class Answer:
-    """One generated reply."""
+    """One generated reply in its parts."""
 
     text: str
+    """The reply itself, without reasoning."""
     n_prompt: int
     """Tokens of the prompt, image tokens included."""
     n_new: int
     """Generated tokens, the end token included."""
-    finish: Literal["stop", "length"]
+    finish: Literal["stop", "length", "filtered"]
+    reasoning: str = ""
+    """What the model thought before it answered, without markers."""
+    problem: Problem | None = None
+
+    @property
+    def whole(self) -> bool:
+        """The model ended the reply itself and nothing is wrong with it."""
+        return self.finish == "stop" and self.problem is None
 
 
 @dataclass(frozen=True)
