@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
     from ._chat import encode, encode_row
     from ._doctor import Check, doctor
-    from ._engine import Engine
+    from ._engine import Engine, out_of_memory
     from ._load import load, resolve_device, resolve_dtype
     from ._loaded import AdapterProof, Loaded
     from ._lora import lora_targets, target_regex
-    from ._pad import EncodedRow
+    from ._pad import EncodedRow, collate_rows
     from ._processor import load_processor
     from ._source import find_folder, fingerprint
     from ._template import plain
@@ -33,6 +33,7 @@ _WHERE = {
     "Look": "_values",
     "Problem": "_values",
     "Prompt": "_values",
+    "collate_rows": "_pad",
     "doctor": "_doctor",
     "encode": "_chat",
     "encode_row": "_chat",
@@ -42,6 +43,7 @@ _WHERE = {
     "load_processor": "_processor",
     "lora_targets": "_lora",
     "merge_adapter": "_adapter",
+    "out_of_memory": "_engine",
     "plain": "_template",
     "prove_adapter": "_adapter",
     "resolve_device": "_load",
@@ -61,6 +63,7 @@ __all__ = [
     "Look",
     "Problem",
     "Prompt",
+    "collate_rows",
     "doctor",
     "encode",
     "encode_row",
@@ -70,6 +73,7 @@ __all__ = [
     "load_processor",
     "lora_targets",
     "merge_adapter",
+    "out_of_memory",
     "plain",
     "prove_adapter",
     "resolve_device",
