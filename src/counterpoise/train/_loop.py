@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 
 from counterpoise.base import Artifact, InputError, Progress, write_json
-from counterpoise.models import Loaded
+from counterpoise.models import Loaded, language_root
 
 from . import _checkpoint as checkpoint
 from ._checkpoint import FitResult, finished
@@ -188,7 +188,7 @@ def _tower_moves(trainable: Trainable) -> str | None:
     if any(isinstance(group, Projector) for group in trainable.groups):
         return "the connector is trained"
     inner = bare(trainable)
-    fixed = [inner.get_decoder(), inner.get_output_embeddings(), trainable.heads]
+    fixed = [inner.get_submodule(language_root(inner)), inner.get_output_embeddings(), trainable.heads]
     inside = {id(p) for module in fixed if module is not None for p in module.parameters()}
     moved = [name for name, p in trainable.named_parameters() if p.requires_grad and id(p) not in inside]
     return f"{moved[0]} is trained" if moved else None

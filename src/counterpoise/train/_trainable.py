@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoise.base import InputError
-from counterpoise.models import Loaded, lora_targets, target_regex
+from counterpoise.models import Loaded, connector_modules, language_root, lora_targets, target_regex
 
 from ._config import TrainConfig
 from ._encode import Batch
@@ -219,17 +219,16 @@ class Trainable(nn.Module):
         """Paths of the modules that a group trains in full."""
         inner = self.loaded.model
         if isinstance(group, Projector):
-            if not (paths := connectors(inner)):
+            if not (paths := connector_modules(inner)):
                 raise InputError(f"{type(inner).__name__}: has no projector between vision encoder and language model")
             return paths
         if not isinstance(group, Layers):
             return []
         known = {name: module for name, module in inner.named_modules()}
-        special = {"all": inner, "language_model": inner.get_decoder()}
         paths = []
         for path in group.modules:
-            if path not in known and path in special:
-                path = next(name for name, module in known.items() if module is special[path])
+            if path not in known and path in ("all", "language_model"):
+                path = language_root(inner) if path == "language_model" else ""
             if path not in known or (path == "" and self.loras):
                 near = ", ".join(get_close_matches(path, known, n=3)) or "see model.named_modules()"
                 raise InputError(f"{type(inner).__name__}: cannot train {path or 'all'!r} in full; modules: {near}")
@@ -332,12 +331,6 @@ def on(
     finally:
         if restore:
             trainable.take_off()
-
-
-def connectors(model: Any) -> list[str]:
-    """Paths of the modules between vision encoder and language model."""
-    names = ("multi_modal_projector", "connector", "merger")
-    return [f"model.{name}" for name in names if hasattr(getattr(model, "model", None), name)]
 
 
 def _load(peft: Any, group: Lora) -> None:
