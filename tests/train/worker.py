@@ -2,13 +2,14 @@
 
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tiny
 from counterpoise.chat import Image, Sample, assistant, user
 from counterpoise.models import load
-from counterpoise.train import Batch, LossOut, TrainConfig, fit, sft_loss
+from counterpoise.train import SFT, Batch, LossOut, TrainConfig, fit
 
 CONFIG = TrainConfig(
     learning_rate=3e-3, epochs=2, batch_size=4, lora_rank=4, lora_alpha=8, lora_dropout=0.1, save_every_steps=2,
@@ -28,19 +29,25 @@ def rows(n: int = 24, images: bool = True) -> list[Sample]:
     return result
 
 
-def slow(seconds: float) -> Any:
-    def loss(model: Any, batch: Batch) -> LossOut:
-        time.sleep(seconds)
-        return sft_loss(model, batch)
+@dataclass(frozen=True)
+class Slow(SFT):
+    """SFT that pauses in every micro-batch."""
 
-    return loss
+    seconds: float = 0.0
+
+    def loss(self, model: Any, batch: Batch) -> LossOut:
+        time.sleep(self.seconds)
+        return super().loss(model, batch)
+
+    def fingerprint(self) -> str:
+        return SFT().fingerprint()  # a pause changes no result
 
 
 if __name__ == "__main__":
     model, out, pause = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
     config = CONFIG if pause else CONFIG.model_copy(update={"lora_dropout": 0.0})
     try:
-        fit(load(model, dtype="float32", device="cpu"), rows(), slow(pause), config, out)
+        fit(load(model, dtype="float32", device="cpu"), rows(), Slow(seconds=pause), config, out)
     except KeyboardInterrupt as stop:
         print(stop)
         sys.exit(130)

@@ -66,8 +66,8 @@ class Objective(ABC, Generic[R]):
         return kept if len(kept) == len(found) else None
 
     def size(self, row: Sequence[Tokens]) -> int:
-        """Tokens of an encoded row, image tokens included: what micro-batches are filled by."""
-        return sum(len(tokens) for tokens in row)
+        """Tokens of an encoded row as it is padded, image tokens included: what micro-batches are filled by."""
+        return len(row) * max(len(tokens) for tokens in row)
 
     @abstractmethod
     def loss(self, model: "Trainable", batch: Batch) -> LossOut:

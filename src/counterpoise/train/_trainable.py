@@ -63,7 +63,7 @@ class Trainable(nn.Module):
         with torch.random.fork_rng():
             if self.loras:
                 self._add_adapters(seed)
-            self.heads = nn.ModuleDict(self._head(group, seed) for group in self.groups if isinstance(group, Head))
+            self.heads = nn.ModuleDict(dict(self._head(g, seed) for g in self.groups if isinstance(g, Head)))
         kinds = {type(module).__name__ for module in inner.modules()}
         blocks = getattr(inner, "_no_split_modules", None) or ()
         self._no_split_modules = [name for name in blocks if name in kinds]  # what FSDP shards one by one
@@ -204,6 +204,10 @@ class Trainable(nn.Module):
                 f"{loaded.name}: already carries the adapter {loaded.adapter}; load it merged (merge=True), or train "
                 "the base"
             )
+        if loaded.adapter is not None:
+            from ._artifact import joinable
+
+            joinable(Path(loaded.adapter), loaded.model)
         for kind in (Lora, Head):
             names = [group.name for group in self.groups if isinstance(group, kind)]
             if len(set(names)) < len(names):
@@ -224,7 +228,7 @@ class Trainable(nn.Module):
             return paths
         if not isinstance(group, Layers):
             return []
-        known = {name: module for name, module in inner.named_modules()}
+        known = dict(inner.named_modules())
         paths = []
         for path in group.modules:
             if path not in known and path in ("all", "language_model"):
@@ -245,7 +249,8 @@ class Trainable(nn.Module):
 
         inner = self.loaded.model
         for number, group in enumerate(self.loras):
-            full = [p for g, paths in zip(self.groups, self._paths, strict=True) if self._role(g) == group.name for p in paths]
+            planned = zip(self.groups, self._paths, strict=True)
+            full = [path for each, paths in planned if self._role(each) == group.name for path in paths]
             targets = [
                 path
                 for path in group.targets or lora_targets(inner)
@@ -317,9 +322,7 @@ class Trainable(nn.Module):
 
 
 @contextmanager
-def on(
-    loaded: Loaded, groups: Sequence[Group], config: TrainConfig, *, restore: bool = True
-) -> Iterator[Trainable]:
+def on(loaded: Loaded, groups: Sequence[Group], config: TrainConfig, *, restore: bool = True) -> Iterator[Trainable]:
     """The groups put on the model; on leaving, the model is the one that came in (weights trained in place are copied
     to the CPU first for that, which only full training pays). A model that was sharded cannot be `restore`d.
 
