@@ -104,6 +104,10 @@ class FitResult:
     lora_targets: tuple[str, ...]
     trainable_parameters: int
     precision: str
+    processes: int
+    """How many trained together."""
+    distributed: str
+    """How they did: Accelerate's name, such as NO, MULTI_GPU (DDP), FSDP, DEEPSPEED."""
     features: str
     """What the vision-feature cache did."""
     masks_checked: bool

@@ -149,6 +149,7 @@ def _result(stepper: Stepper, artifact: Artifact, masks_checked: bool) -> FitRes
         seconds=round(stepper.seconds, 3), n_masked_ends=int(counts["masked"]), n_left_out=int(counts["left_out"]),
         n_halvings=int(counts["halvings"]), n_skipped=int(counts["skipped"]), max_length=stepper.limit,
         lora_targets=tuple(trainable.lora_targets), precision=stepper.processes.precision,
+        processes=stepper.processes.world, distributed=stepper.processes.kind,
         trainable_parameters=sum(parameter.numel() for parameter in trainable.trained().values()),
         features=trainable.features, masks_checked=masks_checked,
     )  # fmt: skip

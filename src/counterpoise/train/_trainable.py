@@ -64,9 +64,11 @@ class Trainable(nn.Module):
             if self.loras:
                 self._add_adapters(seed)
             self.heads = nn.ModuleDict(dict(self._head(g, seed) for g in self.groups if isinstance(g, Head)))
-        kinds = {type(module).__name__ for module in inner.modules()}
-        blocks = getattr(inner, "_no_split_modules", None) or ()
-        self._no_split_modules = [name for name in blocks if name in kinds]  # what FSDP shards one by one
+        # What FSDP shards one by one: blocks of the language model only. Those of the vision encoder run where a
+        # process has images, and processes that gather different blocks wait for each other for ever.
+        parts = list(inner.get_submodule(language_root(inner)).modules())
+        blocks = {name for part in (inner, *parts) for name in getattr(part, "_no_split_modules", None) or ()}
+        self._no_split_modules = sorted(blocks.intersection(type(part).__name__ for part in parts))
         self._owners = self._find_owners()
         for name, parameter in self.named_parameters():
             if name in self._owners:
