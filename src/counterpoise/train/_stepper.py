@@ -60,6 +60,8 @@ class Stepper:
         self.losses: list[float] = []
         self._began, self._skipped_in_row = time.monotonic(), 0
         self._spare: tuple[Tokens, ...] | None = None
+        if processes.sharded:
+            trainable.prepare_sharding()
         groups = trainable.parameter_groups()
         optimizer = torch.optim.AdamW([{k: v for k, v in g.items() if k != "peak"} for g in groups], lr=0.0)
         self._peaks = [group["peak"] for group in groups]

@@ -40,6 +40,7 @@ class Trainable(nn.Module):
         self.lora_targets: list[str] = []
         self.store: FeatureStore | None = None
         self.unused_store = ""
+        self.sharded = False
         self.full_logits: bool | None = None
         """Whether logits must come from the model's own forward; None: not asked yet (see `label_logits`)."""
         self.learning_rate, self.weight_decay = config.learning_rate, config.weight_decay
@@ -85,7 +86,20 @@ class Trainable(nn.Module):
         if self.store is not None:
             inputs = self.store.apply(bare(self), batch.inputs, batch.keys)
             batch = dataclasses.replace(batch, inputs=inputs)
-        return objective.loss(self, batch)
+        result = objective.loss(self, batch)
+        if self.sharded and torch.is_grad_enabled():
+            # Processes exchange gradients of the same parameters or wait for ever; a projector has none from texts.
+            seen = [p.sum() for p in self._beside_language() if p.requires_grad]
+            result = result._replace(loss=result.loss + 0.0 * sum(seen)) if seen else result
+        return result
+
+    def _beside_language(self) -> Iterator[nn.Parameter]:
+        """Parameters of the parts that only images pass through."""
+        inner = bare(self)
+        language, head = inner.get_submodule(language_root(inner)), inner.get_output_embeddings()
+        parts = [part for part in (language, head) if part is not None]
+        inside = {id(p) for part in parts for p in part.parameters()}
+        return (p for p in inner.parameters() if id(p) not in inside)
 
     @contextmanager
     def using(self, role: str) -> Iterator["Trainable"]:
@@ -147,6 +161,13 @@ class Trainable(nn.Module):
     def get_base_model(self) -> Any:
         """The transformers model; adapter layers are inside it."""
         return self.model.get_base_model() if self.loras else self.model
+
+    def prepare_sharding(self) -> None:
+        """Make every process run the same backward, whether its rows have images or not."""
+        self.sharded = True
+        if any(parameter.requires_grad for parameter in self._beside_language()):
+            # with images the first block's input needs a gradient, so it must without: FSDP reduces in that order
+            bare(self).enable_input_require_grads()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """For an optimizer: parameters of each trained group, with its `peak` learning rate and weight decay."""
