@@ -10,7 +10,8 @@ from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, assistant, system, user
 from counterpoise.models import Loaded, load
 from counterpoise.train import collate
-from counterpoise.train._labels import check_against_masks, common_prefix
+from counterpoise.train._labels import common_prefix
+from counterpoise.train._mask_check import check_against_masks
 
 REPLIES = (
     "I'm sorry, but I cannot assist with your request",

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
-    from ._chat import encode, encode_row
     from ._doctor import Check, doctor
+    from ._encoding import EncodedRow, collate_rows, encode, encode_row
     from ._engine import Engine
     from ._load import load, resolve_device, resolve_dtype
     from ._loaded import AdapterProof, Loaded
     from ._lora import lora_targets, target_regex
-    from ._pad import EncodedRow
     from ._processor import load_processor
     from ._source import find_folder, fingerprint
     from ._template import plain
@@ -27,15 +26,16 @@ _WHERE = {
     "AnswerScore": "_values",
     "Check": "_doctor",
     "Decoding": "_values",
-    "EncodedRow": "_pad",
+    "EncodedRow": "_encoding",
     "Engine": "_engine",
     "Loaded": "_loaded",
     "Look": "_values",
     "Problem": "_values",
     "Prompt": "_values",
+    "collate_rows": "_encoding",
     "doctor": "_doctor",
-    "encode": "_chat",
-    "encode_row": "_chat",
+    "encode": "_encoding",
+    "encode_row": "_encoding",
     "find_folder": "_source",
     "fingerprint": "_source",
     "load": "_load",
@@ -61,6 +61,7 @@ __all__ = [
     "Look",
     "Problem",
     "Prompt",
+    "collate_rows",
     "doctor",
     "encode",
     "encode_row",

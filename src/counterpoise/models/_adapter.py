@@ -120,7 +120,7 @@ def _probes(loaded: Loaded) -> list[Conversation]:
 def _logits(loaded: Loaded, probe: Conversation) -> Any:
     import torch
 
-    from ._chat import encode
+    from ._encoding import encode
 
     with torch.inference_mode():
         inputs = encode(loaded, [probe], add_generation_prompt=True, padding_side="left")

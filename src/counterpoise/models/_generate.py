@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ._encoding import EncodedRow, collate_rows
 from ._loaded import Loaded
-from ._pad import EncodedRow, collate_rows
 from ._steps import Steps
 from ._values import Answer, Decoding
 

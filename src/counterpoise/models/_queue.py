@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from counterpoise.chat import Conversation
 
-from ._pad import EncodedRow
+from ._encoding import EncodedRow
 from ._values import Answer, Decoding
 
 # The worker starts as soon as nobody has asked for QUIET seconds, and after PATIENCE at the latest: requests of one
