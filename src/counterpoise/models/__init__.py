@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
+    from ._completion import Completion, encode_completion
     from ._doctor import Check, doctor
     from ._encoding import EncodedRow, collate_rows, encode, encode_row
     from ._engine import Engine
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from ._loaded import AdapterProof, Loaded
     from ._lora import lora_targets, target_regex
     from ._processor import load_processor
+    from ._reply import ReasoningMarkers, Reply, split_reply
     from ._source import find_folder, fingerprint
-    from ._template import plain
+    from ._template import plain, reasoning_markers
+    from ._tokens import special_ids
     from ._values import Answer, AnswerScore, Decoding, Look, Problem, Prompt
 
 _WHERE = {
@@ -25,6 +28,7 @@ _WHERE = {
     "Answer": "_values",
     "AnswerScore": "_values",
     "Check": "_doctor",
+    "Completion": "_completion",
     "Decoding": "_values",
     "EncodedRow": "_encoding",
     "Engine": "_engine",
@@ -32,9 +36,12 @@ _WHERE = {
     "Look": "_values",
     "Problem": "_values",
     "Prompt": "_values",
+    "ReasoningMarkers": "_reply",
+    "Reply": "_reply",
     "collate_rows": "_encoding",
     "doctor": "_doctor",
     "encode": "_encoding",
+    "encode_completion": "_completion",
     "encode_row": "_encoding",
     "find_folder": "_source",
     "fingerprint": "_source",
@@ -44,8 +51,11 @@ _WHERE = {
     "merge_adapter": "_adapter",
     "plain": "_template",
     "prove_adapter": "_adapter",
+    "reasoning_markers": "_template",
     "resolve_device": "_load",
     "resolve_dtype": "_load",
+    "special_ids": "_tokens",
+    "split_reply": "_reply",
     "target_regex": "_lora",
 }
 
@@ -54,6 +64,7 @@ __all__ = [
     "Answer",
     "AnswerScore",
     "Check",
+    "Completion",
     "Decoding",
     "EncodedRow",
     "Engine",
@@ -61,9 +72,12 @@ __all__ = [
     "Look",
     "Problem",
     "Prompt",
+    "ReasoningMarkers",
+    "Reply",
     "collate_rows",
     "doctor",
     "encode",
+    "encode_completion",
     "encode_row",
     "find_folder",
     "fingerprint",
@@ -73,8 +87,11 @@ __all__ = [
     "merge_adapter",
     "plain",
     "prove_adapter",
+    "reasoning_markers",
     "resolve_device",
     "resolve_dtype",
+    "special_ids",
+    "split_reply",
     "target_regex",
 ]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from counterpoise.base import InputError
-from counterpoise.chat import Conversation
+from counterpoise.chat import Conversation, Image
 
 from ._images import Processed, processed_images
 from ._loaded import Loaded
@@ -41,27 +41,31 @@ def encode(
 def encode_row(loaded: Loaded, conversation: Conversation | Prompt, *, add_generation_prompt: bool) -> EncodedRow:
     """One conversation -> ids with every image expanded to its image tokens, whose number is checked."""
     if isinstance(conversation, Prompt):
-        images = list(conversation.images)
-    else:
-        images = [image for message in conversation for image in message.images]
-    if images and not loaded.is_vlm:
-        raise InputError(
-            f"{loaded.name} is a text-only model, but the conversation has {len(images)} image(s); "
-            "choose a vision-language model or a text benchmark"
-        )
-    if isinstance(conversation, Prompt):
-        text = conversation.text
-    else:
-        text = render(loaded, conversation, add_generation_prompt)
-    processed = processed_images(loaded, images) if images else None
-    text = expand(loaded, text, processed.replacements if processed else ())
-    ids = tokenize(loaded, text)
+        return encode_text(loaded, conversation.text, conversation.images)
+    images = [image for message in conversation for image in message.images]
+    _check_kind(loaded, images)
+    return encode_text(loaded, render(loaded, conversation, add_generation_prompt), images)
+
+
+def encode_text(loaded: Loaded, text: str, images: Sequence[Image], more: Sequence[int] = ()) -> EncodedRow:
+    """A rendered chat and its images -> one row, with the ids `more` behind it."""
+    _check_kind(loaded, images)
+    processed = processed_images(loaded, list(images)) if images else None
+    ids = [*tokenize(loaded, expand(loaded, text, processed.replacements if processed else ())), *more]
     if processed is not None:
         _check_image_tokens(loaded, ids, processed.replacements)
     types = None
     if loaded.is_vlm and getattr(loaded.processor, "return_mm_token_type_ids", False):
         types = list(loaded.processor.create_mm_token_type_ids([ids])[0])
     return EncodedRow(ids, types, processed, len(images))
+
+
+def _check_kind(loaded: Loaded, images: Sequence[Image]) -> None:
+    if images and not loaded.is_vlm:
+        raise InputError(
+            f"{loaded.name} is a text-only model, but the conversation has {len(images)} image(s); "
+            "choose a vision-language model or a text benchmark"
+        )
 
 
 def _check_image_tokens(loaded: Loaded, ids: list[int], replacements: Sequence[str]) -> None:

@@ -8,7 +8,10 @@ from torch import Tensor
 
 from ._encoding import EncodedRow, collate_rows
 from ._loaded import Loaded
+from ._reply import read_reply
 from ._steps import Steps
+from ._template import reasoning_markers, turn_ends
+from ._tokens import special_ids
 from ._values import Answer, Decoding
 
 # Rows are dropped from the batch when this share of it has finished. Copying the cache costs about as much as one or
@@ -17,11 +20,13 @@ COMPACT_AT = 0.25
 
 
 def end_tokens(loaded: Loaded) -> set[int]:
-    """Ids that end a reply, from the generation config and the tokenizer."""
+    """Ids that end a reply: those of the generation config and the tokenizer, and the template's end of turn where it
+    is none of them (a config that lost it), since that is what a model is trained to write."""
     ends: set[int] = set()
     for value in (loaded.model.generation_config.eos_token_id, loaded.tokenizer.eos_token_id):
         ends |= set(value) if isinstance(value, list | tuple) else {value} if value is not None else set()
-    return {int(end) for end in ends}
+    closing = turn_ends(loaded)
+    return {int(end) for end in ends} | (set() if ends.intersection(closing) else set(closing[-1:]))
 
 
 @torch.inference_mode()
@@ -51,9 +56,14 @@ def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decodin
         if len(alive) - len(left) >= COMPACT_AT * len(alive):
             steps.keep(torch.tensor(left, device=steps.ids.device))
             alive = [alive[place] for place in left]
-    texts = [_text(loaded, ids, decoding.stop) for ids in new]
+    markers, special = reasoning_markers(loaded), special_ids(loaded)
+    said = [
+        read_reply(loaded.tokenizer, markers, special, row.ids, ids, decoding.stop)
+        for row, ids in zip(rows, new, strict=True)
+    ]
     return [
-        Answer(text, len(row.ids), len(ids), end) for text, row, ids, end in zip(texts, rows, new, finish, strict=True)
+        Answer(reply.text, len(row.ids), len(ids), end, reply.reasoning, reply.problem)
+        for reply, row, ids, end in zip(said, rows, new, finish, strict=True)
     ]
 
 
@@ -88,10 +98,3 @@ def _stops(loaded: Loaded, ids: list[int], stop: tuple[str, ...]) -> bool:
         return False
     tail = _decode(loaded, ids[-max(map(len, stop)) - 4 :])  # a token has at least one byte
     return any(text in tail for text in stop)
-
-
-def _text(loaded: Loaded, ids: list[int], stop: tuple[str, ...]) -> str:
-    text = _decode(loaded, ids)
-    for end in stop:
-        text = text.partition(end)[0]
-    return text.strip()
