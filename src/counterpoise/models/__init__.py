@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from ._engine import Engine
     from ._load import load, resolve_device, resolve_dtype
     from ._loaded import AdapterProof, Loaded
-    from ._lora import lora_targets, target_regex
+    from ._parts import (
+        connector_modules,
+        language_root,
+        lora_targets,
+        output_layer,
+        target_regex,
+        vision_root,
+    )
     from ._processor import load_processor
     from ._reply import ReasoningMarkers, Reply, split_reply
     from ._source import find_folder, fingerprint
@@ -39,16 +46,19 @@ _WHERE = {
     "ReasoningMarkers": "_reply",
     "Reply": "_reply",
     "collate_rows": "_encoding",
+    "connector_modules": "_parts",
     "doctor": "_doctor",
     "encode": "_encoding",
     "encode_completion": "_completion",
     "encode_row": "_encoding",
     "find_folder": "_source",
     "fingerprint": "_source",
+    "language_root": "_parts",
     "load": "_load",
     "load_processor": "_processor",
-    "lora_targets": "_lora",
+    "lora_targets": "_parts",
     "merge_adapter": "_adapter",
+    "output_layer": "_parts",
     "plain": "_template",
     "prove_adapter": "_adapter",
     "reasoning_markers": "_template",
@@ -56,7 +66,8 @@ _WHERE = {
     "resolve_dtype": "_load",
     "special_ids": "_tokens",
     "split_reply": "_reply",
-    "target_regex": "_lora",
+    "target_regex": "_parts",
+    "vision_root": "_parts",
 }
 
 __all__ = [
@@ -75,16 +86,19 @@ __all__ = [
     "ReasoningMarkers",
     "Reply",
     "collate_rows",
+    "connector_modules",
     "doctor",
     "encode",
     "encode_completion",
     "encode_row",
     "find_folder",
     "fingerprint",
+    "language_root",
     "load",
     "load_processor",
     "lora_targets",
     "merge_adapter",
+    "output_layer",
     "plain",
     "prove_adapter",
     "reasoning_markers",
@@ -93,6 +107,7 @@ __all__ = [
     "special_ids",
     "split_reply",
     "target_regex",
+    "vision_root",
 ]
 
 

@@ -6,10 +6,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ._decoding import Steps
 from ._encoding import EncodedRow, collate_rows
+from ._finite import not_finite, stop_if_all
 from ._loaded import Loaded
 from ._reply import read_reply
-from ._steps import Steps
 from ._template import reasoning_markers, turn_ends
 from ._tokens import special_ids
 from ._values import Answer, Decoding
@@ -39,8 +40,15 @@ def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decodin
     draw = [_generator(decoding, row) for row in rows] if decoding.temperature > 0 else []
     alive = list(range(len(rows)))  # row of each place in the batch
     done: set[int] = set()
+    broken: set[int] = set()  # rows whose logits are no numbers
     for step in range(decoding.max_new_tokens):
         logits = steps.forward()
+        if bool((bad := not_finite(logits)).any()):
+            if len(broken) + len(done) == 0:
+                stop_if_all(loaded, bad, rows, step)
+            broken |= {row for row, wrong in zip(alive, bad.tolist(), strict=True) if wrong and row not in done}
+            done |= broken
+            logits = logits.nan_to_num(nan=0.0, posinf=0.0)
         tokens = sample(logits, decoding, [draw[row] for row in alive]) if draw else logits.argmax(-1)
         for row, token in zip(alive, tokens.tolist(), strict=True):
             if row in done:
@@ -56,15 +64,14 @@ def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decodin
         if len(alive) - len(left) >= COMPACT_AT * len(alive):
             steps.keep(torch.tensor(left, device=steps.ids.device))
             alive = [alive[place] for place in left]
-    markers, special = reasoning_markers(loaded), special_ids(loaded)
-    said = [
-        read_reply(loaded.tokenizer, markers, special, row.ids, ids, decoding.stop)
-        for row, ids in zip(rows, new, strict=True)
-    ]
-    return [
-        Answer(reply.text, len(row.ids), len(ids), end, reply.reasoning, reply.problem)
-        for reply, row, ids, end in zip(said, rows, new, finish, strict=True)
-    ]
+    answers = []
+    for place, (prompt, ids, end) in enumerate(zip(rows, new, finish, strict=True)):
+        text, reasoning, problem = read_reply(
+            loaded.tokenizer, reasoning_markers(loaded), special_ids(loaded), prompt.ids, ids, decoding.stop
+        )
+        problem = "not_finite" if place in broken else problem
+        answers.append(Answer(text, len(prompt.ids), len(ids), end, reasoning, problem))
+    return answers
 
 
 def sample(logits: Tensor, decoding: Decoding, draw: Sequence[torch.Generator]) -> Tensor:

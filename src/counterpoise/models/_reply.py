@@ -170,7 +170,8 @@ def _marker_tokens(tokenizer: Any, markers: ReasoningMarkers) -> dict[int, str]:
 
 def _shown(tokenizer: Any, ids: Sequence[int], special: frozenset[int], tokens: dict[int, str]) -> str:
     """Text of ids with the `tokens` of markers in it, as tokens; other special tokens are left out."""
-    result, run = [], []
+    result: list[str] = []
+    run: list[int] = []
     for id in ids:
         if id in tokens:
             result += [_decode(tokenizer, run, special), f"{TOKEN}{tokens[id]}{CLOSE}"]
