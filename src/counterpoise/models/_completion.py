@@ -42,7 +42,7 @@ def encode_completion(loaded: Loaded, conversation: Conversation) -> Completion:
         content += content < len(said)  # the token with the end of the reply and the beginning of what follows it
     row = encode_text(loaded, prompt, images, more)
     start = len(row.ids) - len(more)
-    return Completion(row, start, start + content, start + _end(loaded, more, content))
+    return Completion(row, start, start + content, start + _end(loaded, known, more, content))
 
 
 def _texts(loaded: Loaded, known: Traits, conversation: Conversation) -> tuple[str, str, str]:
@@ -80,16 +80,16 @@ def _behind(known: Traits, prompt: str, whole: str, reasoning: str) -> str:
     return whole[agreed:].lstrip() if whole.startswith(prompt[:agreed]) else ""
 
 
-def _end(loaded: Loaded, ids: list[int], content: int) -> int:
+def _end(loaded: Loaded, known: Traits, ids: list[int], content: int) -> int:
     """Behind the first special tokens that follow the reply; without any, behind the last visible token."""
     special = special_ids(loaded)
     end = next((place for place in range(content, len(ids)) if ids[place] in special), None)
     if end is None:
         seen = [i + 1 for i in range(content, len(ids)) if loaded.tokenizer.decode([ids[i]]).strip()]
         return seen[-1] if seen else content
-    while end < len(ids) and ids[end] in special:
+    while end + 1 < len(ids) and ids[end + 1] in known.ends:
         end += 1
-    return end
+    return end + 1
 
 
 def _squeeze(text: str) -> str:

@@ -11,7 +11,7 @@ from ._encoding import EncodedRow, collate_rows
 from ._finite import not_finite, stop_if_all
 from ._loaded import Loaded
 from ._reply import read_reply
-from ._template import reasoning_markers, turn_ends
+from ._template import traits
 from ._tokens import special_ids
 from ._values import Answer, Decoding
 
@@ -26,7 +26,7 @@ def end_tokens(loaded: Loaded) -> set[int]:
     ends: set[int] = set()
     for value in (loaded.model.generation_config.eos_token_id, loaded.tokenizer.eos_token_id):
         ends |= set(value) if isinstance(value, list | tuple) else {value} if value is not None else set()
-    closing = turn_ends(loaded)
+    closing = traits(loaded).ends
     return {int(end) for end in ends} | (set() if ends.intersection(closing) else set(closing[-1:]))
 
 
@@ -67,7 +67,7 @@ def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decodin
     answers = []
     for place, (prompt, ids, end) in enumerate(zip(rows, new, finish, strict=True)):
         text, reasoning, problem = read_reply(
-            loaded.tokenizer, reasoning_markers(loaded), special_ids(loaded), prompt.ids, ids, decoding.stop
+            loaded.tokenizer, traits(loaded).markers, special_ids(loaded), prompt.ids, ids, decoding.stop
         )
         problem = "not_finite" if place in broken else problem
         answers.append(Answer(text, len(prompt.ids), len(ids), end, reasoning, problem))

@@ -6,7 +6,7 @@ template as such, or written with the model's markers; its text is treated like 
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,8 @@ class Traits:
     closing: str
     """What it writes behind the last reply."""
     closing_ids: tuple[int, ...]
+    ends: tuple[int, ...]
+    """The special tokens, one behind the other, that end every reply; those of the last one if there are no such."""
     control: re.Pattern[str]
     """Tokens that a message must not write."""
     markers: ReasoningMarkers | None
@@ -49,13 +51,6 @@ def plain(loaded: Loaded, text: str) -> str:
 def reasoning_markers(loaded: Loaded) -> ReasoningMarkers | None:
     """What stands around this model's thoughts, found in its chat template and added tokens; None: it marks none."""
     return traits(loaded).markers
-
-
-def turn_ends(loaded: Loaded) -> list[int]:
-    """The special tokens, one behind the other, with which the template ends a reply."""
-    special = special_ids(loaded)
-    ids = itertools.dropwhile(lambda id: id not in special, traits(loaded).closing_ids)
-    return list(itertools.takewhile(special.__contains__, ids))
 
 
 def traits(loaded: Loaded) -> Traits:
@@ -72,18 +67,29 @@ def _ask(loaded: Loaded, template: str) -> Traits:
     added, owner = loaded.tokenizer.get_added_vocab(), _owner(loaded)
     markers = find_markers(template, added)
     strings, chat, text = _content_kinds(loaded, owner) if template else (frozenset[Role](), [], "")
-    takes, seen = False, template + text
+    takes, seen, going_on = False, template + text, ""
     if chat:
         thinking = [*chat[:-1], chat[-1] | dict.fromkeys(_THOUGHT_FIELDS, _TRIAL["thought"])]
         takes = _TRIAL["thought"] in (_attempt(owner, thinking) or "")
         seen += _attempt(owner, chat[:-1], True) or ""
+        going_on = (_attempt(owner, [*chat, chat[-2]]) or "").partition(_TRIAL["assistant"])[2]
     tokens = control_tokens(loaded, seen)
     # A marker that is no token must not be found by the template either. One that consists of several, such as a
     # channel's header, cannot be written once its tokens cannot.
     tokens |= {m for m in (markers.all if markers else ()) if m in added or not any(token in m for token in added)}
     closing = text.rpartition(_TRIAL["assistant"])[2] if chat else ""
-    closing_ids = tuple(_tokenize(loaded, closing, begin=False))
-    return Traits(strings, takes, closing, closing_ids, pattern_of(tokens), markers)
+    last, earlier = (tuple(_tokenize(loaded, each, begin=False)) for each in (closing, going_on))
+    # Some write more behind the last reply than behind the others (Phi 3.5): that is not what ends a turn.
+    shared = [a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(last, earlier, strict=False))]
+    ends = _first_special(loaded, shared) or _first_special(loaded, last)
+    return Traits(strings, takes, closing, last, ends, pattern_of(tokens), markers)
+
+
+def _first_special(loaded: Loaded, ids: Iterable[int]) -> tuple[int, ...]:
+    """The first special tokens, as many as follow each other."""
+    special = special_ids(loaded)
+    found = itertools.dropwhile(lambda id: id not in special, ids)
+    return tuple(itertools.takewhile(special.__contains__, found))
 
 
 def _content_kinds(loaded: Loaded, owner: Any) -> tuple[frozenset[Role], list[dict[str, Any]], str]:

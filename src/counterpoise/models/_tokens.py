@@ -6,7 +6,6 @@ and encodes such a token as the ordinary text that it is.
 """
 
 import re
-from typing import Any
 
 from transformers.utils.chat_template_utils import _CONTROL_TOKEN_END as END
 from transformers.utils.chat_template_utils import _CONTROL_TOKEN_START as START
@@ -88,8 +87,3 @@ def continuation(loaded: Loaded, text: str, more: str, control: re.Pattern[str])
     # They would be joined (a space and a word, two line breaks). A line break keeps SentencePiece from adding a space.
     line, after = (tokenize(loaded, each, begin=False) for each in ("\n", "\n" + more))
     return after[len(line) :] if after[: len(line)] == line else tokenize(loaded, more, begin=False)
-
-
-def decode(tokenizer: Any, ids: list[int]) -> str:
-    """Text of ids with every token shown."""
-    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
