@@ -8,6 +8,7 @@ SentencePiece-like where the family's are.
 """
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,19 +65,15 @@ def _added(token: str, rstrip: bool) -> Any:
 
 
 def _metaspace() -> str:
-    """Spaces as part of words, and one put before the text: a unigram-free stand-in for SentencePiece, as JSON."""
+    """Spaces as part of words, and one put before the text: a stand-in for SentencePiece, as JSON."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True))
+    tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
     lines = ["USER ASSISTANT what is printed in the picture", "please answer the question about this image: yes."] * 9
-    trainer = trainers.BpeTrainer(
-        vocab_size=600, special_tokens=[f"<0x{n:02X}>" for n in range(256)], initial_alphabet=list("▁abcxyz"),
-        show_progress=False,
-    )  # fmt: skip
+    letters = [*map(chr, range(33, 127)), "\n", "▁"]
+    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=letters, show_progress=False)
     tokenizer.train_from_iterator(lines, trainer)
     return str(tokenizer.to_str())
 
@@ -96,6 +93,7 @@ _LIST = [
     Shape(
         "qwen2.5",
         "{% if messages[0].role != 'system' %}{{ '<|im_start|>system\nYou help.<|im_end|>\n' }}{% endif %}"
+        "{% if tools %}{{ 'Call them in <tool_call></tool_call>.' }}{% endif %}"
         "{% for m in messages %}" + _CHATML + "{{ m.content + '<|im_end|>\n' }}{% endfor %}" + _GENERATE,
         ("<|im_start|>",),
         {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},
@@ -259,3 +257,27 @@ IDEFICS3 = (  # "smolvlm": the space behind a role depends on what follows it
 STRINGS = (  # a tokenizer's template, for text alone
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}" + _GENERATE
 )
+
+
+def saying(loaded: Loaded, start: int, ids: list[int]) -> Loaded:
+    """The model with weights such that behind the token `start` it says exactly `ids`: the same architecture, whose
+    layers add nothing and whose output layer leads from each token to the next. No token may occur twice."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    chain = [start, *ids]
+    assert len(set(chain)) == len(chain)
+    config = LlamaConfig(
+        vocab_size=len(loaded.tokenizer), hidden_size=64, intermediate_size=8, num_hidden_layers=1,
+        num_attention_heads=4, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.model.norm.weight.fill_(1.0)
+        for place, (token, following) in enumerate(itertools.pairwise(chain)):
+            model.model.embed_tokens.weight[token, place] = 1.0
+            model.lm_head.weight[following, place] = 1.0
+    model.generation_config.eos_token_id = loaded.tokenizer.eos_token_id
+    return dataclasses.replace(loaded, model=model, name=f"says {len(ids)} tokens")

@@ -8,7 +8,7 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 
@@ -31,8 +31,8 @@ class Traits:
 
     strings: frozenset[Role]
     """Roles whose content it takes as a string only; the others' content is a list of parts."""
-    takes_thoughts: bool
-    """It writes the reasoning field of the last reply."""
+    thoughts: Literal["field", "text", "none"]
+    """Whether it writes the reasoning of the last reply from a field of its own, as part of the text, or not at all."""
     closing: str
     """What it writes behind the last reply."""
     closing_ids: tuple[int, ...]
@@ -67,10 +67,16 @@ def _ask(loaded: Loaded, template: str) -> Traits:
     added, owner = loaded.tokenizer.get_added_vocab(), _owner(loaded)
     markers = find_markers(template, added)
     strings, chat, text = _content_kinds(loaded, owner) if template else (frozenset[Role](), [], "")
-    takes, seen, going_on = False, template + text, ""
+    thoughts: Literal["field", "text", "none"] = "none"
+    seen, going_on = template + text, ""
     if chat:
-        thinking = [*chat[:-1], chat[-1] | dict.fromkeys(_THOUGHT_FIELDS, _TRIAL["thought"])]
-        takes = _TRIAL["thought"] in (_attempt(owner, thinking) or "")
+        thought, said = _TRIAL["thought"], chat[-1]
+        inside = _TRIAL["assistant"] if markers is None else markers.written(thought) + _TRIAL["assistant"]
+        as_text = inside if isinstance(said["content"], str) else [{"type": "text", "text": inside}]
+        if thought in (_attempt(owner, [*chat[:-1], said | dict.fromkeys(_THOUGHT_FIELDS, thought)]) or ""):
+            thoughts = "field"
+        elif thought in (_attempt(owner, [*chat[:-1], said | {"content": as_text}]) or ""):
+            thoughts = "text"
         seen += _attempt(owner, chat[:-1], True) or ""
         going_on = (_attempt(owner, [*chat, chat[-2]]) or "").partition(_TRIAL["assistant"])[2]
     tokens = control_tokens(loaded, seen)
@@ -82,7 +88,7 @@ def _ask(loaded: Loaded, template: str) -> Traits:
     # Some write more behind the last reply than behind the others (Phi 3.5): that is not what ends a turn.
     shared = [a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(last, earlier, strict=False))]
     ends = _first_special(loaded, shared) or _first_special(loaded, last)
-    return Traits(strings, takes, closing, last, ends, pattern_of(tokens), markers)
+    return Traits(strings, thoughts, closing, last, ends, pattern_of(tokens), markers)
 
 
 def _first_special(loaded: Loaded, ids: Iterable[int]) -> tuple[int, ...]:
@@ -167,9 +173,9 @@ def _as_template_takes_it(loaded: Loaded, known: Traits, message: Message) -> di
         part if isinstance(part, Image) else mark(part, known.control) + gap for part in message.parts
     ]
     found: dict[str, Any] = {"role": message.role}
-    if message.reasoning and known.takes_thoughts:
+    if message.reasoning and known.thoughts == "field":
         found |= dict.fromkeys(_THOUGHT_FIELDS, mark(message.reasoning, known.control))
-    elif message.reasoning and known.markers is not None:
+    elif message.reasoning and known.thoughts == "text" and known.markers is not None:
         parts.insert(0, known.markers.written(mark(message.reasoning, known.control)))
     if message.role in known.strings or not loaded.is_vlm:
         return found | {"content": _as_string(loaded, parts)}
