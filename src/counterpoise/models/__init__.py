@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
     from ._chat import encode, encode_row
+    from ._device import resolve_device, resolve_dtype
     from ._doctor import Check, doctor
     from ._engine import Engine
-    from ._load import load, resolve_device, resolve_dtype
+    from ._load import load
     from ._loaded import AdapterProof, Loaded
     from ._pad import EncodedRow
     from ._parts import (
@@ -54,8 +55,8 @@ _WHERE = {
     "output_layer": "_parts",
     "plain": "_template",
     "prove_adapter": "_adapter",
-    "resolve_device": "_load",
-    "resolve_dtype": "_load",
+    "resolve_device": "_device",
+    "resolve_dtype": "_device",
     "target_regex": "_parts",
     "vision_root": "_parts",
 }
