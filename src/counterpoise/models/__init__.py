@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
     from ._completion import Completion, encode_completion
+    from ._device import resolve_device, resolve_dtype
     from ._doctor import Check, doctor
     from ._encoding import EncodedRow, collate_rows, encode, encode_row
     from ._engine import Engine
-    from ._load import load, resolve_device, resolve_dtype
+    from ._load import load
     from ._loaded import AdapterProof, Loaded
     from ._parts import (
         connector_modules,
@@ -62,8 +63,8 @@ _WHERE = {
     "plain": "_template",
     "prove_adapter": "_adapter",
     "reasoning_markers": "_template",
-    "resolve_device": "_load",
-    "resolve_dtype": "_load",
+    "resolve_device": "_device",
+    "resolve_dtype": "_device",
     "special_ids": "_tokens",
     "split_reply": "_reply",
     "target_regex": "_parts",
