@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
     from ._chat import encode, encode_row
+    from ._cores import release_cores
     from ._doctor import Check, doctor
     from ._engine import Engine
     from ._load import load, resolve_device, resolve_dtype
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         vision_root,
     )
     from ._processor import load_processor
+    from ._provider import CounterpoiseAPI, to_conversation
     from ._source import find_folder, fingerprint
     from ._template import plain
     from ._values import Answer, AnswerScore, Decoding, Look, Problem, Prompt
@@ -33,6 +35,7 @@ _WHERE = {
     "Answer": "_values",
     "AnswerScore": "_values",
     "Check": "_doctor",
+    "CounterpoiseAPI": "_provider",
     "Decoding": "_values",
     "EncodedRow": "_pad",
     "Engine": "_engine",
@@ -54,9 +57,11 @@ _WHERE = {
     "output_layer": "_parts",
     "plain": "_template",
     "prove_adapter": "_adapter",
+    "release_cores": "_cores",
     "resolve_device": "_load",
     "resolve_dtype": "_load",
     "target_regex": "_parts",
+    "to_conversation": "_provider",
     "vision_root": "_parts",
 }
 
@@ -65,6 +70,7 @@ __all__ = [
     "Answer",
     "AnswerScore",
     "Check",
+    "CounterpoiseAPI",
     "Decoding",
     "EncodedRow",
     "Engine",
@@ -86,9 +92,11 @@ __all__ = [
     "output_layer",
     "plain",
     "prove_adapter",
+    "release_cores",
     "resolve_device",
     "resolve_dtype",
     "target_regex",
+    "to_conversation",
     "vision_root",
 ]
 
