@@ -1,6 +1,7 @@
 """How the rooms of the house may see each other."""
 
 import ast
+import re
 from pathlib import Path
 
 import counterpoise
@@ -22,7 +23,7 @@ def private_imports(text: str, module: tuple[str, ...]) -> list[str]:
             continue
         for name in names:
             other = name[0] == "counterpoise" and len(name) > 1 and name[1] != module[0]
-            if other and any(part.startswith("_") for part in name[1:]):
+            if other and any(part.startswith("_") and not part.startswith("__") for part in name[1:]):
                 found.append(f"line {node.lineno}: {'.'.join(name)}")
     return found
 
@@ -53,6 +54,15 @@ import os
 """
     lines = [line.split(":")[0] for line in private_imports(text, ("methods", "_align"))]
     assert lines == [f"line {number}" for number in (2, 3, 4, 5, 6, 8)]
+
+
+def test_one_place_opens_images() -> None:
+    """Whoever opened an image beside `counterpoise.chat` would see other pixels than the model does."""
+    opening = re.compile(r"\bImage\.open\(|exif_transpose|\bPicture\.open\(")
+    found = [
+        str(file.relative_to(ROOT)) for file in ROOT.rglob("*.py") if opening.search(file.read_text(encoding="utf-8"))
+    ]
+    assert found == [str(Path("chat", "_pixels.py"))]
 
 
 def test_every_public_name_is_there() -> None:

@@ -249,13 +249,16 @@ def test_a_dataset_row_is_never_trusted_and_keeps_its_reasoning(folder: Path) ->
 
 @pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
 def test_bad_rows_are_skipped_counted_and_said(folder: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [row("a"), row("b", "none.png"), 5, row("c"), {"id": "d"}]
+    (folder / "text.png").write_text("no picture")
+    rows = [row("a"), row("b", "none.png"), 5, row("c"), {"id": "d"}, row("e", "text.png")]
     record = ReadRecord()
     file = write(folder, rows, name)
-    assert [s.id for s in read_llava(file, skip_bad=3, record=record)] == ["a", "c"]
-    assert (record.rows, len(record.bad_rows)) == (2, 3)
+    assert [s.id for s in read_llava(file, skip_bad=4, record=record)] == ["a", "c"]
+    assert (record.rows, len(record.bad_rows)) == (2, 4)
     said = capsys.readouterr().err
-    for place, part in zip(("row 2 (id 'b')", "row 3", "row 5 (id 'd')"), record.bad_rows, strict=True):
+    for place, part in zip(
+        ("row 2 (id 'b')", "row 3", "row 5 (id 'd')", "row 6 (id 'e')"), record.bad_rows, strict=True
+    ):
         assert str(file) in part and place in part and part in said
     with pytest.raises(
         InputError, match=r"3 bad rows, more than the 2 .*row 2 \(id 'b'\).*row 3.*row 5 \(id 'd'\)"

@@ -11,7 +11,7 @@ from typing import overload
 from counterpoise.base import InputError, atomic_write, sha256_file
 from counterpoise.chat import Image, Sample
 
-from ._llava import parse_row
+from ._chat_row import parse_row
 
 _NAMES = {"system": "system", "user": "human", "assistant": "gpt"}
 
