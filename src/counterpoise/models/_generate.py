@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ._decoding import Steps
+from ._defaults import end_tokens
 from ._encoding import EncodedRow, collate_rows
 from ._finite import not_finite, stop_if_all
 from ._loaded import Loaded
@@ -20,21 +21,18 @@ from ._values import Answer, Decoding
 COMPACT_AT = 0.25
 
 
-def end_tokens(loaded: Loaded) -> set[int]:
+def reply_ends(loaded: Loaded) -> set[int]:
     """Ids that end a reply: those of the generation config and the tokenizer, and the template's end of turn where it
     is none of them (a config that lost it), since that is what a model is trained to write."""
-    ends: set[int] = set()
-    for value in (loaded.model.generation_config.eos_token_id, loaded.tokenizer.eos_token_id):
-        ends |= set(value) if isinstance(value, list | tuple) else {value} if value is not None else set()
-    closing = traits(loaded).ends
-    return {int(end) for end in ends} | (set() if ends.intersection(closing) else set(closing[-1:]))
+    ends, closing = end_tokens(loaded.model, loaded.tokenizer), traits(loaded).ends
+    return ends | (set() if ends.intersection(closing) else set(closing[-1:]))
 
 
 @torch.inference_mode()
 def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decoding) -> list[Answer]:
     """Replies to rows, in order. One prefill, then one forward pass per new token over the unfinished rows."""
     steps = Steps(loaded, collate_rows(loaded, rows, padding_side="left"))
-    ends = end_tokens(loaded)
+    ends = reply_ends(loaded)
     new: list[list[int]] = [[] for _ in rows]
     finish: list[Literal["stop", "length"]] = ["length" for _ in rows]
     draw = [_generator(decoding, row) for row in rows] if decoding.temperature > 0 else []
