@@ -203,7 +203,7 @@ def _between(values: "NDArray[Any]", low: float, high: float) -> "NDArray[np.uin
 
     scaled = values.astype(np.float32)
     scaled -= low
-    scaled *= 255 / (high - low) if high > low else 0.0
+    scaled *= 255 / (high - low or 1)
     return np.rint(scaled, out=scaled).astype(np.uint8)
 
 
