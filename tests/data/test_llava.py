@@ -170,6 +170,7 @@ ALIKE = {
     "image null beside images": row(1, None) | {"image": None, "images": ["a.png"]},
     "images null beside image": row() | {"images": None},
     "images empty beside image": row() | {"images": []},
+    "images of nulls beside image": row() | {"images": [None, {"bytes": None, "path": None}]},
     "image empty beside images": row(1, "") | {"images": ["a.png"]},
     "both name the same": row(1, ["a.png"]) | {"images": ["a.png"]},
     "a path in an object": row(1, {"path": "a.png", "bytes": None}),
