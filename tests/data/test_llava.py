@@ -232,7 +232,7 @@ def test_a_first_turn_of_the_model_is_left_out_counted_and_said(
     assert shape(first) == [("user", "Hello"), ("assistant", "Hi.")]
     assert shape(second) == [("system", "Be brief."), ("user", "Hello"), ("assistant", "Hi.")]
     assert (record.rows, record.model_first, record.bad_rows) == (3, 2, [])
-    assert "2 rows begin with a turn of the model" in capsys.readouterr().err
+    assert "begin with a turn of the model, which is left out: 2\n" in capsys.readouterr().err
 
 
 def test_pictures_without_marks_beside_pictures_in_parts_are_a_mismatch(folder: Path) -> None:
