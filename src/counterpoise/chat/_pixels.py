@@ -115,8 +115,6 @@ def to_rgb(image: PIL.Image.Image, source: str, background: str = "white") -> PI
         image = _eight_bits(image, tags, source)
     elif image.mode in ("La", "RGBa"):
         image = image.convert("LA" if image.mode == "La" else "RGBA")
-    elif image.mode == "LAB":
-        image = _from_lab(image)
     if not image.has_transparency_data:
         return image.convert("RGB")
     page = PIL.Image.new("RGBA", image.size, background)
@@ -203,14 +201,5 @@ def _between(values: "NDArray[Any]", low: float, high: float) -> "NDArray[np.uin
 
     scaled = values.astype(np.float32)
     scaled -= low
-    scaled *= 255 / (high - low) if high > low else 0.0
+    scaled *= 255 / (high - low or 1)
     return np.rint(scaled, out=scaled).astype(np.uint8)
-
-
-def _from_lab(image: PIL.Image.Image) -> PIL.Image.Image:
-    from PIL import ImageCms
-
-    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    made = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
-    assert made is not None  # only with inPlace
-    return made

@@ -71,11 +71,18 @@ def parse_row(row: dict[str, Any], file: Path, number: int, root: Path, *, own: 
     )
 
 
+def _absent(value: Any) -> bool:
+    """Null or empty, or a list or an object of nothing else: {"bytes": null, "path": null}."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return value is None or value == "" or (isinstance(value, list) and all(map(_absent, value)))
+
+
 def _first(value: dict[str, Any], names: tuple[str, ...], where: _Where, prefix: str = "") -> tuple[str, Any]:
     """(name, value) of the one field under any of its names that is there: not null, not empty."""
-    found = [(name, value[name]) for name in names if value.get(name) not in (None, "", [], {})]
+    found = [(name, value[name]) for name in names if not _absent(value.get(name))]
     if len(found) > 1 and found[0][1] != found[1][1]:
-        raise where.error(f'and "{found[1][0]}" differ; expected one of them', f"{prefix}{found[0][0]}")
+        raise where.error(f'differs from "{found[1][0]}"; expected one of them', f"{prefix}{found[0][0]}")
     return found[0] if found else (next((name for name in names if name in value), names[0]), None)
 
 
@@ -158,7 +165,7 @@ def _with_system(row: dict[str, Any], said: list[_Turn], where: _Where) -> list[
         raise where.error(f"expected text, got {type(text).__name__}", "system")
     if said and said[0].role == "system":
         if "".join(map(str, said[0].parts)) != text:
-            raise where.error("and the system turn differ; expected one of them", "system")
+            raise where.error("differs from the system turn; expected one of them", "system")
         return said
     return [_Turn("system", [text], "", False, "system"), *said]
 
@@ -197,11 +204,9 @@ def _split(text: str) -> list[str | Image | _Slot]:
 
 
 def _row_images(row: dict[str, Any], where: _Where) -> list[Image]:
-    name, value = _first(row, _IMAGES, where)
-    if isinstance(value, list) and all(each is None for each in value):
-        return []
-    values = [] if value is None else value if isinstance(value, list) else [value]
-    return [_image(each, name, where) for each in values]
+    listed = {name: row[name] if isinstance(row[name], list) else [row[name]] for name in _IMAGES if name in row}
+    name, value = _first(listed, _IMAGES, where)
+    return [_image(each, name, where) for each in value or []]
 
 
 def _image(value: Any, name: str, where: _Where) -> Image:

@@ -97,9 +97,9 @@ def _too_many(file: Path, bad_rows: list[str], limit: int) -> InputError:
 def _say(file: Path, bad_rows: list[str], model_first: int) -> None:
     lines = []
     if bad_rows:
-        lines = [f"{file}: {len(bad_rows)} bad rows left out:", *(f"  {line}" for line in bad_rows[:_LISTED])]
+        lines = [f"{file}: bad rows left out: {len(bad_rows)}", *(f"  {line}" for line in bad_rows[:_LISTED])]
         lines += [f"  and {len(bad_rows) - _LISTED} more"] if len(bad_rows) > _LISTED else []
     if model_first:
-        lines.append(f"{file}: {model_first} rows begin with a turn of the model, which is left out")
+        lines.append(f"{file}: rows that begin with a turn of the model, which is left out: {model_first}")
     if lines:
         sys.stderr.write("\n".join(lines) + "\n")

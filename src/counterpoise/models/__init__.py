@@ -66,6 +66,7 @@ _WHERE = {
     "plain": "_template",
     "prove_adapter": "_adapter",
     "reasoning_markers": "_template",
+    "release_cores": "_cores",
     "resolve_device": "_device",
     "resolve_dtype": "_device",
     "special_ids": "_tokens",
