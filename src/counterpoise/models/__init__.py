@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     from ._engine import Engine
     from ._load import load, resolve_device, resolve_dtype
     from ._loaded import AdapterProof, Loaded
-    from ._lora import lora_targets, target_regex
     from ._pad import EncodedRow
+    from ._parts import (
+        connector_modules,
+        language_root,
+        lora_targets,
+        output_layer,
+        target_regex,
+        vision_root,
+    )
     from ._processor import load_processor
     from ._source import find_folder, fingerprint
     from ._template import plain
@@ -33,20 +40,24 @@ _WHERE = {
     "Look": "_values",
     "Problem": "_values",
     "Prompt": "_values",
+    "connector_modules": "_parts",
     "doctor": "_doctor",
     "encode": "_chat",
     "encode_row": "_chat",
     "find_folder": "_source",
     "fingerprint": "_source",
+    "language_root": "_parts",
     "load": "_load",
     "load_processor": "_processor",
-    "lora_targets": "_lora",
+    "lora_targets": "_parts",
     "merge_adapter": "_adapter",
+    "output_layer": "_parts",
     "plain": "_template",
     "prove_adapter": "_adapter",
     "resolve_device": "_load",
     "resolve_dtype": "_load",
-    "target_regex": "_lora",
+    "target_regex": "_parts",
+    "vision_root": "_parts",
 }
 
 __all__ = [
@@ -61,20 +72,24 @@ __all__ = [
     "Look",
     "Problem",
     "Prompt",
+    "connector_modules",
     "doctor",
     "encode",
     "encode_row",
     "find_folder",
     "fingerprint",
+    "language_root",
     "load",
     "load_processor",
     "lora_targets",
     "merge_adapter",
+    "output_layer",
     "plain",
     "prove_adapter",
     "resolve_device",
     "resolve_dtype",
     "target_regex",
+    "vision_root",
 ]
 
 

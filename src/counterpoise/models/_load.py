@@ -7,8 +7,8 @@ from typing import Any
 from counterpoise.base import InputError
 
 from ._adapter import first_line, merge_adapter, prove_adapter, put_on
-from ._head import dense_head
 from ._loaded import Loaded
+from ._parts import dense_head
 from ._processor import BACKENDS, has_torchvision, load_processor
 from ._source import adapter_base, check_weights, find_folder, fingerprint, is_adapter
 
