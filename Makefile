@@ -70,6 +70,7 @@ lock: $(LOCK)/.done  ## constraints.txt anew from pyproject.toml, versions kept 
 
 lint: setup
 	$(BIN)/ruff check src tests scripts bench docs
+	$(BIN)/ruff check --quiet --preview --select PLW1514 src tests scripts bench docs  # files are UTF-8 in every locale
 	$(BIN)/ruff format --check src tests scripts bench docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports

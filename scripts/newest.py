@@ -1,7 +1,7 @@
 """What `make test-newest` installs, and the page that says how the tests went.
 
-    python scripts/newest.py requirements            our dependencies without upper bounds
-    python scripts/newest.py report TESTS.xml PAGE   the page docs/newest.md; run in the environment that was tested
+python scripts/newest.py requirements            our dependencies without upper bounds
+python scripts/newest.py report TESTS.xml PAGE   the page docs/newest.md; run in the environment that was tested
 """
 
 import datetime
@@ -55,12 +55,13 @@ def report(tests: Path) -> str:
     bad = counts["failure"] + counts["error"]
     passed = len(cases) - bad - counts["skipped"]
     result = f"{passed:,} passed, {bad:,} failed, {counts['skipped']:,} skipped" if cases else "the tests did not start"
+    day = datetime.datetime.now(tz=datetime.UTC)
     return f"""# Newest releases
 
 What `make test-newest` found: the tests with the newest release of every library on that day, above our upper bounds.
 What is supported is what `constraints.txt` lists; this page says what is coming. It is written by the command.
 
-{datetime.date.today():%Y-%m-%d}, Python {platform.python_version()}, {platform.system()} {platform.machine()}: **{result}**.
+{day:%Y-%m-%d}, Python {platform.python_version()}, {platform.system()} {platform.machine()}: **{result}**.
 
 | library | locked | tried |
 |---|---|---|

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,20 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip("no public benchmark rows here: set COUNTERPOISE_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def public(data_dir: Path) -> Callable[[str], Path]:
+    """A file or folder of the public rows by its path below their folder. A folder need not hold them all, and may hold
+    others: the test that asks for one that is not there is skipped."""
+
+    def find(name: str) -> Path:
+        path = data_dir / name
+        if not path.exists():
+            pytest.skip(f"no {name} in the folder of public rows")
+        return path
+
+    return find
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,7 @@ def headline_rows(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         own.setdefault((row.benchmark, row.metric), row.scorer)
     names = {row.benchmark for row in rows}
-    return [
-        row for row in rows if own[row.benchmark, row.metric] == row.scorer and not _is_group(row.benchmark, names)
-    ]
+    return [row for row in rows if own[row.benchmark, row.metric] == row.scorer and not _is_group(row.benchmark, names)]
 
 
 def headline_changes(changes: Sequence[Change]) -> list[Change]:

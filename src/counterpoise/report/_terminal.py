@@ -17,8 +17,8 @@ SIGNS = {"better": "better", "worse": "worse", "unclear": "no clear change", "no
 
 
 def short_table(rows: Sequence[Row], changes: Sequence[Change] | None = None) -> "Table":
-    """Like `terminal_table` with one line per row also in 80 columns: the scorer is named below the table, by
-    `scorer_line`, and the verdict is one word."""
+    """Like `terminal_table` with one line per row also in 80 columns: numbers are per cent without the sign, the scorer
+    is named below the table, by `scorer_line`, and the verdict is one word."""
     from rich.table import Table
     from rich.text import Text
 
@@ -29,14 +29,14 @@ def short_table(rows: Sequence[Row], changes: Sequence[Change] | None = None) ->
         table.add_column(name, justify="right", no_wrap=True)
     if changes is None:
         for row in rows:
-            table.add_row(*(Text(cell) for cell in (_place(row), row.metric, percent(row.value), *_single(row))))
+            table.add_row(*(Text(cell) for cell in (_place(row), row.metric, _bare(row.value), *_single(row))))
         return table
     table.add_column("verdict")
     for change in changes:
         row, verdict = change.before, "unclear" if change.judgement == "unclear" else SIGNS[change.judgement]
         if verdict == "unclear" and change.preserved:
             verdict = "preserved"
-        numbers = (percent(row.value), percent(change.after.value), _difference(change), _pairs(change))
+        numbers = (_bare(row.value), _bare(change.after.value), _difference(change), _pairs(change))
         cells = (Text(cell) for cell in (_place(row), row.metric, *numbers))
         table.add_row(*cells, Text(verdict, style=COLOURS[change.judgement]))
     return table
@@ -47,7 +47,11 @@ def scorer_line(rows: Sequence[Row]) -> str:
     by: dict[str, dict[str, None]] = {}
     for row in rows:
         by.setdefault(row.scorer, {})[row.benchmark] = None
-    return "scored by " + "; ".join(f"{scorer} ({', '.join(names)})" for scorer, names in by.items())
+    return "per cent, scored by " + "; ".join(f"{scorer} ({', '.join(names)})" for scorer, names in by.items())
+
+
+def _bare(value: float | None) -> str:
+    return percent(value).removesuffix("\N{NO-BREAK SPACE}%")
 
 
 def _place(row: Row) -> str:
