@@ -83,15 +83,16 @@ test-slow: setup  ## the tests that take minutes
 
 # PyTorch stays at the locked version, whose CPU build is at hand; TORCH=torch takes the newest, several GB with CUDA.
 TORCH ?= $(shell grep -o '^torch==[^ ]*' constraints.txt)
-test-newest: setup  ## the tests on the newest releases, above our upper bounds; writes docs/newest.md (TORCH=torch: torch too)
+# TESTS="tests/base tests/report" runs a part, and the page says so.
+test-newest: setup  ## the tests on the newest releases, above our bounds; writes docs/newest.md (TORCH=torch: torch too)
 	$(PYTHON) -m venv --clear $(NEWEST)
 	$(BIN)/python scripts/newest.py requirements > $(NEWEST)/requirements.txt
 	$(NEWEST)/bin/pip install --quiet -r $(NEWEST)/requirements.txt '$(TORCH)'
 	$(NEWEST)/bin/pip install --quiet --no-deps -e .
 	$(call carried,$(NEWEST),)
 	rm -f $(NEWEST)/tests.xml
-	-COUNTERPOISE_NEWEST=1 OMP_NUM_THREADS=1 $(NEWEST)/bin/pytest -n $(WORKERS) --dist loadfile --junitxml $(NEWEST)/tests.xml
-	$(NEWEST)/bin/python scripts/newest.py report $(NEWEST)/tests.xml docs/newest.md
+	-COUNTERPOISE_NEWEST=1 OMP_NUM_THREADS=1 $(NEWEST)/bin/pytest -n $(WORKERS) --dist loadfile --junitxml $(NEWEST)/tests.xml $(TESTS)
+	$(NEWEST)/bin/python scripts/newest.py report $(NEWEST)/tests.xml docs/newest.md $(TESTS)
 
 bench: setup  ## speed and memory against named peers on this machine; tables go to docs/results
 	@set -e; for script in bench/*.py; do [ -e "$$script" ] || continue; echo "$$script"; $(BIN)/python "$$script"; done

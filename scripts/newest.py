@@ -1,7 +1,7 @@
 """What `make test-newest` installs, and the page that says how the tests went.
 
 python scripts/newest.py requirements            our dependencies without upper bounds
-python scripts/newest.py report TESTS.xml PAGE   the page docs/newest.md; run in the environment that was tested
+python scripts/newest.py report TESTS.xml PAGE [PART]   the page docs/newest.md; run in the environment that was tested
 """
 
 import datetime
@@ -41,8 +41,9 @@ def locked() -> dict[str, str]:
     return dict(line.split()[0].split("==") for line in lines if line and not line.startswith("#"))
 
 
-def report(tests: Path) -> str:
-    """The page: counts, what failed with the first line of its error, versions beside those of the lock."""
+def report(tests: Path, part: str) -> str:
+    """The page: counts, what failed with the first line of its error, versions beside those of the lock. `part` names
+    the tests that were run when it was not all of them."""
     cases = list(ElementTree.parse(tests).getroot().iter("testcase")) if tests.is_file() else []
     failed, counts = [], dict.fromkeys(COUNTED, 0)
     for case in cases:
@@ -55,6 +56,8 @@ def report(tests: Path) -> str:
     bad = counts["failure"] + counts["error"]
     passed = len(cases) - bad - counts["skipped"]
     result = f"{passed:,} passed, {bad:,} failed, {counts['skipped']:,} skipped" if cases else "the tests did not start"
+    if part:
+        result += f" (only {part})"
     day = datetime.datetime.now(tz=datetime.UTC)
     return f"""# Newest releases
 
@@ -88,7 +91,7 @@ def main(command: str, *rest: str) -> None:
         print("\n".join(str(without_upper_bound(each)) for each in direct("dev") if each.name != "torch"))
         return
     tests, page = Path(rest[0]), Path(rest[1])
-    text = report(tests)
+    text = report(tests, " ".join(rest[2:]))
     page.write_text(text, encoding="utf-8")
     print(f"{page}: " + (re.search(r"\*\*(.+)\*\*", text) or ["", ""])[1])
     if "## Failed" in text or "did not start" in text:
