@@ -54,17 +54,18 @@ demo: setup  ## measure the pocket model, align it, measure again: table and rep
 # `make lock` keeps every version that still fits and adds what is missing; `make lock LOCK_ARGS="-P peft -P trl"` takes
 # the newest of these, `LOCK_ARGS=--upgrade` of all. Made with the oldest Python, whose versions the newer ones have too.
 LOCK := .venv-lock
-$(LOCK)/.done: Makefile
+PIP_TOOLS := 7.6.2
+$(LOCK)/.done-$(PIP_TOOLS):
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info[:2] == (3, 11) else "make lock PYTHON=python3.11: the lock is made with the oldest Python")'
 	$(PYTHON) -m venv --clear $(LOCK)
-	$(LOCK)/bin/pip install --quiet pip-tools==7.6.2
+	$(LOCK)/bin/pip install --quiet pip-tools==$(PIP_TOOLS)
 	touch $@
 
-lock: $(LOCK)/.done  ## constraints.txt anew from pyproject.toml, versions kept (LOCK_ARGS="-P peft": the newest peft)
+lock: $(LOCK)/.done-$(PIP_TOOLS)  ## constraints.txt anew from pyproject.toml, versions kept (LOCK_ARGS="-P peft": the newest peft)
 	@cp constraints.txt $(LOCK)/lock.txt
-	PATH="$(CURDIR)/$(LOCK)/bin:$$PATH" CUSTOM_COMPILE_COMMAND="make lock" pip-compile --quiet --no-config \
-	  --all-extras --all-build-deps --strip-extras --allow-unsafe --annotation-style=line --no-emit-index-url \
-	  --no-emit-find-links --no-emit-trusted-host $(LOCK_ARGS) --output-file $(LOCK)/lock.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK)/bin/pip-compile --quiet --no-config --all-extras --all-build-deps \
+	  --strip-extras --allow-unsafe --annotation-style=line --no-emit-index-url --no-emit-find-links \
+	  --no-emit-trusted-host $(LOCK_ARGS) --output-file $(LOCK)/lock.txt pyproject.toml
 	@{ echo "# Every version that was tested together, of all extras and of the build; for Python 3.11, 3.12 and 3.13."; \
 	  echo "# Both builds of PyTorch (CUDA and CPU) fit; the CUDA packages of one of them are named by torch itself."; \
 	  sed -E 's/==([0-9.]+)[+][a-z0-9.]+/==\1/' $(LOCK)/lock.txt; } > $(LOCK)/done.txt && mv $(LOCK)/done.txt constraints.txt
