@@ -18,7 +18,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 from counterpoise.base import InputError
 from counterpoise.chat import Conversation, Image, Message, Part, conversation, user
 
-from ._chat import encode
+from ._encoding import encode
 from ._engine import Engine
 from ._load import load
 from ._values import Answer, Decoding
