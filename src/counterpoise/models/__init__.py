@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
     from ._completion import Completion, encode_completion
+    from ._cores import release_cores
     from ._device import resolve_device, resolve_dtype
     from ._doctor import Check, doctor
     from ._encoding import EncodedRow, collate_rows, encode, encode_row
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         vision_root,
     )
     from ._processor import load_processor
+    from ._provider import CounterpoiseAPI, to_conversation
     from ._reply import ReasoningMarkers, Reply, split_reply
     from ._source import find_folder, fingerprint
     from ._template import plain, reasoning_markers
@@ -37,6 +39,7 @@ _WHERE = {
     "AnswerScore": "_values",
     "Check": "_doctor",
     "Completion": "_completion",
+    "CounterpoiseAPI": "_provider",
     "Decoding": "_values",
     "EncodedRow": "_encoding",
     "Engine": "_engine",
@@ -67,7 +70,9 @@ _WHERE = {
     "resolve_dtype": "_device",
     "special_ids": "_tokens",
     "split_reply": "_reply",
+    "release_cores": "_cores",
     "target_regex": "_parts",
+    "to_conversation": "_provider",
     "vision_root": "_parts",
 }
 
@@ -77,6 +82,7 @@ __all__ = [
     "AnswerScore",
     "Check",
     "Completion",
+    "CounterpoiseAPI",
     "Decoding",
     "EncodedRow",
     "Engine",
@@ -103,11 +109,13 @@ __all__ = [
     "plain",
     "prove_adapter",
     "reasoning_markers",
+    "release_cores",
     "resolve_device",
     "resolve_dtype",
     "special_ids",
     "split_reply",
     "target_regex",
+    "to_conversation",
     "vision_root",
 ]
 
