@@ -37,6 +37,9 @@ without images and as a reading test."""
 NOT_IN_CORE = {
     "twins-validation": "for choosing settings; core tests on the other families",
     "figstep": "its sample figstep-tiny is in core",
+    "figstep-pro": "its pictures are an archive to unpack first",
+    "mm-safetybench-sd": "its pictures are not in the git repository",
+    "mm-safetybench-sd-typo": "its pictures are not in the git repository",
     "gsm8k-pass8": "eight sampled answers to each question",
 }
 """Benchmarks that may have their rows here and stay out of `core` all the same, with the reason."""

@@ -22,7 +22,7 @@ def short_table(rows: Sequence[Row], changes: Sequence[Change] | None = None) ->
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(header_style="bold", pad_edge=False, box=None)
+    table = Table(header_style="bold", pad_edge=False, padding=(0, 1, 0, 0), box=None)
     for name in ("benchmark", "metric"):
         table.add_column(name)
     for name in ("before", "after", "change (95 %)", "n") if changes is not None else ("value", "95 %", "n"):
