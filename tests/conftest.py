@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
-for name in ("COLUMNS", "LINES"):  # a worker of pytest-xdist imports readline, which sets them: tables would be cut
+# What a terminal, a CI or a user of Inspect may have set, and what changes tables and evaluations. (A worker of
+# pytest-xdist imports readline, which sets the first two.)
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
     os.environ.pop(name, None)
+for name in [name for name in os.environ if name.startswith("INSPECT_")]:
+    del os.environ[name]
 
 
 @pytest.fixture(scope="session")
