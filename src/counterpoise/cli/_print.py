@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from counterpoise.base import Row
-
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from counterpoise.base import Row
     from counterpoise.report import Change
 
 
@@ -46,7 +45,7 @@ def print_changes(found: Sequence["Change"], *, all_scorers: bool) -> None:
     print(MEANING)
 
 
-def print_rows(rows: Sequence[Row], *, all_scorers: bool) -> None:
+def print_rows(rows: Sequence["Row"], *, all_scorers: bool) -> None:
     """The table of one evaluation."""
     from counterpoise.report import headline_rows, short_table, terminal_table
 
@@ -56,7 +55,7 @@ def print_rows(rows: Sequence[Row], *, all_scorers: bool) -> None:
         _below(shown, len(rows))
 
 
-def _below(shown: Sequence[Row], n: int) -> None:
+def _below(shown: Sequence["Row"], n: int) -> None:
     from counterpoise.report import scorer_line
 
     more = f"; --all-scorers shows {n - len(shown)} more rows" if n > len(shown) else ""
