@@ -71,7 +71,6 @@ _WHERE = {
     "resolve_dtype": "_device",
     "special_ids": "_tokens",
     "split_reply": "_reply",
-    "release_cores": "_cores",
     "target_regex": "_parts",
     "to_conversation": "_provider",
     "vision_root": "_parts",
