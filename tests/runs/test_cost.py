@@ -1,7 +1,7 @@
 """What --dry-run prints."""
 
 from counterpoise.runs import Plan
-from counterpoise.runs._cost import Stage, _clock, _seconds, flops_per_second
+from counterpoise.runs._plan import Stage, _clock, _seconds, flops_per_second
 
 
 def test_a_plan_without_the_model_says_that_time_is_unknown():

@@ -122,7 +122,14 @@ def _methods() -> list[dict[str, Any]]:
     from counterpoise.methods import all_methods
 
     return [
-        {"name": name, "title": m.title, "paper": m.paper, "licence": m.licence, "source": m.source}
+        {
+            "name": name,
+            "title": m.title,
+            "dose knobs": [knob.name for knob in m.knobs],
+            "paper": m.paper,
+            "licence": m.licence,
+            "source": m.source,
+        }
         for name, m in all_methods().items()
     ]
 

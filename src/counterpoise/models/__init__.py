@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
+    from ._artifact import read_artifact
     from ._chat import encode, encode_row
     from ._doctor import Check, doctor
+    from ._edit import AppliedEdit, Edit, TensorEdit, apply_edit, merge_edit, read_edit, remove_edit, save_edit
     from ._engine import Engine
     from ._load import load, resolve_device, resolve_dtype
     from ._loaded import AdapterProof, Loaded
@@ -25,14 +27,18 @@ _WHERE = {
     "AdapterProof": "_loaded",
     "Answer": "_values",
     "AnswerScore": "_values",
+    "AppliedEdit": "_edit",
     "Check": "_doctor",
     "Decoding": "_values",
+    "Edit": "_edit",
     "EncodedRow": "_pad",
     "Engine": "_engine",
     "Loaded": "_loaded",
     "Look": "_values",
     "Problem": "_values",
     "Prompt": "_values",
+    "TensorEdit": "_edit",
+    "apply_edit": "_edit",
     "doctor": "_doctor",
     "encode": "_chat",
     "encode_row": "_chat",
@@ -42,10 +48,15 @@ _WHERE = {
     "load_processor": "_processor",
     "lora_targets": "_lora",
     "merge_adapter": "_adapter",
+    "merge_edit": "_edit",
     "plain": "_template",
     "prove_adapter": "_adapter",
+    "read_artifact": "_artifact",
+    "read_edit": "_edit",
+    "remove_edit": "_edit",
     "resolve_device": "_load",
     "resolve_dtype": "_load",
+    "save_edit": "_edit",
     "target_regex": "_lora",
 }
 
@@ -53,14 +64,18 @@ __all__ = [
     "AdapterProof",
     "Answer",
     "AnswerScore",
+    "AppliedEdit",
     "Check",
     "Decoding",
+    "Edit",
     "EncodedRow",
     "Engine",
     "Loaded",
     "Look",
     "Problem",
     "Prompt",
+    "TensorEdit",
+    "apply_edit",
     "doctor",
     "encode",
     "encode_row",
@@ -70,10 +85,15 @@ __all__ = [
     "load_processor",
     "lora_targets",
     "merge_adapter",
+    "merge_edit",
     "plain",
     "prove_adapter",
+    "read_artifact",
+    "read_edit",
+    "remove_edit",
     "resolve_device",
     "resolve_dtype",
+    "save_edit",
     "target_regex",
 ]
 

@@ -4,9 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError
+from counterpoise.base import Artifact, InputError
 
 from ._adapter import first_line, merge_adapter, prove_adapter, put_on
+from ._artifact import load_with
+from ._edit import edit_base, is_edit
 from ._head import dense_head
 from ._loaded import Loaded
 from ._processor import BACKENDS, has_torchvision, load_processor
@@ -19,6 +21,7 @@ def load(
     name: str,
     *,
     adapter: str | Path | None = None,
+    artifact: Artifact | str | Path | None = None,
     dtype: str = "auto",
     device: str = "auto",
     revision: str | None = None,
@@ -29,8 +32,10 @@ def load(
     """Load a model for generation, scoring or training.
 
     Args:
-        name: "pocket", a Hugging Face id, a folder of `save_pretrained`, or a PEFT adapter folder (its base is found).
+        name: "pocket", a Hugging Face id, a folder of `save_pretrained`, or that of an adapter or an edit (its base is
+            found).
         adapter: PEFT adapter folder or hub id to put on; proven active or InputError.
+        artifact: what a correction left, of any kind: an adapter, a whole model, an edit; see `read_artifact`.
         dtype: "auto" is bfloat16 where the GPU or CPU computes it natively, else float32.
         device: "auto" is the first GPU, else the CPU; or "cpu", "cuda", "cuda:1".
         revision: branch, tag or commit of a hub id.
@@ -41,10 +46,15 @@ def load(
     Raises InputError (one line) for a name that cannot be found, weights that are not safetensors, an architecture that
     transformers does not know, a bad dtype or device, and an adapter that does not fit.
     """
+    given = {key: value for key, value in locals().items() if key not in ("name", "adapter", "artifact")}
     import torch
 
     _check_options(dtype, image_backend)
+    if artifact is not None:
+        return load_with(load, name, artifact, adapter, given)
     place = find_folder(name, revision=revision, trust_remote_code=trust_remote_code)
+    if is_edit(place):
+        return load_with(load, edit_base(place), place, adapter, given)
     if is_adapter(place) and not (place / "config.json").is_file():
         if adapter is not None:
             raise InputError(f"{name}: is an adapter itself; give its base model and one adapter")

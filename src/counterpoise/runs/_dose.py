@@ -1,17 +1,25 @@
-"""The dose search: pure logic. What training and measuring mean is the caller's business."""
+"""The dose search: pure logic over any method's knobs. What training and measuring mean is the caller's business."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from counterpoise.base import InputError
-from counterpoise.report import DosePoint, Estimate
+from counterpoise.methods import Scale
+from counterpoise.report import DosePoint, Estimate, say_dose
 
 from ._target import Limit
 
-FRACTIONS = (0.02, 0.05, 0.10, 0.20, 2 / 7, 0.50)
-"""The default grid; 2/7 is the paper's 2,000 of 7,000 rows."""
+Dose = dict[str, float]
+"""Value by name of knob."""
+Measure = Callable[[Dose], Mapping[str, Estimate]]
 
-Measure = Callable[[float, int], Mapping[str, Estimate]]
+
+@dataclass(frozen=True)
+class Grid:
+    """The values of one knob that a search may try, from the weakest dose to the strongest."""
+
+    knob: Scale
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -29,70 +37,77 @@ def excess(point: DosePoint, limits: Sequence[Limit]) -> dict[str, float]:
     return {name: amount for name, amount in over.items() if amount > 0}
 
 
-def search(fractions: Sequence[float], amounts: Sequence[int], measure: Measure, limits: Sequence[Limit]) -> Search:
+def search(grids: Sequence[Grid], measure: Measure, limits: Sequence[Limit]) -> Search:
     """Find the smallest dose whose intervals meet every limit, with as few trainings as possible.
 
-    A dose is (fraction, amount); smaller means a smaller fraction first, then fewer rows. `measure` trains one dose
-    and returns an estimate per limit name, on validation items.
+    Smaller means weaker in the first knob, then in the second, and so on. `measure` trains one dose and returns an
+    estimate per limit name, on validation items.
 
-    1. Bisection over `fractions` at the largest amount, on the question "is the ASR limit met?": ASR falls with
-       the dose, so ceil(log2(n + 1)) trainings find the smallest sufficient fraction.
-    2. That ASR falls is an assumption, so it is checked: when two measured fractions contradict it (a larger dose
-       with a higher ASR, intervals apart), bisection is not trusted and the rest of the grid is measured too.
-    3. When ASR is met but over-refusal or capability is not, a larger dose should not help. It is tried all the
+    1. Bisection over the first grid, the other knobs at their strongest, on the question "is the ASR limit met?": ASR
+       falls with the dose, so ceil(log2(n + 1)) trainings find the smallest sufficient value.
+    2. That ASR falls is an assumption, so it is checked: when two measured doses contradict it (the stronger one with
+       a higher ASR, intervals apart), bisection is not trusted and the rest of the first grid is measured too.
+    3. When ASR is met but over-refusal or capability is not, a stronger dose should not help. It is tried all the
        same, one step at a time, and the search stops as soon as the worst excess no longer shrinks.
-    4. At the chosen fraction the amount is lowered while all limits stay met.
+    4. At the chosen value each further knob is lowered, one after the other, while all limits stay met.
 
     Raises InputError on an empty or unsorted grid. The result's `chosen` is always a measured dose that meets all
     limits; None means that no measured dose does, and `message` says what stood in the way.
     """
-    _check(fractions, amounts, limits)
-    points: dict[tuple[int, int], DosePoint] = {}
+    _check(grids, limits)
+    knobs = [grid.knob for grid in grids]
+    points: dict[tuple[int, ...], DosePoint] = {}
+    strongest = tuple(len(grid.values) - 1 for grid in grids[1:])
 
-    def at(index: int, size: int = len(amounts) - 1) -> DosePoint:
-        if (index, size) not in points:
-            fraction, amount = fractions[index], amounts[size]
-            points[index, size] = DosePoint(fraction, amount, measure(fraction, amount))
-        return points[index, size]
+    def at(*places: int) -> DosePoint:
+        if places not in points:
+            dose = {grid.knob.name: grid.values[place] for grid, place in zip(grids, places, strict=True)}
+            points[places] = DosePoint(dose, measure(dose))
+        return points[places]
+
+    def along(place: int) -> DosePoint:
+        return at(place, *strongest)
 
     harm = [limit for limit in limits if limit.metric == "asr"]
-    low, high = -1, len(fractions)
+    n = len(grids[0].values)
+    low, high = -1, n
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if not excess(at(middle), harm) else (middle, high)
-    if _contradicted(list(points.values()), harm):
-        for index in range(len(fractions)):
-            at(index)
-    elif high < len(fractions):
-        _climb(at, high, len(fractions), limits)
+        low, high = (low, middle) if not excess(along(middle), harm) else (middle, high)
+    if _contradicted([points[key] for key in sorted(points)], harm):
+        for place in range(n):
+            along(place)
+    elif high < n:
+        _climb(along, high, n, limits)
 
-    good = sorted(index for (index, _), point in points.items() if not excess(point, limits))
+    good = sorted(key for key, point in points.items() if not excess(point, limits))
     if not good:
-        return Search(tuple(points.values()), None, _why_not(list(points.values()), limits))
-    chosen = at(good[0])
-    for size in reversed(range(len(amounts) - 1)):
-        if excess(smaller := at(good[0], size), limits):
-            break
-        chosen = smaller
-    text = f"{chosen.fraction:.1%} of {chosen.amount:,} rows is the smallest measured dose that meets every target"
+        return Search(tuple(points.values()), None, _why_not(knobs, list(points.values()), limits))
+    best = list(good[0])
+    for number in range(1, len(grids)):
+        for place in reversed(range(best[number])):
+            if excess(at(*best[:number], place, *best[number + 1 :]), limits):
+                break
+            best[number] = place
+    chosen = at(*best)
+    text = f"{say_dose(knobs, chosen.dose)} is the smallest measured dose that meets every target"
     return Search(tuple(points.values()), chosen, text)
 
 
-def _climb(at: Callable[[int], DosePoint], start: int, end: int, limits: Sequence[Limit]) -> None:
-    """Step 3: go up from the smallest sufficient fraction while what is wrong gets better."""
-    worst = max(excess(at(start), limits).values(), default=0.0)
-    for index in range(start + 1, end):
+def _climb(along: Callable[[int], DosePoint], start: int, end: int, limits: Sequence[Limit]) -> None:
+    """Step 3: go up from the smallest sufficient dose while what is wrong gets better."""
+    worst = max(excess(along(start), limits).values(), default=0.0)
+    for place in range(start + 1, end):
         if worst == 0:
             return
-        now = max(excess(at(index), limits).values(), default=0.0)
+        now = max(excess(along(place), limits).values(), default=0.0)
         if now >= worst:
             return
         worst = now
 
 
-def _contradicted(points: Sequence[DosePoint], harm: Sequence[Limit]) -> bool:
-    """True when a larger dose has a clearly higher ASR (intervals apart) than a smaller one."""
-    ordered = sorted(points, key=lambda point: point.fraction)
+def _contradicted(ordered: Sequence[DosePoint], harm: Sequence[Limit]) -> bool:
+    """True when a stronger dose has a clearly higher ASR (intervals apart) than a weaker one before it."""
     return any(
         later.estimates[limit.name].low > earlier.estimates[limit.name].high
         for limit in harm
@@ -101,7 +116,7 @@ def _contradicted(points: Sequence[DosePoint], harm: Sequence[Limit]) -> bool:
     )
 
 
-def _why_not(points: Sequence[DosePoint], limits: Sequence[Limit]) -> str:
+def _why_not(knobs: Sequence[Scale], points: Sequence[DosePoint], limits: Sequence[Limit]) -> str:
     """One sentence: the dose that came nearest, and which targets it misses."""
     nearest = min(points, key=lambda point: max(excess(point, limits).values()))
     missed = excess(nearest, limits)
@@ -112,14 +127,20 @@ def _why_not(points: Sequence[DosePoint], limits: Sequence[Limit]) -> str:
         if limit.name in missed
     ]
     return (
-        f"No measured dose meets every target. Nearest: {nearest.fraction:.1%} of {nearest.amount:,} rows, which "
+        f"No measured dose meets every target. Nearest: {say_dose(knobs, nearest.dose)}, which "
         f"misses {'; '.join(parts)}"
     )
 
 
-def _check(fractions: Sequence[float], amounts: Sequence[int], limits: Sequence[Limit]) -> None:
-    for name, grid in (("fractions", fractions), ("amounts", amounts)):
-        if not grid or list(grid) != sorted(set(grid)):
-            raise InputError(f"dose search: {name} must be a rising list without repeats, got {list(grid)}")
+def _check(grids: Sequence[Grid], limits: Sequence[Limit]) -> None:
+    for grid in grids:
+        keys = [grid.knob.key(value) for value in grid.values]
+        if not keys or keys != sorted(set(keys)):
+            raise InputError(
+                f"dose search: {grid.knob.name} must go from the weakest to the strongest without repeats, "
+                f"got {list(grid.values)}"
+            )
+    if not grids:
+        raise InputError("dose search: no knob to turn")
     if not limits:
         raise InputError("dose search: no target given")
