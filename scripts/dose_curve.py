@@ -16,8 +16,7 @@ from pathlib import Path
 
 from counterpoise.base import Row
 from counterpoise.chat import Sample
-from counterpoise.data import pocket_sets
-from counterpoise.data._mix import SampleFile, write_samples
+from counterpoise.data import SampleFile, pocket_sets, write_samples
 from counterpoise.evals import HEADLINE_SCORER, evaluate
 from counterpoise.evals.stats import paired_difference
 from counterpoise.methods import get, overlap_with

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from counterpoise.chat import Image, Sample, user
-from counterpoise.data._leakage import THRESHOLD
-from counterpoise.data._ngrams import Tfidf, normalise
+from counterpoise.data._leakage import THRESHOLD, Tfidf, normalise
 from counterpoise.data.render import icon_page, print_page
 from counterpoise.data.twins import check_leakage, families, sample
 

@@ -8,8 +8,7 @@ import pytest
 
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, assistant, user
-from counterpoise.data._llava import read_llava
-from counterpoise.data._mix import SampleFile, draw, shuffled, write_samples
+from counterpoise.data import SampleFile, draw, read_llava, shuffled, write_samples
 
 
 def row(identity: object = 7, image: object = "a.png", *turns: str) -> dict:

@@ -104,7 +104,7 @@ def test_unknown_icons_are_one_line() -> None:
 
 
 def test_missing_font_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("counterpoise.data._fonts._folders", lambda: [tmp_path])
+    monkeypatch.setattr("counterpoise.data._published._folders", lambda: [tmp_path])
     with pytest.raises(InputError, match="apt-get install fonts-freefont-ttf, or put FreeMonoBold.ttf"):
         find_font("FreeMonoBold")
 

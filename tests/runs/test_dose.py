@@ -49,7 +49,8 @@ def test_on_any_curve_the_choice_was_measured_and_meets_everything(curve, amount
     if found.chosen:
         assert (found.chosen.dose["fraction"], found.chosen.dose["amount"]) in calls
         assert excess(found.chosen, LIMITS) == {}
-        smaller = [p for p in found.points if p.dose["fraction"] < found.chosen.dose["fraction"] and p.dose["amount"] == amounts[-1]]
+        less = found.chosen.dose["fraction"]
+        smaller = [p for p in found.points if p.dose["fraction"] < less and p.dose["amount"] == amounts[-1]]
         assert all(excess(p, LIMITS) for p in smaller)
     else:
         assert all(excess(p, LIMITS) for p in found.points)

@@ -6,11 +6,11 @@ from itertools import chain, pairwise
 
 import numpy as np
 import pytest
+from counterpoise.train._rows import ahead
 from hypothesis import given
 from hypothesis import strategies as st
 
 from counterpoise.train._plan import Sizes, learning_rate, micro_batches, n_steps, share, steps
-from counterpoise.train._rows import ahead
 
 SIZES = st.lists(st.tuples(st.integers(1, 3000), st.integers(0, 3)), min_size=1, max_size=60).map(
     lambda rows: Sizes(np.array([r[0] for r in rows], np.int32), np.array([r[1] for r in rows], np.int32))

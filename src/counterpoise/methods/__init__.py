@@ -4,10 +4,11 @@
 `method.align(loaded, config, out)` trains. Importing this package does not import torch.
 """
 
+from counterpoise.data import overlap_with
+
 from ._answers import own_answers
 from ._dose import Knob, Scale, Size
 from ._outcome import AlignResult, write_run
-from ._overlap import overlap_with
 from ._registry import GROUP, Align, Method, all_methods, get, method
 from ._rejection_mix import FRACTIONS, MixRecord, RejectionMixConfig, build_mix
 from ._rejection_mix import align as rejection_mix

@@ -28,7 +28,7 @@ def write_run(
     method: str,
     loaded: "Loaded",
     config: BaseModel,
-    artifact: Path,
+    artifact: Artifact,
     data: Mapping[str, Any],
     train: Mapping[str, Any],
     timings: Mapping[str, float],
@@ -37,18 +37,15 @@ def write_run(
 
     Args:
         config: the settings as they were used, defaults resolved.
-        artifact: the folder of the adapter, weights or edit; its kind and fingerprint are taken from its content.
+        artifact: what was made; a path below `out` is recorded as it is from there.
         data: where rows came from, with their hashes.
-        train: what the training counted.
+        train: what the training counted (of a `FitResult` all that `artifact` does not say).
         timings: seconds by stage.
 
-    Raises InputError when `artifact` holds none, or nothing can be written.
+    Raises InputError when nothing can be written.
     """
-    from counterpoise.models import read_artifact
-
-    made = read_artifact(artifact)
-    place = artifact.resolve()
-    inside = place.relative_to(out.resolve()).as_posix() if place.is_relative_to(out.resolve()) else str(place)
+    place, top = artifact.path.resolve(), out.resolve()
+    inside = place.relative_to(top).as_posix() if place.is_relative_to(top) else str(place)
     run = {
         "method": method,
         "model": {
@@ -58,12 +55,12 @@ def write_run(
             "device": loaded.device,
         },
         "config": config.model_dump(mode="json"),
-        "artifact": {"kind": made.kind, "path": inside, "fingerprint": made.fingerprint},
+        "artifact": {"kind": artifact.kind, "path": inside, "fingerprint": artifact.fingerprint},
         "data": dict(data),
-        "train": dict(train),
+        "train": {name: value for name, value in train.items() if name not in ("adapter", "kind", "fingerprint")},
         "timings": {name: round(seconds, 3) for name, seconds in timings.items()},
         **environment(),
     }
     run = json.loads(json.dumps(run))
     write_json(out / "run.json", run)
-    return AlignResult(made, run)
+    return AlignResult(artifact, run)

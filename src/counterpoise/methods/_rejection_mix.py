@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Message, Sample
-from counterpoise.data._mix import draw, rank, shuffled, source_of
+from counterpoise.data import draw, rank, shuffled, source_of
 from counterpoise.train import TrainConfig
 
 from ._answers import MAX_NEW_TOKENS, own_answers
@@ -269,7 +269,7 @@ def align(
     rendered sets. Writes `out/data/mix.jsonl`, `out/adapter/`, `out/run.json`. Running again resumes or returns what is
     there. Raises InputError for anything the user can mend.
     """
-    from counterpoise.train import fit, sft_loss
+    from counterpoise.train import SFT, fit
 
     started = time.monotonic()
     journal = out / "data" / "answers.jsonl"
@@ -288,14 +288,14 @@ def align(
     del rows  # training reads them from the file, however many they are
     built = time.monotonic()
     train = config.train.model_copy(update={"seed": config.seed})
-    result = fit(loaded, mix, sft_loss, train, out, resume=resume)
+    result = fit(loaded, mix, SFT(), train, out, resume=resume)
     return write_run(
         out,
         method="rejection-mix",
         loaded=loaded,
         config=config.model_copy(update={"train": train}),
-        artifact=out / "adapter",
+        artifact=result.artifact,
         data={"rejection": refused.origin, "benign": kept.origin, "mix": file} | dataclasses.asdict(record),
-        train=dataclasses.asdict(result) | {"adapter": "adapter"},
+        train=dataclasses.asdict(result),
         timings={"build": built - started, "train": result.seconds},
     )

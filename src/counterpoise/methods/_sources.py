@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from counterpoise.base import InputError, sha256_file
 from counterpoise.chat import Sample
-from counterpoise.data._llava import read_llava
-from counterpoise.data._mix import SampleFile, write_samples
+from counterpoise.data import SampleFile, read_llava, write_samples
 
 Source = Iterable[Sample] | Callable[[int], Iterable[Sample]]
 """Rows (finitely many), or a function from the seed to rows, which is called only when they are needed."""

@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     from ._chat import encode, encode_row
     from ._doctor import Check, doctor
     from ._edit import AppliedEdit, Edit, TensorEdit, apply_edit, merge_edit, read_edit, remove_edit, save_edit
-    from ._engine import Engine
+    from ._engine import Engine, out_of_memory
     from ._load import load, resolve_device, resolve_dtype
     from ._loaded import AdapterProof, Loaded
-    from ._lora import lora_targets, target_regex
-    from ._pad import EncodedRow
+    from ._pad import EncodedRow, collate_rows
+    from ._parts import (
+        connector_modules,
+        language_root,
+        lora_targets,
+        output_layer,
+        target_regex,
+        vision_root,
+    )
     from ._processor import load_processor
     from ._source import find_folder, fingerprint
     from ._template import plain
@@ -39,16 +46,21 @@ _WHERE = {
     "Prompt": "_values",
     "TensorEdit": "_edit",
     "apply_edit": "_edit",
+    "collate_rows": "_pad",
+    "connector_modules": "_parts",
     "doctor": "_doctor",
     "encode": "_chat",
     "encode_row": "_chat",
     "find_folder": "_source",
     "fingerprint": "_source",
+    "language_root": "_parts",
     "load": "_load",
     "load_processor": "_processor",
-    "lora_targets": "_lora",
+    "lora_targets": "_parts",
     "merge_adapter": "_adapter",
     "merge_edit": "_edit",
+    "out_of_memory": "_engine",
+    "output_layer": "_parts",
     "plain": "_template",
     "prove_adapter": "_adapter",
     "read_artifact": "_artifact",
@@ -57,7 +69,8 @@ _WHERE = {
     "resolve_device": "_load",
     "resolve_dtype": "_load",
     "save_edit": "_edit",
-    "target_regex": "_lora",
+    "target_regex": "_parts",
+    "vision_root": "_parts",
 }
 
 __all__ = [
@@ -76,16 +89,21 @@ __all__ = [
     "Prompt",
     "TensorEdit",
     "apply_edit",
+    "collate_rows",
+    "connector_modules",
     "doctor",
     "encode",
     "encode_row",
     "find_folder",
     "fingerprint",
+    "language_root",
     "load",
     "load_processor",
     "lora_targets",
     "merge_adapter",
     "merge_edit",
+    "out_of_memory",
+    "output_layer",
     "plain",
     "prove_adapter",
     "read_artifact",
@@ -95,6 +113,7 @@ __all__ = [
     "resolve_dtype",
     "save_edit",
     "target_regex",
+    "vision_root",
 ]
 
 

@@ -6,9 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ._decoding import Steps
+from ._finite import not_finite, stop_if_all
 from ._loaded import Loaded
 from ._pad import EncodedRow, collate_rows
-from ._steps import Steps
 from ._values import Answer, Decoding
 
 # Rows are dropped from the batch when this share of it has finished. Copying the cache costs about as much as one or
@@ -34,8 +35,15 @@ def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decodin
     draw = [_generator(decoding, row) for row in rows] if decoding.temperature > 0 else []
     alive = list(range(len(rows)))  # row of each place in the batch
     done: set[int] = set()
+    broken: set[int] = set()  # rows whose logits are no numbers
     for step in range(decoding.max_new_tokens):
         logits = steps.forward()
+        if bool((bad := not_finite(logits)).any()):
+            if len(broken) + len(done) == 0:
+                stop_if_all(loaded, bad, rows, step)
+            broken |= {row for row, wrong in zip(alive, bad.tolist(), strict=True) if wrong and row not in done}
+            done |= broken
+            logits = logits.nan_to_num(nan=0.0, posinf=0.0)
         tokens = sample(logits, decoding, [draw[row] for row in alive]) if draw else logits.argmax(-1)
         for row, token in zip(alive, tokens.tolist(), strict=True):
             if row in done:
@@ -53,7 +61,8 @@ def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decodin
             alive = [alive[place] for place in left]
     texts = [_text(loaded, ids, decoding.stop) for ids in new]
     return [
-        Answer(text, len(row.ids), len(ids), end) for text, row, ids, end in zip(texts, rows, new, finish, strict=True)
+        Answer(text, len(row.ids), len(ids), end, problem="not_finite" if place in broken else None)
+        for place, (text, row, ids, end) in enumerate(zip(texts, rows, new, finish, strict=True))
     ]
 
 

@@ -9,8 +9,8 @@ from counterpoise.base import Artifact, InputError
 from ._adapter import first_line, merge_adapter, prove_adapter, put_on
 from ._artifact import load_with
 from ._edit import edit_base, is_edit
-from ._head import dense_head
 from ._loaded import Loaded
+from ._parts import dense_head
 from ._processor import BACKENDS, has_torchvision, load_processor
 from ._source import adapter_base, check_weights, find_folder, fingerprint, is_adapter
 
