@@ -2,9 +2,13 @@
 
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from installed import install
 
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 for name in ("COLUMNS", "LINES"):  # a worker of pytest-xdist imports readline, which sets them: tables would be cut
@@ -32,3 +36,18 @@ def browser():
         shown = driver.chromium.launch(executable_path=chromium, args=quiet)
         yield shown
         shown.close()
+
+
+@pytest.fixture
+def toy(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The methods of tests/packages/counterpoise_toy.py are installed, and gone again after the test."""
+    from counterpoise.methods import GROUP
+    from counterpoise.methods import _registry as registry
+
+    site = tmp_path_factory.mktemp("site")
+    install(site, "counterpoise_toy", GROUP, "toy-hinge")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(registry, "_loaded", False)
+    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
+    yield
+    sys.modules.pop("counterpoise_toy", None)
