@@ -57,7 +57,7 @@ def test_the_knobs_of_rejection_mix_are_its_fraction_and_its_amount() -> None:
         ({"fraction": 1.5}, "fraction: 1.5 is not a share"),
         ({"amount": 70.5}, "amount: 70.5 is not a whole number"),
         ({"amount": float("nan")}, "amount: nan"),
-        ({"slack": 1}, "rejection-mix has no dose knob 'slack'; its knobs: fraction, amount"),
+        ({"slack": 1}, "slack: no such dose knob of rejection-mix; its knobs: fraction, amount"),
     ):
         with pytest.raises(InputError, match=message):
             found.resolve(None, {}, dose)

@@ -9,8 +9,8 @@ import pytest
 import tiny
 from counterpoise.base import InputError, read_json, sha256_file
 from counterpoise.chat import Image, Sample, assistant, user
-from counterpoise.data import source_of, write_samples
-from counterpoise.methods import MixRecord, RejectionMixConfig, build_mix, get, overlap_with
+from counterpoise.data import overlap_with, source_of, write_samples
+from counterpoise.methods import MixRecord, RejectionMixConfig, build_mix, get
 from counterpoise.methods._rejection_mix import REPLY
 from counterpoise.models import load
 from counterpoise.train import TrainConfig, fit, sft_loss

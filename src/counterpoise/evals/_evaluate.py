@@ -77,9 +77,10 @@ def evaluate(
     unchanged. First every answer is generated, then all are scored, so a judge never shares memory with the model.
     An `artifact`, what a correction left, is put on the model (`adapter` is its older name). A `suite` that the names
     come from caps some benchmarks, and may add one number over them (see `Composite`). With a `stop` rule, benchmarks
-    that report its metric are asked in random order and end when it is decided. Stopped anywhere, the same call continues without generating an answer twice (`resume=False` starts
-    over). Raises InputError for an unknown benchmark, when none has its rows here, for a broken row or image, a model
-    that cannot be loaded, an artifact that is not active, or a scorer that fails its self-check.
+    that report its metric are asked in random order and end when it is decided. Stopped anywhere, the same call
+    continues without generating an answer twice (`resume=False` starts over). Raises InputError for an unknown
+    benchmark, when none has its rows here, for a broken row or image, a model that cannot be loaded, an artifact that
+    is not active, or a scorer that fails its self-check.
     """
     start = time.time()
     out = Path(out)

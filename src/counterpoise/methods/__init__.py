@@ -4,8 +4,6 @@
 `method.align(loaded, config, out)` trains. Importing this package does not import torch.
 """
 
-from counterpoise.data import overlap_with
-
 from ._answers import own_answers
 from ._dose import Knob, Scale, Size
 from ._outcome import AlignResult, write_run
@@ -38,7 +36,6 @@ __all__ = [
     "given_settings",
     "made_rows",
     "method",
-    "overlap_with",
     "own_answers",
     "rejection_mix",
     "rows_from",

@@ -62,12 +62,16 @@ class Method:
     ) -> Any:
         """The config of these settings (nested, or by dotted name: `train.epochs`) and of a dose (by name of knob).
 
-        Raises one InputError that lists every wrong setting, and one for a knob that the method has not.
+        Raises one InputError that lists every wrong setting, dose, and knob that the method has not.
         """
         chosen: dict[str, Any] = {}
+        problems = []
         for name, value in (dose or {}).items():
-            chosen |= self.knob(name).settings(value)
-        return resolve(self.name, self.config_class, model_folder, settings, chosen)
+            try:
+                chosen |= self.knob(name).settings(value)
+            except InputError as error:
+                problems.append(str(error))
+        return resolve(self.name, self.config_class, model_folder, settings, chosen, problems)
 
     def has(self, setting: str) -> bool:
         """Whether the method has a setting of this name, nested ones by dotted name and those of `train` by either."""
@@ -78,7 +82,7 @@ class Method:
         known = {knob.name: knob for knob in self.knobs}
         if name not in known:
             has = f"its knobs: {', '.join(known)}" if known else "it declares no knob"
-            raise InputError(f"{self.name} has no dose knob {name!r}; {has} (--set reaches every setting)")
+            raise InputError(f"{name}: no such dose knob of {self.name}; {has}; --set reaches every setting")
         return known[name]
 
     def dose(self, config: Any) -> dict[str, float]:

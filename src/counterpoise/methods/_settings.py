@@ -79,19 +79,20 @@ def resolve(
     folder: str | Path | None,
     overrides: Mapping[str, Any],
     dose: Mapping[str, Any],
+    earlier: Sequence[str] = (),
 ) -> BaseModel:
     """A method's config from its defaults, the model's, the user's settings and those of a dose, later ones winning.
 
     Settings of the model that another method has and this one has not are skipped. Raises one InputError for all that
-    is wrong with the user's: unknown names with the nearest one, wrong types, values out of range, and settings that
-    the dose sets too.
+    is wrong with the user's: unknown names with the nearest one, wrong types, values out of range, settings that the
+    dose sets too, and `earlier` problems.
     """
     known = fields(config_class)
     values = nested_defaults(config_class)
     for name, value in _flat(align_defaults(folder)):
         if (place := _place(name, known)) is not None:
             _put(values, place, value)
-    problems: list[str] = []
+    problems = list(earlier)
     given: dict[str, Any] = {}
     for name, value in _flat(overrides):
         place = _place(name, known)

@@ -80,7 +80,7 @@ def given_grids(pairs: Sequence[str]) -> dict[str, tuple[float, ...]]:
     for pair in pairs:
         name, values = _pair(pair, "--grid")
         if name in found or len(set(values)) < len(values):
-            raise InputError(f"--grid: {name}{'' if name in found else ' has a value'} is given twice")
+            raise InputError(f"--grid: {name} is given twice" if name in found else f"--grid: {name} has a value twice")
         found[name] = values
     return found
 

@@ -16,9 +16,8 @@ def check(config: RunConfig) -> Method:
     """The run's method. Raises InputError for whatever can be seen to be wrong without the model: settings, doses and
     grids that the method does not take, a target that is no target, and one for a method that has nothing to search."""
     method = get(config.method)
-    for name, values in config.grids.items():
-        for value in values:
-            method.knob(name).check(value)
+    for name in config.grids:
+        method.knob(name)
         if name in config.dose:
             raise InputError(f"{name} has a grid and a dose; give one of them")
     if config.target is None:
@@ -35,7 +34,9 @@ def check(config: RunConfig) -> Method:
     first = method.knobs[0].name
     if first in config.dose:
         raise InputError(f"{first} is given and --target searches it; leave out one of them, or give a --grid")
-    settings(config, {first: _values(config, method.knobs[0], {}, None)[0]} | config.dose, None)
+    tried = [{knob.name: value} for knob in method.knobs for value in _values(config, knob, config.dose, None)]
+    for dose in tried or [{}]:
+        settings(config, config.dose | dose, None)
     return method
 
 

@@ -31,15 +31,17 @@ class RealStages:
     """`counterpoise.evals.evaluate` and `counterpoise.methods`, one model in memory at a time."""
 
     def __init__(self) -> None:
+        self._folder: Path | None = None  # of the model, once it is known to be here
         self._overlaps: dict[str, Callable[[Sample], bool]] = {}  # by suite: reading its rows once serves every dose
 
     def weights(self, config: RunConfig) -> str:
         from counterpoise.models import find_folder, fingerprint
 
-        return fingerprint(find_folder(config.model), None, {})
+        self._folder = find_folder(config.model)
+        return fingerprint(self._folder, None, {})
 
     def settings(self, config: RunConfig, dose: Mapping[str, float]) -> Any:
-        return settings(config, dose, model_folder(config.model))
+        return settings(config, dose, self._folder or model_folder(config.model))
 
     def evaluate(self, config: RunConfig, out: Path, *, run: str, artifact: Artifact | None) -> None:
         from counterpoise.evals import evaluate, suite
@@ -57,12 +59,13 @@ class RealStages:
         )
 
     def align(self, config: RunConfig, out: Path, *, dose: Mapping[str, float]) -> Artifact:
-        from counterpoise.methods import get, overlap_with
+        from counterpoise.data import overlap_with
+        from counterpoise.methods import get
         from counterpoise.models import load
 
         if config.suite not in self._overlaps:
             self._overlaps[config.suite] = overlap_with(evaluation_rows(config.suite))
-        settings(config, dose, model_folder(config.model))  # what is wrong is said before the model is loaded
+        self.settings(config, dose)  # what is wrong is said before the model is loaded
         loaded = load(config.model)
         options = settings(config, dose, Path(loaded.path))
         made = get(config.method).align(loaded, options, out, overlaps=self._overlaps[config.suite]).artifact
