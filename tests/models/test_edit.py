@@ -76,7 +76,7 @@ def test_apply_changes_what_it_says_and_remove_restores_bit_for_bit(loaded, tmp_
     with edited.edit.off():
         assert same(before, weights(edited))
     assert same(after, weights(edited))
-    assert remove_edit(edited, loaded) is loaded and same(before, weights(loaded))
+    assert remove_edit(edited) is loaded and same(before, weights(loaded))
 
 
 def test_merging_keeps_the_change_and_forgets_the_old_values(loaded, tmp_path):
@@ -85,7 +85,7 @@ def test_merging_keeps_the_change_and_forgets_the_old_values(loaded, tmp_path):
     merged = merge_edit(edited)
     assert merged.edit is None and merged.fingerprint == edited.fingerprint and same(after, weights(merged))
     with pytest.raises(InputError, match="no edit is on it"):
-        remove_edit(merged, loaded)
+        remove_edit(merged)
 
 
 def test_load_puts_an_edit_on_and_finds_its_base(folder, tmp_path):

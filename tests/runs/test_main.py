@@ -23,7 +23,7 @@ class Written:
 
     def __init__(self, stop_at: str = "", refusal=lambda fraction: min(1.0, fraction * 5)):
         self.calls, self.stop_at, self.refusal, self.files = [], stop_at, refusal, "1a2b"
-        self.presets = {"n_rejection": 200, "n_benign": 500}
+        self.presets, self.kind = {"n_rejection": 200, "n_benign": 500}, "adapter"
 
     def weights(self, config):
         return self.files
@@ -38,11 +38,13 @@ class Written:
 
     def align(self, config, out, *, dose):
         self.note(f"align {dose.get('fraction')}")
-        (out / "adapter").mkdir(parents=True, exist_ok=True)
-        (out / "adapter" / "fraction").write_text(str(dose.get("fraction", 2 / 7)))
-        (out / "adapter" / "adapter_config.json").write_text("{}")
-        (out / "adapter" / "adapter_model.safetensors").write_text("")
-        return read_artifact(out / "adapter")
+        made = out / self.kind
+        made.mkdir(parents=True, exist_ok=True)
+        (made / "fraction").write_text(str(dose.get("fraction", 2 / 7)))
+        name = {"adapter": "adapter_config", "weights": "config", "edit": "edit"}[self.kind]
+        (made / f"{name}.json").write_text("{}")
+        (made / ("adapter_model.safetensors" if self.kind == "adapter" else "x.safetensors")).write_text("")
+        return read_artifact(made)
 
     def note(self, what):
         self.calls.append(what)
@@ -98,6 +100,57 @@ def test_another_configuration_is_refused_and_force_starts_over(tmp_path):
     stages = Written()
     run_main(other, force=True, stages=stages, say=quiet)
     assert len(stages.calls) == 3 and (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("target", [None, "asr<=0.5"])
+@pytest.mark.parametrize("kind", ["adapter", "weights", "edit"])
+def test_whatever_a_method_leaves_is_kept_and_measured(tmp_path, kind, target):
+    config, stages = RunConfig(out=tmp_path / "run", target=target), Written("evaluate after")
+    stages.kind = kind
+    with pytest.raises(KeyboardInterrupt):
+        run_main(config, stages=stages, say=quiet)
+    kept = read_artifact(tmp_path / "run" / kind)
+    assert kept.kind == kind and (kept.path / "fraction").is_file()
+    again = Written()
+    run_main(config, stages=again, say=quiet)
+    assert again.calls == ["evaluate after"]
+    record = read_json(tmp_path / "run" / "run.json")
+    assert record["artifact"] == {"kind": kind, "path": kind, "fingerprint": kept.fingerprint}
+    force = Written()
+    run_main(config, force=True, stages=force, say=quiet)
+    assert len(force.calls) > 2 and (kind == "adapter") == (tmp_path / "run" / kind).exists()
+
+
+def test_other_defaults_of_the_method_are_another_run(tmp_path):
+    config, other = RunConfig(out=tmp_path / "run"), Written()
+    run_main(config, stages=Written(), say=quiet)
+    record = read_json(tmp_path / "run" / "run.json")
+    assert record["settings"]["n_rejection"] == 200 and record["settings"]["train"]["epochs"] == 3
+    assert record["knobs"] == {"fraction": 200 / 700, "amount": 700}
+    other.presets = {"n_rejection": 300, "n_benign": 500}
+    with pytest.raises(InputError, match="n_rejection 200 there, 300 now.*--force"):
+        run_main(config, stages=other, say=quiet)
+
+
+def test_settings_reach_the_method_and_a_seed_among_them_is_the_runs(tmp_path):
+    config = run_config({"seed": 4, "train.epochs": "2"}, out=tmp_path / "run")
+    assert config.seed == 4
+    run_main(config, stages=Written(), say=quiet)
+    record = read_json(tmp_path / "run" / "run.json")
+    assert record["settings"]["seed"] == 4 and record["settings"]["train"]["epochs"] == 2
+    with pytest.raises(InputError, match="rejection-mix: train.epoch: no such setting; did you mean train.epochs"):
+        run_main(run_config({"train.epoch": 1}, out=tmp_path / "other"), stages=Written(), say=quiet)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_grid_of_the_amount_is_lowered_at_the_chosen_fraction(tmp_path):
+    grids = {"fraction": (0.3, 0.1), "amount": (700, 350)}
+    config = run_config(out=tmp_path / "run", target="asr<=0.1", grids=grids)
+    run_main(config, stages=Written(), say=quiet)
+    curve = load_curve(tmp_path / "run" / "dose.json")
+    assert curve.chosen.dose == {"fraction": 0.3, "amount": 350}
+    assert "fraction 30.0%, amount 350 rows is the smallest measured dose" in curve.message
+    assert (tmp_path / "run" / "dose" / "fraction-0.3_amount-350" / "trained.json").is_file()
 
 
 def test_a_folder_of_something_else_is_not_touched(tmp_path):

@@ -68,7 +68,7 @@ def test_the_main_job_searches_its_knob(toy, model, tmp_path, capsys):
     ("arguments", "line"),
     [
         (["--method", "toy-plain", "--target", "asr<=0.1"], "toy-plain declares no dose knob, so --target has nothing"),
-        (["--method", "toy-plain", "--fraction", "0.1"], "fraction: no such dose knob of toy-plain; it declares no knob"),
+        (["--method", "toy-plain", "--fraction", "0.1"], "no such dose knob of toy-plain; it declares no knob"),
         (["--method", "toy-hinge", "--fraction", "0.1"], "fraction: no such dose knob of toy-hinge; its knobs: slack"),
         (
             ["--method", "toy-hinge", "--set", "pears=3", "--set", "slack=2"],

@@ -62,7 +62,8 @@ class Edit:
 class AppliedEdit:
     """An edit on a model: knows the values that were there before, so that it can be taken off bit for bit."""
 
-    def __init__(self, parts: "list[tuple[Tensor, Any, Tensor]]"):
+    def __init__(self, base: Loaded, parts: "list[tuple[Tensor, Any, Tensor]]"):
+        self.base = base
         self._parts = parts  # (parameter, index of the entries, their values before)
 
     @contextmanager
@@ -97,6 +98,7 @@ def save_edit(folder: Path, loaded: Loaded, tensors: Sequence[TensorEdit]) -> Ar
     Raises InputError for a tensor that does not fit the model, a parameter edited twice, and a model that already
     carries an adapter or an edit, whose weights are not those of its files.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     _plain(loaded)
@@ -110,8 +112,13 @@ def save_edit(folder: Path, loaded: Loaded, tensors: Sequence[TensorEdit]) -> Ar
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JSON).unlink(missing_ok=True)  # until all is there, the folder holds no edit
     part = folder / f".{TENSORS}"
-    save_file(content, part)
-    os.replace(part, folder / TENSORS)
+    try:
+        save_file(content, part)
+        os.replace(part, folder / TENSORS)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{folder}: cannot write ({error}); free some space or choose another folder") from error
+    finally:
+        part.unlink(missing_ok=True)
     facts = [
         {
             "name": each.name,
@@ -183,7 +190,7 @@ def apply_edit(loaded: Loaded, artifact: Artifact) -> Loaded:
         parameter[index] = _new(old, each)
         n_changed += bool((parameter[index] != old).any())
         parts.append((parameter, index, old))
-    applied = AppliedEdit(parts)
+    applied = AppliedEdit(loaded, parts)
     after = (_logits(loaded, probe) for probe in _probes(loaded))
     changes = (float((now - then).abs().max()) for now, then in zip(after, before, strict=True))
     difference = next((change for change in changes if change > 0), 0.0)
@@ -196,12 +203,15 @@ def apply_edit(loaded: Loaded, artifact: Artifact) -> Loaded:
     return dataclasses.replace(loaded, edit=applied, artifact=artifact, proof=proof, fingerprint=own)
 
 
-def remove_edit(loaded: Loaded, base: Loaded) -> Loaded:
-    """Put every weight back, bit for bit, and return `base`, which the edit was applied to."""
-    if loaded.edit is None or loaded.model is not base.model:
+def remove_edit(loaded: Loaded) -> Loaded:
+    """Put every weight back, bit for bit, and return the model that the edit was applied to.
+
+    Raises InputError when there is none, or it was merged.
+    """
+    if loaded.edit is None:
         raise InputError(f"{loaded.name}: no edit is on it that could be taken off")
     loaded.edit.remove()
-    return base
+    return loaded.edit.base
 
 
 def merge_edit(loaded: Loaded) -> Loaded:

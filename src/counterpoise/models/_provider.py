@@ -27,7 +27,7 @@ DEFAULT_NEW_TOKENS = 512  # FigStep's three items of 100 words need 400 to 500
 
 
 class CounterpoiseAPI(ModelAPI):
-    """`model_args`: adapter (merged unless `merge` is false), dtype, device, revision, batch, or a loaded `engine`."""
+    """`model_args`: adapter or artifact (merged unless `merge` is false), dtype, device, revision, batch, or a loaded `engine`."""
 
     def __init__(
         self,

@@ -73,12 +73,15 @@ def _align(config: RunConfig, record: Record, work: Stages, say: Say, curve: Dos
 
 
 def _link_or_copy(source: str, target: str) -> str:
-    """Whole models are large, and none of our files is changed in place: one copy on the disk is enough."""
-    try:
-        os.link(os.path.realpath(source), target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target
+    """Tensors of whole models are large, and never changed in place: one copy on the disk is enough where it can be
+    linked."""
+    if source.endswith(".safetensors"):
+        try:
+            os.link(os.path.realpath(source), target)
+            return target
+        except OSError:
+            pass
+    return shutil.copy2(source, target)
 
 
 def _search(
