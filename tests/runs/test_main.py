@@ -143,6 +143,13 @@ def test_settings_reach_the_method_and_a_seed_among_them_is_the_runs(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_a_target_without_items_is_said_before_anything_is_trained(tmp_path):
+    stages = Written()
+    with pytest.raises(InputError, match=r"asr\[pair\]<=0.1 has no item in the validation half.*larger --limit"):
+        run_main(run_config(out=tmp_path / "run", target="asr[pair]<=0.1"), stages=stages, say=quiet)
+    assert stages.calls == ["evaluate before"]
+
+
 def test_a_grid_of_the_amount_is_lowered_at_the_chosen_fraction(tmp_path):
     grids = {"fraction": (0.3, 0.1), "amount": (700, 350)}
     config = run_config(out=tmp_path / "run", target="asr<=0.1", grids=grids)

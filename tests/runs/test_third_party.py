@@ -44,7 +44,7 @@ def test_align_trains_its_objective_and_its_groups(toy, model, tmp_path, capsys)
 
 def test_the_main_job_searches_its_knob(toy, model, tmp_path, capsys):
     options = (
-        "run", model, "--method", "toy-hinge", "--suite", "smoke", "--limit", "24", "--max-new-tokens", "3",
+        "run", model, "--method", "toy-hinge", "--suite", "smoke", "--limit", "40", "--max-new-tokens", "3",
         "--target", "asr<=1", "--set", "pairs=4", "--grid", "slack=0.2,0.8", "--out", tmp_path / "run",
     )  # fmt: skip
     plan = said(capsys, *options, "--dry-run")

@@ -101,7 +101,7 @@ def _yaml_loader() -> Any:
     class Loader(yaml.SafeLoader):
         pass
 
-    number = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
+    number = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
     return Loader
 

@@ -90,6 +90,8 @@ def _search(
     base = EvalFolder(config.out / "before")
     chosen_grids = grids(config, method, work.settings(config, config.dose))
     knobs = tuple(grid.knob for grid in chosen_grids)
+    start = DosePoint({}, estimates(limits, base, base, "validation"), seed=config.seed)
+    estimates(limits, base, base, "test")  # a target without items is said before anything is trained
     trainings = 0
 
     def measure(dose: Dose) -> dict[str, Estimate]:
@@ -99,7 +101,6 @@ def _search(
         return estimates(limits, _dose(config, record, work, dose), base, "validation")
 
     found = search(chosen_grids, measure, limits)
-    start = DosePoint({}, estimates(limits, base, base, "validation"), seed=config.seed)
     confirmed, message = None, found.message + "."
     if found.chosen:
         numbers = estimates(limits, EvalFolder(_dose_folder(config, found.chosen.dose) / "eval"), base, "test")

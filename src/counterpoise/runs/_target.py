@@ -98,7 +98,10 @@ def _estimate(limit: Limit, now: EvalFolder, before: EvalFolder, half: Half) -> 
     harmful = limit.metric == "asr"
     kept = [item for item in items if item.harmful is harmful]
     if not kept:
-        raise InputError(f"--target: {limit} has no item in this suite; choose a suite that measures it")
+        raise InputError(
+            f"--target: {limit} has no item in the {half} half of what is measured; choose a suite that measures it, "
+            "or a larger --limit"
+        )
     values = [item.scores.get(scorers[item.benchmark]) for item in kept]
     failures = [None if value is None else (1 - value if harmful else value) for value in values]
     clusters = [f"{item.benchmark}/{item.cluster or item.id}" for item in kept]
@@ -117,7 +120,10 @@ def _drop(
 ) -> Estimate:
     pairs = [(before[item.key], item) for item in items if item.harmful is None and item.key in before]
     if len(pairs) < 2:
-        raise InputError(f"--target: {limit} has no item in this suite; choose a suite with capability benchmarks")
+        raise InputError(
+            f"--target: {limit} has too few items in this half of what is measured; choose a suite with capability "
+            "benchmarks, or a larger --limit"
+        )
     old = [first.scores.get(scorers[first.benchmark]) for first, _ in pairs]
     new = [second.scores.get(scorers[second.benchmark]) for _, second in pairs]
     clusters = [f"{item.benchmark}/{item.cluster or item.id}" for _, item in pairs]
