@@ -5,7 +5,7 @@
 """
 
 from ._answers import own_answers
-from ._dose import Knob, Scale, Size
+from ._knobs import Knob, Scale, Size
 from ._outcome import AlignResult, write_run
 from ._registry import GROUP, Align, Method, all_methods, get, method
 from ._rejection_mix import FRACTIONS, MixRecord, RejectionMixConfig, build_mix

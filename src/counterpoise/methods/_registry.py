@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from counterpoise.base import InputError
 
-from ._dose import Knob, Size
+from ._knobs import Knob, Size
 from ._outcome import AlignResult
 from ._settings import fields, resolve
 from ._sources import Overlaps

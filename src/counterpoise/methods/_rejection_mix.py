@@ -20,7 +20,7 @@ from counterpoise.data import draw, rank, shuffled, source_of
 from counterpoise.train import TrainConfig
 
 from ._answers import MAX_NEW_TOKENS, own_answers
-from ._dose import Knob, Size
+from ._knobs import Knob, Size
 from ._outcome import AlignResult, write_run
 from ._registry import method
 from ._sources import Overlaps, Source, made_rows, rows_from, store_rows

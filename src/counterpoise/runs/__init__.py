@@ -5,10 +5,10 @@
 
 from ._config import RunConfig, given_doses, given_grids, run_config, source_settings
 from ._doctor import checkup
-from ._dose import Grid, Search, excess, search
 from ._grids import check
 from ._main import run_main
 from ._plan import Plan, align_plan, eval_plan, run_plan
+from ._search import Grid, Search, excess, search
 from ._stages import RealStages, Stages, suite_names
 from ._target import Limit, estimates, half_of, parse_target
 

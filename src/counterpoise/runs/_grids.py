@@ -7,7 +7,7 @@ from counterpoise.base import InputError
 from counterpoise.methods import Knob, Method, get
 
 from ._config import RunConfig
-from ._dose import Grid
+from ._search import Grid
 from ._stages import settings
 from ._target import parse_target
 

@@ -11,9 +11,9 @@ from counterpoise.models import read_artifact
 from counterpoise.report import DoseCurve, DosePoint, Estimate, EvalFolder, say_dose, write_report
 
 from ._config import RunConfig
-from ._dose import Dose, excess, search
 from ._grids import check, grids
 from ._record import Record, data_hashes
+from ._search import Dose, excess, search
 from ._stages import RealStages, Stages
 from ._target import Limit, estimates, parse_target
 
