@@ -10,6 +10,7 @@ from typing import Any
 from counterpoise.evals import Suite, suite
 from counterpoise.evals.stats import StopRule, clopper_pearson, detectable_paired, expected_rows, wilson
 from counterpoise.methods import Method, changed
+from counterpoise.models import resolve_dtype
 
 from ._config import RunConfig
 from ._grids import check, grids
@@ -17,9 +18,12 @@ from ._stages import RealStages, model_folder
 
 PROMPT_TOKENS = 110  # a short question with one image of 49 tokens and the chat template
 
-SHARES = {"generate": 0.05, "read": 0.15, "train": 0.15}
-"""Share of a plain matrix product's speed that a model reaches. From 400 generated and 430 trained tokens a second of a
-135M model in bfloat16 on two CPU cores; elsewhere the right order of magnitude at best."""
+SHARES = {
+    "bfloat16": {"generate": 0.05, "read": 0.15, "train": 0.15},
+    "float32": {"generate": 0.15, "read": 0.5, "train": 0.5},
+}
+"""Share of a plain matrix product's speed that a model reaches, measured with a 135M model on two CPU cores (bfloat16
+with AMX, float32 without); elsewhere the right order of magnitude at best."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,14 @@ class Plan:
 
     def __str__(self) -> str:
         speed = flops_per_second() if self.parameters else None
+        shares = SHARES["float32" if not self.parameters or resolve_dtype() == "float32" else "bfloat16"]
         lines, total = [self.title, ""], 0.0
         for stage in self.stages:
             parts = [f"{stage.rows:,} rows", f"{stage.read + stage.written + stage.trained:,} tokens at most"]
             if not stage.known:
                 parts = ["unknown"]
             elif speed and self.parameters:
-                seconds = _seconds(stage, self.parameters, speed)
+                seconds = _seconds(stage, self.parameters, speed, shares)
                 total += seconds
                 parts.append(f"about {_clock(seconds)}")
             lines.append(f"  {stage.name:<34}{', '.join(parts)}{'; ' + stage.note if stage.note else ''}")
@@ -212,8 +217,6 @@ def flops_per_second(seconds: float = 0.3) -> float:
     whatever else the machine is doing."""
     import torch
 
-    from counterpoise.models import resolve_dtype
-
     device = "cuda" if torch.cuda.is_available() else "cpu"
     square = torch.ones(1024, 1024, dtype=getattr(torch, resolve_dtype()), device=device)
     float((square @ square)[0, 0])  # the first one chooses its code
@@ -224,12 +227,12 @@ def flops_per_second(seconds: float = 0.3) -> float:
     return 2 * 1024**3 / best
 
 
-def _seconds(stage: Stage, size: int, speed: float) -> float:
+def _seconds(stage: Stage, size: int, speed: float, shares: Mapping[str, float]) -> float:
     work = 2 * size  # operations per token forward; three times that with the backward pass
     return (
-        work * stage.written / (SHARES["generate"] * speed)
-        + work * stage.read / (SHARES["read"] * speed)
-        + 3 * work * stage.trained / (SHARES["train"] * speed)
+        work * stage.written / (shares["generate"] * speed)
+        + work * stage.read / (shares["read"] * speed)
+        + 3 * work * stage.trained / (shares["train"] * speed)
     )
 
 
