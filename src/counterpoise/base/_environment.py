@@ -4,7 +4,6 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "inspect-ai", "numpy"
 
 
 def environment() -> dict[str, Any]:
-    """`started` (UTC), `commit`, `versions` and `machine`, as `run.json` holds them."""
+    """`commit`, `versions` and `machine`, as `run.json` holds them."""
     return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": git_commit() or "unknown (not a git checkout)",
         "versions": versions(),
         "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},

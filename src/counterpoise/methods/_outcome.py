@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ def write_run(
         "data": dict(data),
         "train": {name: value for name, value in train.items() if name not in ("adapter", "kind", "fingerprint")},
         "timings": {name: round(seconds, 3) for name, seconds in timings.items()},
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         **environment(),
     }
     run = json.loads(json.dumps(run))

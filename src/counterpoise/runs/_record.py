@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ class Record:
             return cls(file, known)
         if begun:
             _clear(config.out)
-        value = {"config": config.identity, "weights": found, "stages": {}, "timings": {}} | environment()
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        value = {"config": config.identity, "weights": found, "stages": {}, "timings": {}, "started": started}
+        value |= environment()
         record = cls(file, value)
         record.save()
         return record
