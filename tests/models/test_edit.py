@@ -163,6 +163,14 @@ def test_an_edit_without_effect_is_refused(loaded, tmp_path):
     assert same(before, weights(loaded))
 
 
+def test_an_edit_of_a_token_that_no_probe_says_is_proven_all_the_same(folder, tmp_path):
+    loaded = load(str(folder), dtype="float32", device="cpu")
+    rare = loaded.tokenizer.encode("§", add_special_tokens=False)[-1]
+    row = torch.arange(32) + 32 * rare
+    tensors = [TensorEdit("model.embed_tokens.weight", "add", torch.ones(32), row)]
+    assert apply_edit(loaded, save_edit(tmp_path / "edit", loaded, tensors)).proof.probe_difference > 0
+
+
 def test_an_edit_lost_in_rounding_is_refused(folder, tmp_path):
     """1e-5 added to weights near 1 is below what bfloat16 holds, and counts in float32."""
     fine, coarse = (load(str(folder), dtype=kind, device="cpu") for kind in ("float32", "bfloat16"))

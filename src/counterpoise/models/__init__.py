@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
     from ._artifact import read_artifact
-    from ._chat import encode, encode_row
+    from ._completion import Completion, encode_completion
+    from ._cores import release_cores
+    from ._device import resolve_device, resolve_dtype
     from ._doctor import Check, doctor
     from ._edit import AppliedEdit, Edit, TensorEdit, apply_edit, merge_edit, read_edit, remove_edit, save_edit
+    from ._encoding import EncodedRow, collate_rows, encode, encode_row
     from ._engine import Engine, out_of_memory
-    from ._load import load, resolve_device, resolve_dtype
+    from ._load import load
     from ._loaded import AdapterProof, Loaded
-    from ._pad import EncodedRow, collate_rows
     from ._parts import (
         connector_modules,
         language_root,
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
         vision_root,
     )
     from ._processor import load_processor
+    from ._provider import CounterpoiseAPI, to_conversation
+    from ._reply import ReasoningMarkers, Reply, split_reply
     from ._source import find_folder, fingerprint
-    from ._template import plain
+    from ._template import plain, reasoning_markers
+    from ._tokens import special_ids
     from ._values import Answer, AnswerScore, Decoding, Look, Problem, Prompt
 
 _WHERE = {
@@ -36,21 +41,26 @@ _WHERE = {
     "AnswerScore": "_values",
     "AppliedEdit": "_edit",
     "Check": "_doctor",
+    "Completion": "_completion",
+    "CounterpoiseAPI": "_provider",
     "Decoding": "_values",
     "Edit": "_edit",
-    "EncodedRow": "_pad",
+    "EncodedRow": "_encoding",
     "Engine": "_engine",
     "Loaded": "_loaded",
     "Look": "_values",
     "Problem": "_values",
     "Prompt": "_values",
+    "ReasoningMarkers": "_reply",
+    "Reply": "_reply",
     "TensorEdit": "_edit",
     "apply_edit": "_edit",
-    "collate_rows": "_pad",
+    "collate_rows": "_encoding",
     "connector_modules": "_parts",
     "doctor": "_doctor",
-    "encode": "_chat",
-    "encode_row": "_chat",
+    "encode": "_encoding",
+    "encode_completion": "_completion",
+    "encode_row": "_encoding",
     "find_folder": "_source",
     "fingerprint": "_source",
     "language_root": "_parts",
@@ -65,11 +75,16 @@ _WHERE = {
     "prove_adapter": "_adapter",
     "read_artifact": "_artifact",
     "read_edit": "_edit",
+    "reasoning_markers": "_template",
+    "release_cores": "_cores",
     "remove_edit": "_edit",
-    "resolve_device": "_load",
-    "resolve_dtype": "_load",
+    "resolve_device": "_device",
+    "resolve_dtype": "_device",
     "save_edit": "_edit",
+    "special_ids": "_tokens",
+    "split_reply": "_reply",
     "target_regex": "_parts",
+    "to_conversation": "_provider",
     "vision_root": "_parts",
 }
 
@@ -79,6 +94,8 @@ __all__ = [
     "AnswerScore",
     "AppliedEdit",
     "Check",
+    "Completion",
+    "CounterpoiseAPI",
     "Decoding",
     "Edit",
     "EncodedRow",
@@ -87,12 +104,15 @@ __all__ = [
     "Look",
     "Problem",
     "Prompt",
+    "ReasoningMarkers",
+    "Reply",
     "TensorEdit",
     "apply_edit",
     "collate_rows",
     "connector_modules",
     "doctor",
     "encode",
+    "encode_completion",
     "encode_row",
     "find_folder",
     "fingerprint",
@@ -108,11 +128,16 @@ __all__ = [
     "prove_adapter",
     "read_artifact",
     "read_edit",
+    "reasoning_markers",
+    "release_cores",
     "remove_edit",
     "resolve_device",
     "resolve_dtype",
     "save_edit",
+    "special_ids",
+    "split_reply",
     "target_regex",
+    "to_conversation",
     "vision_root",
 ]
 

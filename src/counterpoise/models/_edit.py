@@ -64,22 +64,22 @@ class AppliedEdit:
 
     def __init__(self, base: Loaded, parts: "list[tuple[Tensor, Any, Tensor]]"):
         self.base = base
-        self._parts = parts  # (parameter, index of the entries, their values before)
+        self.parts = parts  # (parameter, index of the entries, their values before)
 
     @contextmanager
     def off(self) -> Iterator[None]:
         """The base model while the block runs."""
-        now = [parameter[index].clone() for parameter, index, _ in self._parts]
+        now = [parameter[index].clone() for parameter, index, _ in self.parts]
         self.remove()
         try:
             yield
         finally:
-            for (parameter, index, _), values in zip(self._parts, now, strict=True):
+            for (parameter, index, _), values in zip(self.parts, now, strict=True):
                 parameter[index] = values
 
     def remove(self) -> None:
         """Put every value back."""
-        for parameter, index, before in self._parts:
+        for parameter, index, before in self.parts:
             parameter[index] = before
 
 
@@ -170,7 +170,7 @@ def apply_edit(loaded: Loaded, artifact: Artifact) -> Loaded:
     """
     import torch
 
-    from ._adapter import _logits, _probes
+    from ._adapter import probe_difference
 
     _plain(loaded)
     edit, parameters = read_edit(artifact.path), _parameters(loaded)
@@ -180,27 +180,24 @@ def apply_edit(loaded: Loaded, artifact: Artifact) -> Loaded:
             f"{artifact.path}: made for other weights than those of {loaded.name} (for {edit.base}, hash "
             f"{edit.weights}); give that model"
         )
-    with torch.inference_mode():
-        before = [_logits(loaded, probe) for probe in _probes(loaded)]
-    parts, n_changed = [], 0
-    for each in edit.tensors:
-        parameter = parameters[each.name].data
-        index = ... if each.indices is None else torch.unravel_index(each.indices.to(parameter.device), each.shape)
-        old = parameter[index].clone()
-        parameter[index] = _new(old, each)
-        n_changed += bool((parameter[index] != old).any())
-        parts.append((parameter, index, old))
-    applied = AppliedEdit(loaded, parts)
-    after = (_logits(loaded, probe) for probe in _probes(loaded))
-    changes = (float((now - then).abs().max()) for now, then in zip(after, before, strict=True))
-    difference = next((change for change in changes if change > 0), 0.0)
-    if not difference > 0:
+    applied, n_changed = AppliedEdit(loaded, []), 0
+    try:
+        for each in edit.tensors:
+            parameter = parameters[each.name].data
+            index = ... if each.indices is None else torch.unravel_index(each.indices.to(parameter.device), each.shape)
+            old = parameter[index].clone()
+            applied.parts.append((parameter, index, old))
+            parameter[index] = _new(old, each)
+            n_changed += bool((parameter[index] != old).any())
+        own = sha256_bytes(f"{loaded.fingerprint} {artifact.fingerprint}".encode())[:12]
+        edited = dataclasses.replace(loaded, edit=applied, artifact=artifact, fingerprint=own)
+        if not (difference := probe_difference(edited)) > 0:
+            lost = "" if n_changed else f": nothing is left of it in {loaded.dtype}"
+            raise InputError(f"{artifact.path}: logits are the same with and without it, so it is not active{lost}")
+    except BaseException:
         applied.remove()
-        lost = "" if n_changed else f": nothing is left of it in {loaded.dtype}"
-        raise InputError(f"{artifact.path}: logits are the same with and without it, so it is not active{lost}")
-    proof = AdapterProof(str(artifact.path), len(parts), n_changed, difference)
-    own = sha256_bytes(f"{loaded.fingerprint} {artifact.fingerprint}".encode())[:12]
-    return dataclasses.replace(loaded, edit=applied, artifact=artifact, proof=proof, fingerprint=own)
+        raise
+    return dataclasses.replace(edited, proof=AdapterProof(str(artifact.path), len(edit.tensors), n_changed, difference))
 
 
 def remove_edit(loaded: Loaded) -> Loaded:

@@ -1,9 +1,9 @@
 """Training on four seams: what a row is and its loss, what is trained, where rows come from, what is left behind.
 
-`fit(loaded, samples, SFT(), TrainConfig(), out)` writes `out/adapter/`. A method brings rows and an `Objective`; what is
-trained beside one LoRA adapter is a plan of groups (`Lora`, `Projector`, `Layers`, `Head`) in `TrainConfig.groups`; rows
-that the model makes itself come from `Rollouts`; several objectives on one backbone drive a `Stepper` themselves. The
-result is an `Artifact`. Read `_objective` first, then `_trainable`, `_plan`, `_stepper`, `_loop`.
+`fit(loaded, samples, SFT(), TrainConfig(), out)` writes `out/adapter/`. A method brings rows and an `Objective`; what
+is trained beside one LoRA adapter is a plan of groups (`Lora`, `Projector`, `Layers`, `Head`) in `TrainConfig.groups`;
+rows that the model makes itself come from `Rollouts`; several objectives on one backbone drive a `Stepper` (`training`)
+themselves. The result is an `Artifact`. Read `_objective` first, then `_trainable`, `_plan`, `_stepper`, `_loop`.
 
 Importing this package does not import torch; the names below are resolved when they are first used.
 """

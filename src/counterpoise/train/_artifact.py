@@ -38,7 +38,7 @@ def save_artifact(trainable: Trainable, values: dict[str, Tensor], out: Path, pr
     folders = [out / "adapter", *(out / "roles" / role for role in roles[1:])]
     if processes.main:
         for role, folder in zip(roles, folders, strict=True):
-            _whole(folder, lambda part, role=role: _save_adapter(trainable, values, role, part))  # type: ignore[misc]
+            _whole(folder, lambda part, role=role: _save_adapter(trainable, values, role, part))
     processes.wait()
     return Artifact("adapter", folders[0], fingerprint(folders[0], None, {}))
 
@@ -79,7 +79,8 @@ def _save_adapter(trainable: Trainable, values: dict[str, Tensor], role: str, pa
 def _save_heads(trainable: Trainable, values: dict[str, Tensor], part: Path) -> None:
     from safetensors.torch import save_file
 
-    heads = {f"{name}.weight": values.get(f"heads.{name}.weight", head.weight) for name, head in trainable.heads.items()}
+    weights = {name: layer.get_parameter("weight") for name, layer in trainable.heads.items()}
+    heads = {f"{name}.weight": values.get(f"heads.{name}.weight", weight) for name, weight in weights.items()}
     if heads:
         save_file({name: value.detach().cpu().contiguous() for name, value in heads.items()}, part / HEADS)
 
@@ -95,7 +96,9 @@ def load_head(folder: Path, name: str, layer: nn.Linear) -> None:
         raise InputError.unknown("head", name, [key.removesuffix(".weight") for key in found])
     value = found[f"{name}.weight"]
     if value.shape != layer.weight.shape:
-        raise InputError(f"{folder}: head {name!r} is {tuple(value.shape)}, this model needs {tuple(layer.weight.shape)}")
+        raise InputError(
+            f"{folder}: head {name!r} is {tuple(value.shape)}, this model needs {tuple(layer.weight.shape)}"
+        )
     with torch.no_grad():
         layer.weight.copy_(value)
 
@@ -104,7 +107,7 @@ def _save_weights(trainable: Trainable, values: dict[str, Tensor], part: Path) -
     """An ordinary model folder in the type the model was loaded in."""
     inner, loaded = trainable.get_base_model(), trainable.loaded
     kind = getattr(torch, loaded.dtype)
-    state = {name: tensor for name, tensor in inner.state_dict().items()}
+    state: dict[str, Tensor] = dict(inner.state_dict())
     state |= {name.removeprefix("model."): v for name, v in values.items() if not name.startswith("heads.")}
     state = {name: v.to(kind) if v.is_floating_point() else v for name, v in state.items()}
     inner.save_pretrained(part, state_dict=state)
@@ -128,7 +131,7 @@ def joinable(folder: Path, model: Any) -> None:
         lost = [name for name in file.keys() if FACTOR in name and _module(name) not in known]  # noqa: SIM118
     if lost:
         raise InputError(
-            f"{folder}: names its modules as an older release did ({lost[0]}); save the merged weights and train on those"
+            f"{folder}: has modules that this model has not ({lost[0]}); save the merged weights and train on those"
         )
 
 
@@ -175,4 +178,3 @@ def _scale(config: dict[str, Any], module: str, rank: int) -> float:
     patterns = config.get("alpha_pattern") or {}
     alpha = float(patterns.get(get_pattern_key(patterns.keys(), module), config["lora_alpha"]))
     return alpha / (rank**0.5 if config.get("use_rslora") else rank)
-

@@ -95,6 +95,8 @@ class FitResult:
     """Rejection rows, over all epochs, whose end of turn carried no loss."""
     n_left_out: int
     """Rows, over all epochs, that max_length would have damaged."""
+    n_apart: int
+    """Rows, over all epochs, whose replies were trained one by one, since the chat template rewrites history."""
     n_halvings: int
     """How often micro-batches were halved because memory ran out."""
     n_skipped: int
@@ -104,6 +106,10 @@ class FitResult:
     lora_targets: tuple[str, ...]
     trainable_parameters: int
     precision: str
+    processes: int
+    """How many trained together."""
+    distributed: str
+    """How they did: Accelerate's name, such as NO, MULTI_GPU (DDP), FSDP, DEEPSPEED."""
     features: str
     """What the vision-feature cache did."""
     masks_checked: bool

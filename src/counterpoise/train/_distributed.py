@@ -161,7 +161,7 @@ def full(tensor: Tensor) -> Tensor:
 def fill(target: Tensor, value: Tensor) -> None:
     """Put a full value into a parameter, sharded or not."""
     with torch.no_grad():
-        if hasattr(target, "device_mesh"):
+        if hasattr(target, "device_mesh") and hasattr(target, "placements"):
             from torch.distributed.tensor import distribute_tensor
 
             value = distribute_tensor(value.to(target.device), target.device_mesh, target.placements)

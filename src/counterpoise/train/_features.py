@@ -31,8 +31,8 @@ class FeatureStore:
     """Append-only store of (tokens, width) arrays in a file of at most `limit` bytes, read through a memory map.
 
     When it (or the disk) is full, further images are computed anew each time; nothing is evicted. With `path` None it
-    keeps nothing and only computes an image once for all sequences of a batch that show it (the two of a pair). Features
-    of several layers (Qwen3-VL's deepstack) stand side by side in one row.
+    keeps nothing and only computes an image once for all sequences of a batch that show it (the two of a pair).
+    Features of several layers (Qwen3-VL's deepstack) stand side by side in one row.
     """
 
     def __init__(self, path: Path | None, limit: int):
@@ -134,7 +134,7 @@ class FeatureStore:
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
         first, *deeper = features.chunk(self.layers, dim=1)
-        output = BaseModelOutputWithPooling(pooler_output=[first] if self.as_list else first)  # type: ignore[arg-type]
+        output = BaseModelOutputWithPooling(pooler_output=[first] if self.as_list else first)
         output.deepstack_features = [[layer] for layer in deeper]
         return output
 

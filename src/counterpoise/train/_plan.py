@@ -102,7 +102,9 @@ class Encoded(NamedTuple):
     epoch: int = 0
 
 
-def encode_rows(loaded: Loaded, objective: Objective[R], rows: Iterable[R], limit: int | None, epoch: int = 0) -> Encoded:
+def encode_rows(
+    loaded: Loaded, objective: Objective[R], rows: Iterable[R], limit: int | None, epoch: int = 0
+) -> Encoded:
     """Every row by itself: what is left out does not depend on the rows beside it. Raises InputError naming the row."""
     found: Encoded = Encoded([], [], [], epoch)
     for number, row in enumerate(rows):
@@ -127,8 +129,8 @@ class Planner(ABC, Generic[R]):
 
     @abstractmethod
     def steps(self, stepper: "Stepper", objective: Objective[R]) -> Iterator[Encoded]:
-        """What this process computes in step `stepper.number` and each one after it. Every process yields equally often;
-        one that has nothing to do yields no rows."""
+        """What this process computes in step `stepper.number` and each one after it. Every process yields equally
+        often; one that has nothing to do yields no rows."""
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -155,9 +157,7 @@ class FixedPlan(Planner[R]):
 
         def encoded(step: Step) -> Encoded:
             mine = share(step.rows, self.weights, rank, world)
-            return encode_rows(
-                stepper.loaded, objective, (self.rows[i] for i in mine), stepper.limit, step.epoch
-            )
+            return encode_rows(stepper.loaded, objective, (self.rows[i] for i in mine), stepper.limit, step.epoch)
 
         left = (step for number, step in enumerate(plan) if number >= first)
         depth = 0 if stepper.processes.device.type == "cpu" else 1

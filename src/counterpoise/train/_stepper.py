@@ -37,14 +37,16 @@ from ._trainable import Trainable
 
 R = TypeVar("R")
 MAX_SKIPPED = 20  # float16 steps in a row; a scaler that starts at 2^16 needs far fewer to find its place
-COUNTED = ("rows", "labels", "masked", "left_out")
+COUNTED = ("rows", "labels", "masked", "left_out", "apart")
 """Sums of a step that are also added up over the run."""
 
 
 class Stepper:
     """Steps of one training: gradients of all micro-batches, clipping, the optimizer, the checkpoint."""
 
-    def __init__(self, trainable: Trainable, config: TrainConfig, processes: Processes, total: int, out: Path, run: str):
+    def __init__(
+        self, trainable: Trainable, config: TrainConfig, processes: Processes, total: int, out: Path, run: str
+    ):
         self.trainable, self.config, self.processes, self.total = trainable, config, processes, total
         self.out, self.run = out, run
         self.loaded = trainable.loaded
@@ -86,10 +88,11 @@ class Stepper:
         units = sums.pop("units")
         line = {"loss": 0.0, "learning_rate": rates[0], "grad_norm": 0.0}
         if units:
-            norm, taken = self.processes.update(self.optimizer, list(self._parameters.values()), self.config.max_grad_norm)
+            own = list(self._parameters.values())
+            norm, taken = self.processes.update(self.optimizer, own, self.config.max_grad_norm)
             self._check(sums["loss"], norm, taken)
-            own = {k: v / units for k, v in sums.items() if k not in ("loss", "tokens", *COUNTED)}
-            line = {"loss": sums["loss"] / units, "learning_rate": rates[0], "grad_norm": norm} | own
+            metrics = {k: v / units for k, v in sums.items() if k not in ("loss", "tokens", *COUNTED)}
+            line = {"loss": sums["loss"] / units, "learning_rate": rates[0], "grad_norm": norm} | metrics
         for name in COUNTED:
             self.counts[name] += sums[name]
         if advance:
@@ -121,7 +124,8 @@ class Stepper:
     def save(self) -> None:
         """Write the checkpoint. All processes must call it; the main one writes."""
         if self.processes.deepspeed:
-            self.processes.accelerator.save_state(str(self.out / "checkpoint" / "deepspeed"), exclude_frozen_parameters=True)
+            place = str(self.out / "checkpoint" / "deepspeed")
+            self.processes.accelerator.save_state(place, exclude_frozen_parameters=True)
         optimizer = {} if self.processes.deepspeed else self._optimizer_state()
         values = {} if self.processes.deepspeed else {name: full(p) for name, p in self._parameters.items()}
         scaler = self.processes.accelerator.scaler
@@ -245,6 +249,7 @@ class Stepper:
                     "loss": float(result.loss.detach()), "units": float(result.n), "rows": float(len(some)),
                     "labels": float(sum(tokens.n_labels for row in some for tokens in row)),
                     "tokens": float(batch.inputs["attention_mask"].sum()), "masked": float(batch.n_masked_ends),
+                    "apart": float(sum(tokens.n_apart for row in some for tokens in row)),
                     **result.metrics,
                 }  # fmt: skip
                 for name, value in seen.items():

@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -62,10 +63,12 @@ class Trainable(nn.Module):
         with torch.random.fork_rng():
             if self.loras:
                 self._add_adapters(seed)
-            self.heads = nn.ModuleDict(self._head(group, seed) for group in self.groups if isinstance(group, Head))
-        kinds = {type(module).__name__ for module in inner.modules()}
-        blocks = getattr(inner, "_no_split_modules", None) or ()
-        self._no_split_modules = [name for name in blocks if name in kinds]  # what FSDP shards one by one
+            self.heads = nn.ModuleDict(dict(self._head(g, seed) for g in self.groups if isinstance(g, Head)))
+        # What FSDP shards one by one: blocks of the language model only. Those of the vision encoder run where a
+        # process has images, and processes that gather different blocks wait for each other for ever.
+        parts = list(inner.get_submodule(language_root(inner)).modules())
+        blocks = {name for part in (inner, *parts) for name in getattr(part, "_no_split_modules", None) or ()}
+        self._no_split_modules = sorted(blocks.intersection(type(part).__name__ for part in parts))
         self._owners = self._find_owners()
         for name, parameter in self.named_parameters():
             if name in self._owners:
@@ -203,6 +206,10 @@ class Trainable(nn.Module):
                 f"{loaded.name}: already carries the adapter {loaded.adapter}; load it merged (merge=True), or train "
                 "the base"
             )
+        if loaded.adapter is not None:
+            from ._artifact import joinable
+
+            joinable(Path(loaded.adapter), loaded.model)
         for kind in (Lora, Head):
             names = [group.name for group in self.groups if isinstance(group, kind)]
             if len(set(names)) < len(names):
@@ -223,7 +230,7 @@ class Trainable(nn.Module):
             return paths
         if not isinstance(group, Layers):
             return []
-        known = {name: module for name, module in inner.named_modules()}
+        known = dict(inner.named_modules())
         paths = []
         for path in group.modules:
             if path not in known and path in ("all", "language_model"):
@@ -244,7 +251,8 @@ class Trainable(nn.Module):
 
         inner = self.loaded.model
         for number, group in enumerate(self.loras):
-            full = [p for g, paths in zip(self.groups, self._paths, strict=True) if self._role(g) == group.name for p in paths]
+            planned = zip(self.groups, self._paths, strict=True)
+            full = [path for each, paths in planned if self._role(each) == group.name for path in paths]
             targets = [
                 path
                 for path in group.targets or lora_targets(inner)
@@ -316,9 +324,7 @@ class Trainable(nn.Module):
 
 
 @contextmanager
-def on(
-    loaded: Loaded, groups: Sequence[Group], config: TrainConfig, *, restore: bool = True
-) -> Iterator[Trainable]:
+def on(loaded: Loaded, groups: Sequence[Group], config: TrainConfig, *, restore: bool = True) -> Iterator[Trainable]:
     """The groups put on the model; on leaving, the model is the one that came in (weights trained in place are copied
     to the CPU first for that, which only full training pays). A model that was sharded cannot be `restore`d.
 
