@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._lora import lora_targets, target_regex
     from ._pad import EncodedRow
     from ._processor import load_processor
+    from ._reply import split_reply
     from ._source import find_folder, fingerprint
     from ._template import plain
     from ._values import Answer, AnswerScore, Decoding, Look, Problem, Prompt
@@ -46,6 +47,7 @@ _WHERE = {
     "prove_adapter": "_adapter",
     "resolve_device": "_load",
     "resolve_dtype": "_load",
+    "split_reply": "_reply",
     "target_regex": "_lora",
 }
 
@@ -74,6 +76,7 @@ __all__ = [
     "prove_adapter",
     "resolve_device",
     "resolve_dtype",
+    "split_reply",
     "target_regex",
 ]
 
