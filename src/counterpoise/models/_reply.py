@@ -1,5 +1,6 @@
 """Telling the thought of a reply from the reply, where all there is of it is text."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -39,36 +40,40 @@ def split_reply(text: str, markers: Sequence[Markers] = MARKERS, *, opened: bool
     before it: further on it is a word of the reply.
     """
     thoughts: list[str] = []
-    said, rest, pair = "", text, markers[0] if opened else None
+    said, rest, found = "", text, markers[0] if opened else _first_close(text, markers)
     while True:
-        low = rest.lower()
-        if pair is None and not said.strip() and not thoughts and (early := _first_close(low, markers)) is not None:
-            pair = early
-        if pair is not None:
-            end = low.find(pair[1].lower())
-            if end < 0:
-                return Parts("\n\n".join([*thoughts, rest.strip()]).strip(), "", True)
-            thoughts.append(rest[:end].strip())
-            rest, pair = rest[end + len(pair[1]) :], None
-            continue
-        start, pair = _first_open(low, markers)
-        if pair is None:
+        if found is not None:
+            end = _find(found[1], rest)
+            thoughts.append(rest[: end.start()] if end else rest)
+            if end is None:
+                return Parts(_joined(thoughts), "", True)
+            rest = rest[end.end() :]
+        start, found = _first_open(rest, markers)
+        if found is None or start is None:
             break
-        closes = low.find(pair[1].lower(), start + len(pair[0])) >= 0
-        if not closes and (said + rest[:start]).strip():
+        if _find(found[1], rest[start.end() :]) is None and (said + rest[: start.start()]).strip():
             break
-        said, rest = said + rest[:start], rest[start + len(pair[0]) :]
-    return Parts("\n\n".join(thought for thought in thoughts if thought), (said + rest).strip(), False)
+        said, rest = said + rest[: start.start()], rest[start.end() :]
+    return Parts(_joined(thoughts), (said + rest).strip() if thoughts else text, False)
 
 
-def _first_open(low: str, markers: Sequence[Markers]) -> tuple[int, Markers | None]:
-    found = [(place, pair) for pair in markers if (place := low.find(pair[0].lower())) >= 0]
-    return min(found, default=(-1, None), key=lambda each: each[0])
+def _joined(thoughts: Sequence[str]) -> str:
+    return "\n\n".join(thought.strip() for thought in thoughts if thought.strip())
 
 
-def _first_close(low: str, markers: Sequence[Markers]) -> Markers | None:
+def _find(marker: str, text: str) -> re.Match[str] | None:
+    """In any letter case; by a pattern, since lower case may have another length."""
+    return re.search(re.escape(marker), text, re.IGNORECASE)
+
+
+def _first_open(text: str, markers: Sequence[Markers]) -> tuple[re.Match[str] | None, Markers | None]:
+    found = [(place, pair) for pair in markers if (place := _find(pair[0], text)) is not None]
+    return min(found, default=(None, None), key=lambda each: each[0].start())  # type: ignore[union-attr]
+
+
+def _first_close(text: str, markers: Sequence[Markers]) -> Markers | None:
     """The pair whose closing marker comes before any opening one."""
-    found = [(place, pair) for pair in markers if (place := low.find(pair[1].lower())) >= 0]
-    place, pair = min(found, default=(-1, None), key=lambda each: each[0])
-    start, _ = _first_open(low, markers)
-    return pair if pair is not None and (start < 0 or place < start) else None
+    found = [(place.start(), pair) for pair in markers if (place := _find(pair[1], text)) is not None]
+    end, pair = min(found, default=(-1, None), key=lambda each: each[0])
+    start, _ = _first_open(text, markers)
+    return pair if pair is not None and (start is None or end < start.start()) else None
