@@ -15,6 +15,8 @@ from typing import Any
 ARCHITECTURES = ("llava", "llava_onevision", "smolvlm", "internvl", "gemma3", "llama")
 VLMS = ARCHITECTURES[:-1]
 QWEN = ("qwen2_5_vl", "qwen3_vl")
+HYBRID = ("lfm2", "qwen3_next")
+"""Their cache holds convolution or linear-attention states beside keys."""
 SIDE = 32
 TEMPLATE = (
     "{% for message in messages %}"
@@ -255,7 +257,32 @@ def _llama() -> tuple[Any, Any]:
     return t.LlamaForCausalLM(_text(t.LlamaConfig, tok)), tok
 
 
+def _lfm2() -> tuple[Any, Any]:
+    """Convolutions beside attention: a cache of two kinds of layers."""
+    import transformers as t
+
+    tok = tokenizer()
+    tok.chat_template = _template("")
+    layers = ["conv", "full_attention", "conv"]
+    return t.Lfm2ForCausalLM(_text(t.Lfm2Config, tok, num_hidden_layers=3, layer_types=layers)), tok
+
+
+def _qwen3_next() -> tuple[Any, Any]:
+    """Linear attention (gated delta net) beside attention."""
+    import transformers as t
+
+    tok = tokenizer()
+    tok.chat_template = _template("")
+    linear = {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 8}
+    experts |= {"shared_expert_intermediate_size": 32, "linear_value_head_dim": 8}
+    layers = ["linear_attention", "full_attention"]
+    return t.Qwen3NextForCausalLM(_text(t.Qwen3NextConfig, tok, layer_types=layers, **linear, **experts)), tok
+
+
 _MAKERS = {
+    "lfm2": _lfm2,
+    "qwen3_next": _qwen3_next,
     "llava": _llava,
     "llava_onevision": _llava_onevision,
     "smolvlm": _smolvlm,

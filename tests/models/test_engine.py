@@ -49,7 +49,7 @@ def alone(loaded: Loaded, conversation, **options) -> list[int]:
     return out[0, inputs["input_ids"].shape[1] :].tolist()
 
 
-@pytest.fixture(params=(*tiny.ARCHITECTURES, *tiny.QWEN))
+@pytest.fixture(params=(*tiny.ARCHITECTURES, *tiny.QWEN, *tiny.HYBRID))
 def loaded(request, models):
     return models(request.param)
 

@@ -21,7 +21,7 @@ def models(tmp_path_factory):
     return get
 
 
-@pytest.fixture(params=(*tiny.ARCHITECTURES, *tiny.QWEN))
+@pytest.fixture(params=(*tiny.ARCHITECTURES, *tiny.QWEN, *tiny.HYBRID))
 def loaded(request, models):
     return models(request.param)
 

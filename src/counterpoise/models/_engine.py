@@ -17,8 +17,7 @@ from ._generate import generate_batch
 from ._loaded import Loaded
 from ._pad import EncodedRow
 from ._queue import RequestQueue
-from ._score import hidden_batch, look_batch, score_batch
-from ._shared import by_images, look_shared_batch
+from ._score import by_images, hidden_batch, look_batch, look_shared_batch, score_batch
 from ._values import Answer, AnswerScore, Decoding, Look, Prompt
 
 T = TypeVar("T")

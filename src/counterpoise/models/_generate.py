@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ._loaded import Loaded
 from ._pad import EncodedRow, collate_rows
-from ._steps import Steps
+from ._decoding import Steps
 from ._values import Answer, Decoding
 
 # Rows are dropped from the batch when this share of it has finished. Copying the cache costs about as much as one or
