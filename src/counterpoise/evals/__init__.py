@@ -5,6 +5,7 @@ from ._evaluate import EvalResult, evaluate
 from ._items import Item, item
 from ._journal import Journal
 from ._pins import pin
+from ._reply import PROBLEMS, Reply, answered, from_output, generated, in_parts
 from ._registry import benchmark, benchmarks, register
 from ._scorecard import rows
 from ._suites import Suite, suite, suites
@@ -13,16 +14,22 @@ from ._target import Target
 __all__ = [
     "HEADLINE_SCORER",
     "REFUSAL_SCORERS",
+    "PROBLEMS",
     "Benchmark",
     "EvalResult",
     "Item",
     "Journal",
+    "Reply",
     "Sampling",
     "Suite",
     "Target",
+    "answered",
     "benchmark",
     "benchmarks",
     "evaluate",
+    "from_output",
+    "generated",
+    "in_parts",
     "item",
     "pin",
     "register",

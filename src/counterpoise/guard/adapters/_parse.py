@@ -1,4 +1,7 @@
-"""Strict readers of what guard models write. Whatever is off a guard's grammar is OffFormat, never safe."""
+"""Strict readers of what guard models write. Whatever is off a guard's grammar is OffFormat, never safe.
+
+They get the text of a guard's reply: what it thought before is no verdict, and is told apart where it is generated.
+"""
 
 import json
 import re
@@ -61,11 +64,9 @@ QWEN_CATEGORIES = (
 
 
 def qwen3guard(text: str, mode: Mode) -> Said:
-    """`Safety:`, `Categories:` and, for an answer, `Refusal:`, one line each in this order. An empty `<think>` block
-    before them, which Qwen3's template may write, is passed over."""
+    """`Safety:`, `Categories:` and, for an answer, `Refusal:`, one line each in this order."""
     names = ("Safety", "Categories") + (("Refusal",) if mode == "response" else ())
-    body = re.sub(r"\A\s*<think>\s*</think>", "", text)
-    lines = [line.strip() for line in body.strip().splitlines() if line.strip()]
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
     if len(lines) != len(names):
         raise OffFormat(f"{len(lines)} lines, not {len(names)}: {', '.join(names)}")
     found = {}
@@ -89,7 +90,8 @@ _RESULT = re.compile(r"<result>(.*?)</result>\s*\Z", re.DOTALL)
 
 
 def guard_reasoner(text: str, mode: Mode) -> Said:
-    """`<think>` reasons `</think>`, then `<result>` with a line each for request and response; nothing after it."""
+    """`<result>` with a line each for request and response; nothing after it. The thought before it, which is told apart
+    before this, decides nothing."""
     blocks = _RESULT.findall(text) if text.count("<result>") == 1 else []
     if len(blocks) != 1:
         raise OffFormat("not exactly one closed <result> at the end")
@@ -100,8 +102,7 @@ def guard_reasoner(text: str, mode: Mode) -> Said:
     wanted = found["Request" if mode == "prompt" else "Response"]
     if wanted not in _SIDES:
         raise OffFormat(f"<result> has no single line '{'Request' if mode == 'prompt' else 'Response'}: (un)harmful'")
-    thought = re.match(r"\s*<think>(.*?)</think>", text, re.DOTALL)
-    return Said(_SIDES[wanted], rationale=thought[1].strip() if thought else None)
+    return Said(_SIDES[wanted])
 
 
 _RATING: dict[str, Label] = {"safe": "safe", "unsafe": "unsafe", "compliant": "safe", "review needed": "unsafe"}
