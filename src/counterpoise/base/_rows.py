@@ -57,6 +57,11 @@ class Row(BaseModel):
         return self
 
     @property
+    def reasons_text(self) -> str | None:
+        """`reasons` for formats whose fields are flat; None where there are none."""
+        return json.dumps(self.reasons) if self.reasons else None
+
+    @property
     def key(self) -> tuple[str, str, str, str, str, str]:
         """What must agree before two rows may be compared."""
         return (self.benchmark, self.revision, self.split, self.modality, self.metric, self.scorer)

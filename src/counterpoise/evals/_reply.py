@@ -10,6 +10,8 @@ from counterpoise.models import Answer, Problem, split_reply
 if TYPE_CHECKING:
     from inspect_ai.model import ModelOutput
 
+    from counterpoise.models._reply import Reply as SplitReply
+
 Reply = str | Answer
 
 PROBLEMS: dict[str, str] = {
@@ -34,7 +36,7 @@ def answered(
     they are looked for. A `problem` that is known stays."""
     ended, found = _ENDS.get(finish, "stop"), _problem(problem)
     if reasoning is None:
-        text, reasoning, seen = split_reply(text)
+        text, reasoning, seen = _split(text)
     elif ended == "length" and reasoning and not text.strip():
         seen = "unfinished_thought"  # cut at the token limit while it was still thinking
     else:
@@ -70,7 +72,7 @@ def from_output(output: "ModelOutput") -> Answer:
     content = output.message.content
     said = [part for part in content if part.type == "reasoning"] if isinstance(content, list) else []
     apart = ["" if part.redacted else part.reasoning or part.summary or "" for part in said]
-    ended, found = _ENDS.get(output.stop_reason, "stop"), split_reply(output.completion)
+    ended, found = _ENDS.get(output.stop_reason, "stop"), _split(output.completion)
     thoughts = [thought for thought in (*apart, found.reasoning) if thought.strip()]
     problem = found.problem
     if ended == "filtered":
@@ -80,6 +82,12 @@ def from_output(output: "ModelOutput") -> Answer:
     used = output.usage
     counts = {"n_prompt": used.input_tokens, "n_new": used.output_tokens} if used else {}
     return answered(found.text, ended, "\n\n".join(thoughts), problem, **counts)
+
+
+def _split(text: str) -> "SplitReply":
+    """`split_reply`, by which a text without a thought stays as it is, white space around it too."""
+    found = split_reply(text)
+    return found._replace(text=text) if found.text == text.strip() else found
 
 
 def _problem(name: str | None) -> Problem | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from counterpoise.base import Row
 
 from ._change import Change
-from ._words import bounds, interval, percent, points, unscored_share
+from ._words import bounds, interval, percent, points, reasons, unscored_share
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,7 +54,8 @@ def _single(row: Row) -> tuple[str, str]:
 def _count(row: Row) -> str:
     text = str(row.n_scored)
     if row.n_unscored:
-        text += f" +{row.n_unscored} unscored"
+        why = reasons(row)
+        text += f" +{row.n_unscored} unscored" + (f" ({why})" if why else "")
     if row.n_planned is not None:
         text += f" (stopped early, {row.n_planned} planned)"
     return text + (" INCOMPLETE" if unscored_share(row) > 0.10 else "")
@@ -70,5 +71,8 @@ def _changed(change: Change) -> "tuple[Text, ...]":
     verdict = SIGNS[change.judgement] + (", preserved within 1 point" if change.preserved else "")
     cells = (row.benchmark, row.modality, row.metric, percent(row.value), percent(change.after.value), difference)
     pairs = str(change.n_pairs) + (f" +{change.n_excluded} unpaired" if change.n_excluded else "")
+    sides = (("before", change.before), ("after", change.after))
+    if why := "; ".join(f"{side}: {words}" for side, each in sides if (words := reasons(each))):
+        pairs += f" ({why})"
     coloured = Text(verdict, style=COLOURS[change.judgement])
     return (*(Text(cell) for cell in cells), Text(pairs), coloured, Text(row.scorer))
