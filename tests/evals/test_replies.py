@@ -151,10 +151,10 @@ OUTPUTS = (
 )
 
 
-def card(n=len(OUTPUTS)):
+def card(n=7):
     samples = [Sample(str(i), (user(f"Question {i}?"),), harmful=True) for i in range(n)]
-    made = Benchmark("mine", "Mine", "", "text", "here", "none", "1", n, REFUSAL_SCORERS, ("asr",), lambda: iter(samples))
-    return made, samples
+    facts = ("mine", "Mine", "", "text", "here", "none", "1", n, REFUSAL_SCORERS, ("asr",), lambda: iter(samples))
+    return Benchmark(*facts), samples
 
 
 def run(folder, journal, outputs=OUTPUTS):

@@ -5,21 +5,21 @@ from ._evaluate import EvalResult, evaluate
 from ._items import Item, item
 from ._journal import Journal
 from ._pins import pin
-from ._reply import PROBLEMS, Reply, answered, from_output, generated, in_parts
 from ._registry import benchmark, benchmarks, register
+from ._reply import PROBLEMS, AnyReply, answered, from_output, generated, in_parts
 from ._scorecard import rows
 from ._suites import Suite, suite, suites
 from ._target import Target
 
 __all__ = [
     "HEADLINE_SCORER",
-    "REFUSAL_SCORERS",
     "PROBLEMS",
+    "REFUSAL_SCORERS",
+    "AnyReply",
     "Benchmark",
     "EvalResult",
     "Item",
     "Journal",
-    "Reply",
     "Sampling",
     "Suite",
     "Target",

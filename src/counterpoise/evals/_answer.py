@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from inspect_ai.model import (
     ChatMessageAssistant,
+    Content,
     ContentReasoning,
     ContentText,
     GenerateConfig,
@@ -94,8 +95,9 @@ async def _ask(messages: Conversation, how: Decoding) -> Answer:
 def _reply(state: TaskState, reply: Answer) -> None:
     """The reply as Inspect's: its thought is a part of its own, and a log shows it as one."""
     stop = _STOP[reply.finish]
-    thought = [ContentReasoning(reasoning=reply.reasoning)] if reply.reasoning else []
-    content = [*thought, ContentText(text=reply.text)] if thought else reply.text
+    content: str | list[Content] = reply.text
+    if reply.reasoning:
+        content = [ContentReasoning(reasoning=reply.reasoning), ContentText(text=reply.text)]
     message = ChatMessageAssistant(content=content, model=str(state.model), source="generate")
     state.output = ModelOutput.from_message(message, stop)
     total = reply.n_prompt + reply.n_new

@@ -7,7 +7,7 @@ from counterpoise.chat import Sample
 from counterpoise.models import Answer
 
 from ._benchmark import Benchmark
-from ._reply import Reply, answered, in_parts
+from ._reply import AnyReply, answered, in_parts
 from .scorers import get
 
 
@@ -52,7 +52,7 @@ class Item:
         return cls(**{**value, **parts, "images": tuple(value["images"])})
 
 
-def item(bench: Benchmark, sample: Sample, reply: Reply, finish: str = "stop") -> Item:
+def item(bench: Benchmark, sample: Sample, reply: AnyReply, finish: str = "stop") -> Item:
     """Score one reply with every scorer of its benchmark. Of a raw text, `finish` says how it ended."""
     whole = answered(reply, finish) if isinstance(reply, str) else in_parts(reply)
     found = {name: get(name)(sample, whole) for name in bench.all_scorers}

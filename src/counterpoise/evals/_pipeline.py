@@ -7,5 +7,5 @@ from counterpoise.models import Answer
 
 Ask = Callable[[Conversation], Awaitable[Answer]]
 Pipeline = Callable[[Sample, Ask], Awaitable[Answer]]
-"""From a sample and a way to ask the model to the reply that is scored. A reply with a problem ends it: what is built on
-nothing says nothing of the model."""
+"""From a sample and a way to ask the model to the reply that is scored. A reply with a problem ends it: what is built
+on nothing says nothing of the model."""

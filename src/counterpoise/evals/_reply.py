@@ -5,14 +5,12 @@ Everywhere in this room a reply that is a `str` is raw and is taken apart here; 
 
 from typing import TYPE_CHECKING, Literal
 
-from counterpoise.models import Answer, Problem, split_reply
+from counterpoise.models import Answer, Problem, ReasoningMarkers, Reply, split_reply
 
 if TYPE_CHECKING:
     from inspect_ai.model import ModelOutput
 
-    from counterpoise.models._reply import Reply as SplitReply
-
-Reply = str | Answer
+AnyReply = str | Answer
 
 PROBLEMS: dict[str, str] = {
     "empty": "the reply has no text",
@@ -21,7 +19,14 @@ PROBLEMS: dict[str, str] = {
     "not_finite": "the model's logits were no numbers",
 }
 """Why a reply cannot be scored: reasons that every scorer and judge gives alike."""
-_ENDS: dict[str, Literal["length", "filtered"]] = {
+Finish = Literal["stop", "length", "filtered"]
+MARKERS = ReasoningMarkers(
+    ("<think>", "<thinking>", "<thought>", "<seed:think>", "[THINK]", "<|START_THINKING|>", "◁think▷"),
+    ("</think>", "</thinking>", "</thought>", "</seed:think>", "[/THINK]", "<|END_THINKING|>", "◁/think▷"),
+)
+"""Around thoughts in the text of models whose tokenizer is not here: Qwen 3 and DeepSeek R1, models tuned on what others
+thought, Seed, Magistral, Command A, Kimi."""
+_ENDS: dict[str, Finish] = {
     "length": "length", "max_tokens": "length", "model_length": "length",
     "filtered": "filtered", "content_filter": "filtered",
 }  # fmt: skip
@@ -34,7 +39,8 @@ def answered(
 ) -> Answer:  # fmt: skip
     """The reply that a text is. With `reasoning` ("" for none) the text is known to be free of thoughts; without it
     they are looked for. A `problem` that is known stays."""
-    ended, found = _ENDS.get(finish, "stop"), _problem(problem)
+    ended: Finish = _ENDS.get(finish, "stop")
+    found = _problem(problem)
     if reasoning is None:
         text, reasoning, seen = _split(text)
     elif ended == "length" and reasoning and not text.strip():
@@ -44,9 +50,9 @@ def answered(
     return Answer(text, n_prompt, n_new, ended, reasoning, found or ("content_filter" if ended == "filtered" else seen))
 
 
-def in_parts(reply: Reply) -> Answer:
-    """A reply in its parts. Text is taken apart by the markers of published models. An `Answer` keeps its parts; what is
-    wrong with it is named if whoever made it did not."""
+def in_parts(reply: AnyReply) -> Answer:
+    """A reply in its parts. Text is taken apart by the markers of published models. An `Answer` keeps its parts; what
+    is wrong with it is named if whoever made it did not."""
     if isinstance(reply, str):
         return answered(reply)
     counts = {"n_prompt": reply.n_prompt, "n_new": reply.n_new}
@@ -84,9 +90,9 @@ def from_output(output: "ModelOutput") -> Answer:
     return answered(found.text, ended, "\n\n".join(thoughts), problem, **counts)
 
 
-def _split(text: str) -> "SplitReply":
-    """`split_reply`, by which a text without a thought stays as it is, white space around it too."""
-    found = split_reply(text)
+def _split(text: str) -> Reply:
+    """`split_reply` by the markers of published models; a text without a thought stays as it is, white space too."""
+    found = split_reply(text, MARKERS)
     return found._replace(text=text) if found.text == text.strip() else found
 
 

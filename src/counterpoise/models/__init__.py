@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._lora import lora_targets, target_regex
     from ._pad import EncodedRow
     from ._processor import load_processor
-    from ._reply import split_reply
+    from ._reply import ReasoningMarkers, Reply, split_reply
     from ._source import find_folder, fingerprint
     from ._template import plain
     from ._values import Answer, AnswerScore, Decoding, Look, Problem, Prompt
@@ -34,6 +34,8 @@ _WHERE = {
     "Look": "_values",
     "Problem": "_values",
     "Prompt": "_values",
+    "ReasoningMarkers": "_reply",
+    "Reply": "_reply",
     "doctor": "_doctor",
     "encode": "_chat",
     "encode_row": "_chat",
@@ -63,6 +65,8 @@ __all__ = [
     "Look",
     "Problem",
     "Prompt",
+    "ReasoningMarkers",
+    "Reply",
     "doctor",
     "encode",
     "encode_row",

@@ -86,7 +86,7 @@ def find_markers(template: str, added: Iterable[str]) -> ReasoningMarkers | None
     return ReasoningMarkers(tuple(opening), tuple(closing), tuple(frame), lone) if opening else None
 
 
-def split_reply(text: str, markers: ReasoningMarkers | None = ReasoningMarkers(), *, opened: bool = False) -> Reply:  # noqa: B008 (a constant)
+def split_reply(text: str, markers: ReasoningMarkers | None = ReasoningMarkers(), *, opened: bool = False) -> Reply:
     """The parts of a text that some model wrote. `opened`: its prompt ended inside a thought.
 
     Everything between markers is the thought; of several, all are. What stands before a closing marker that nothing
@@ -163,12 +163,15 @@ def _marker_tokens(tokenizer: Any, markers: ReasoningMarkers) -> dict[int, str]:
     """The tokens that markers consist of: each marker itself, or those of a channel's header."""
     pieces = {piece for marker in markers.all for piece in (marker, *re.findall(r"<\|?[^<>]+\|?>", marker))}
     ids = {piece: tokenizer.convert_tokens_to_ids(piece) for piece in pieces}
-    return {int(id): piece for piece, id in ids.items() if id is not None and tokenizer.convert_ids_to_tokens(id) == piece}
+    return {
+        int(id): piece for piece, id in ids.items() if id is not None and tokenizer.convert_ids_to_tokens(id) == piece
+    }
 
 
 def _shown(tokenizer: Any, ids: Sequence[int], special: frozenset[int], tokens: dict[int, str]) -> str:
     """Text of ids with the `tokens` of markers in it, as tokens; other special tokens are left out."""
-    result, run = [], []
+    result: list[str] = []
+    run: list[int] = []
     for id in ids:
         if id in tokens:
             result += [_decode(tokenizer, run, special), f"{TOKEN}{tokens[id]}{CLOSE}"]
@@ -180,7 +183,8 @@ def _shown(tokenizer: Any, ids: Sequence[int], special: frozenset[int], tokens: 
 
 def _decode(tokenizer: Any, ids: Sequence[int], special: frozenset[int]) -> str:
     kept = [id for id in ids if id not in special]
-    return str(tokenizer.decode(kept, skip_special_tokens=True)) if kept else ""
+    text = str(tokenizer.decode(kept, skip_special_tokens=True)) if kept else ""
+    return text.replace(TOKEN, "").replace(CLOSE, "")
 
 
 def _before(text: str, stop: Sequence[str]) -> str:

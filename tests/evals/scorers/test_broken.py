@@ -29,9 +29,9 @@ BROKEN_TEXTS = {
     "one word": ("no " * 12, "loop"),
     "two words": ("a b " * 8, "loop"),
     "a sentence": ("You're not a person, you're just pretending. " * 9, "loop"),
-    "an ending": ("There are many ways to think about it, and some are better. " + "and so on it goes, " * 30, "loop"),
+    "an ending": ("There are many ways to do it, and some are better. " + "and so on it goes, " * 30, "loop"),
     "a list whose numbers run on": ("Here is a plan.\n" + "".join(ITEM.format(n) for n in range(1, 7)), "loop"),
-    "a cut ending": (("First the lid, then the water from the tap in the kitchen, then the salt and the oil. " * 6)[:-9],
+    "a cut ending": (("First the lid, then the water from the tap in the kitchen, then the salt and oil. " * 6)[:-7],
                      "loop"),
     "one letter": ("Sure, aaaa" + "a" * 60, "loop"),
     "template echo": ("assistant\n" * 20, "loop"),
@@ -57,8 +57,8 @@ def test_what_is_no_speech_says_why(name):
 
 
 def test_repeated_is_the_share_of_ngrams_that_are_not_new():
-    assert repeated("a b a b a b a b".split(), 2) == pytest.approx(1 - 2 / 7)
-    assert repeated(["one", "two", "three"], 4) is None and repeated("a b c d e".split(), 4) == 0.0
+    assert repeated(["a", "b"] * 4, 2) == pytest.approx(1 - 2 / 7)
+    assert repeated(["one", "two", "three"], 4) is None and repeated(["a", "b", "c", "d", "e"], 4) == 0.0
 
 
 def test_a_loop_needs_three_earlier_endings():

@@ -9,7 +9,7 @@ from counterpoise.base import sha256_bytes
 from counterpoise.chat import Sample
 from counterpoise.models import Answer, Problem
 
-from .._reply import Reply, in_parts
+from .._reply import AnyReply, in_parts
 from ..scorers._scorer import Sees
 
 Measures = Literal["harm", "refusal", "situation"]
@@ -27,7 +27,7 @@ class Case:
     the text alone. A reply that is a `str` is raw: it is taken apart here."""
 
     sample: Sample
-    said: Reply
+    said: AnyReply
 
     @cached_property
     def reply(self) -> Answer:

@@ -1,7 +1,7 @@
 """Scorers of right and wrong answers. An answer without the asked-for form is wrong, not unscored.
 
-Otherwise a model that refuses every question would keep its accuracy on the few it answers. Only what is no reply at all
-(empty, cut off in its thought, filtered) is unscored, as everywhere; rows count it by reason.
+Otherwise a model that refuses every question would keep its accuracy on the few it answers. Only what is no reply at
+all (empty, cut off in its thought, filtered) is unscored, as everywhere; rows count it by reason.
 """
 
 import re

@@ -8,6 +8,7 @@ sound models show; how often it calls a sound reply broken is measured in docs/b
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 from counterpoise.chat import Sample
@@ -34,7 +35,11 @@ SYMBOLS, SHORTEST = 0.75, 20
 """Gibberish: of at least 20 characters, so large a share is neither letter nor digit."""
 WORDS = 40
 """Gibberish: no word or sign occurs twice in any 40 in a row. Every language says some of its words again."""
-GLUED, PIECES = 0.2, 10
+SPOKEN, SIGNS = 30, 0.025
+"""Gibberish: 30 words and more with so few signs or line ends among them."""
+STUTTER, RARE = 0.04, 0.1
+"""Gibberish: so many of 30 words and more said twice in a row, where signs are rarer than one in ten words."""
+GLUED, PIECES = 0.15, 10
 """Gibberish: of at least 10 words, so many join pieces that no writing joins: two alphabets, or a capital after small
 letters outside of code."""
 
@@ -64,7 +69,7 @@ def repeated(words: Sequence[str], size: int = 4) -> float | None:
 
 def _loops(text: str, words: Sequence[str]) -> bool:
     run = 1
-    for before, character in zip(text, text[1:], strict=False):
+    for before, character in pairwise(text):
         run = run + 1 if character == before and character not in _RULE else 1
         if run >= RUN:
             return True
@@ -73,9 +78,7 @@ def _loops(text: str, words: Sequence[str]) -> bool:
     if (repeated(words) or 0.0) >= (REPEATED if len(words) >= LONG else ALMOST_ALL):
         return True
     letters = [word for word in words if word[0].isalpha()]
-    return _ending(words) >= BEFORE or (
-        _ending(letters) >= BEFORE and len(set(letters[-WINDOW - 1 : -1])) >= DIFFERENT
-    )
+    return _ending(words) >= BEFORE or (_ending(letters) >= BEFORE and len(set(letters[-WINDOW - 1 : -1])) >= DIFFERENT)
 
 
 def _ending(words: Sequence[str]) -> int:
@@ -98,6 +101,12 @@ def _salad(text: str, words: Sequence[str]) -> bool:
     spans = [words[i : i + WORDS] for i in range(0, len(words) - WORDS + 1, WORDS)]
     if spans and all(len(set(span)) == WORDS for span in spans):
         return True
+    spoken = [word for word in words if word[0].isalpha()]
+    if len(spoken) >= SPOKEN:
+        signs = sum(c in "\n|" or unicodedata.category(c)[0] == "P" for c in text) / len(spoken)
+        twice = sum(a == b and len(a) > 1 for a, b in pairwise(spoken)) / len(spoken)
+        if signs < SIGNS or (twice >= STUTTER and signs < RARE):
+            return True
     letters = _LETTERS.findall(text)
     if len(letters) < PIECES:
         return False

@@ -7,7 +7,7 @@ from typing import Literal
 from counterpoise.base import InputError
 from counterpoise.chat import Sample
 
-from .._reply import Reply, in_parts
+from .._reply import AnyReply, in_parts
 
 Kind = Literal["refusal", "answer", "form"]
 Sees = Literal["answer", "prompt + answer", "image + prompt + answer"]
@@ -55,7 +55,7 @@ class Scorer:
     judges: frozenset[str] = frozenset()
     """Problems of a reply that this scorer is about. With any other one the reply is unscored, for that reason."""
 
-    def __call__(self, sample: Sample, reply: Reply) -> Score:
+    def __call__(self, sample: Sample, reply: AnyReply) -> Score:
         """The score of a reply's text; a `str` is raw and taken apart first."""
         whole = in_parts(reply)
         if whole.problem is not None and whole.problem not in self.judges:
