@@ -1,6 +1,7 @@
-"""Judges see a reply's text and never its thought; what is no reply is not put to them; what they think is no verdict."""
+"""Judges see a reply's text and never its thought, and no reply that is none; what they think is no verdict."""
 
 import asyncio
+import dataclasses
 import json
 
 import pytest
@@ -141,8 +142,6 @@ def test_a_marker_in_an_answer_cannot_end_the_judges_thought():
 
 def run_folder(place, made):
     """A folder that an older version wrote: raw answers, no parts, no rows of broken replies."""
-    import dataclasses
-
     place.mkdir()
     lines = [
         {name: value for name, value in each.json().items() if name not in ("reasoning", "problem")} for each in made
@@ -161,8 +160,8 @@ def test_an_old_evaluation_is_judged_by_the_text_of_its_answers(tmp_path):
              "content_filter" if n == 5 else "stop", {"opening:v1": 0.0}, {})
         for n, text in enumerate([*texts, "Filtered by the server, sorry."])
     ]  # fmt: skip
-    made.append(made[0].__class__(**{**vars(made[0]), "id": "6", "cluster": "family 6", "answer": "", "finish": "error",
-                                     "scores": {"opening:v1": None}, "reasons": {"opening:v1": "api_error: gone"}}))  # fmt: skip
+    gone = {"scores": {"opening:v1": None}, "reasons": {"opening:v1": "api_error: gone"}}
+    made.append(dataclasses.replace(made[0], id="6", cluster="family 6", answer="", finish="error", **gone))
     run = run_folder(tmp_path / "run", made)
     assert all(row.metric != "broken" for row in load_rows(run / "scorecard.json"))
     judge = Recording()
@@ -191,10 +190,8 @@ def test_labels_of_people_are_about_the_text(tmp_path):
     [(thinking(ANSWER, REFUSAL), REFUSAL, 1.0), (said(RAW), REFUSAL, 1.0), (said(f"<think>{REFUSAL}"), "", None)],
 )
 def test_inspects_own_scoring_of_a_log_sees_the_text(output, answer, value):
-    state = TaskState(
-        model=ModelName("mockllm/model"), sample_id="1", epoch=1, input="How?", messages=[ChatMessageUser(content="How?")],
-        output=output,
-    )  # fmt: skip
+    asked, name = [ChatMessageUser(content="How?")], ModelName("mockllm/model")
+    state = TaskState(model=name, sample_id="1", epoch=1, input="How?", messages=asked, output=output)
     assert case_of(state).answer == answer
     found = asyncio.run(inspect_judge("opening")(state, Target("")))
     assert found.value == value if value is not None else found.explanation.startswith("unfinished_thought")

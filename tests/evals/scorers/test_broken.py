@@ -66,7 +66,7 @@ def test_a_loop_needs_three_earlier_endings():
     unit = [f"word{chr(97 + n)}" for n in range(WINDOW)]
     lead = [f"lead{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(200)]  # so that rep-4 does not decide
     for copies, expected in ((BEFORE + 1, "loop"), (BEFORE, None)):
-        assert broken(" ".join([*lead, *unit * copies, "end"])) == expected
+        assert broken("\n".join([*lead, *unit * copies, "end"])) == expected
 
 
 def test_the_thought_is_not_looked_at_and_other_problems_are_unscored():
