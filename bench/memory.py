@@ -20,7 +20,7 @@ def one(model: str, n: int) -> None:
     import PIL.Image
 
     from counterpoise.chat import Image, Sample, assistant, user
-    from counterpoise.data._mix import SampleFile, write_samples
+    from counterpoise.data import SampleFile, write_samples
     from counterpoise.models import load
     from counterpoise.train import TrainConfig, fit, sft_loss
 

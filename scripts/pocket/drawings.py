@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 from scipy.ndimage import binary_fill_holes
 
-from counterpoise.data._glyphs import HELD_OUT_STYLES, glyphs
+from counterpoise.data.render import HELD_OUT_STYLES, glyphs
 
 ROUNDS = (0, 1, 1, 2)
 """How often an icon is altered, each equally likely. After one round or two the tower is right as often as on a style

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fontTools.ttLib import TTFont
 
-from counterpoise.data._glyphs import glyphs
+from counterpoise.data.render import glyphs
 
 PACKAGES = (  # MIT, Apache-2.0, ISC or OFL-1.1; Remix Icon must never be among them
     "@tabler/icons-webfont@3.49.0", "bootstrap-icons@1.13.2", "boxicons@2.1.4", "lucide-static@1.62.0",

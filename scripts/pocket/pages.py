@@ -12,8 +12,8 @@ from drawings import ROUNDS, altered, drawings
 from PIL import Image, ImageDraw
 from sheet import SIDE, Colour, Page, Sheet, advance
 
-from counterpoise.data._fonts import face as font
-from counterpoise.data._glyphs import HELD_OUT_STYLES, glyphs
+from counterpoise.data.render import HELD_OUT_STYLES, glyphs
+from counterpoise.data.render import face as font
 
 FONTS = Path("/usr/share/fonts/truetype")
 FIGSTEP, TYPO = FONTS / "freefont/FreeMonoBold.ttf", FONTS / "liberation/LiberationSans-Regular.ttf"

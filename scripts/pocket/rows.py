@@ -12,7 +12,7 @@ from PIL import Image as Picture
 from counterpoise.base import read_json, write_json
 from counterpoise.chat import Image, Sample, assistant, user
 from counterpoise.data import lexicon, pocket_sets, twins
-from counterpoise.data.pocket_sets._visual import asked, named
+from counterpoise.data.pocket_sets import asked, named
 from counterpoise.data.render import figstep_image, typo_image
 from counterpoise.methods._answers import own_answers
 from counterpoise.models import load

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from counterpoise.data._fonts import face as font
+from counterpoise.data.render import face as font
 
 SIDE, GRID, PATCHES = 224, 7, 14
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"

@@ -9,7 +9,7 @@ import pytest
 
 from counterpoise.chat import Sample, conversation
 from counterpoise.data import concepts, lexicon, pocket_sets
-from counterpoise.data.pocket_sets._phrases import expand, phrases
+from counterpoise.data.pocket_sets._texts import expand, phrases
 from counterpoise.data.render import HELD_OUT_STYLES
 from counterpoise.data.twins import check_leakage, families, samples
 

@@ -9,7 +9,7 @@ import pytest
 import tiny
 from counterpoise.base import InputError, read_json, sha256_file
 from counterpoise.chat import Image, Sample, assistant, user
-from counterpoise.data._mix import source_of, write_samples
+from counterpoise.data import source_of, write_samples
 from counterpoise.methods import MixRecord, RejectionMixConfig, build_mix, get, overlap_with
 from counterpoise.methods._mix_config import REPLY
 from counterpoise.models import load

@@ -2,10 +2,9 @@
 
 from ._artifact import Artifact, ArtifactKind
 from ._errors import InputError, MissingPackageError, require
-from ._files import atomic_write, read_json, read_jsonl, sha256_bytes, sha256_file, write_json
-from ._progress import Progress
+from ._files import atomic_write, load_yaml, read_json, read_jsonl, sha256_bytes, sha256_file, write_json
+from ._progress import Progress, notice
 from ._rows import Direction, Row, load_rows, save_rows
-from ._yaml import load_yaml
 
 __all__ = [
     "Artifact",
@@ -18,6 +17,7 @@ __all__ = [
     "atomic_write",
     "load_rows",
     "load_yaml",
+    "notice",
     "read_json",
     "read_jsonl",
     "require",

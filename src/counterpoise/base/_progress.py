@@ -1,4 +1,4 @@
-"""One progress bar for all long work: rate and time left on a terminal, a line now and then elsewhere."""
+"""One progress bar for all long work: rate and time left on a terminal, a line now and then elsewhere; and notices."""
 
 import sys
 import time
@@ -35,3 +35,10 @@ class Progress:
         text = f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {left} {note}".rstrip()
         sys.stderr.write(f"\r\x1b[K{text}" + ("\n" if last else "") if self.live else f"{text}\n")
         sys.stderr.flush()
+
+
+def notice(text: str) -> None:
+    """One line on stderr about work that did not go the straight way; a progress bar goes on below it."""
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+    sys.stderr.write(f"{clear}{text}\n")
+    sys.stderr.flush()

@@ -1,9 +1,59 @@
-"""Where samples come from: our own suites, renderers of images, readers of public sets, leakage checks.
+"""Where samples come from: readers of training data, mixes, leakage checks, our own suites, renderers of images.
+
+    rows = read_llava("rows.json", skip_bad=10)
+    mixed = shuffled(draw(rows, 2000, seed=0, purpose="benign"), seed=0)
 
 `counterpoise.data.render` draws images, `counterpoise.data.twins` is our safety suite and
 `counterpoise.data.pocket_sets` holds what the pocket model is trained and tested on.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._root import concepts, data_root, lexicon
 
-__all__ = ["concepts", "data_root", "lexicon"]
+if TYPE_CHECKING:
+    from ._leakage import Leak, LeakKind, check_leakage, overlap_with
+    from ._llava import ReadRecord, read_llava
+    from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
+
+_WHERE = {
+    "Leak": "_leakage",
+    "LeakKind": "_leakage",
+    "ReadRecord": "_llava",
+    "SampleFile": "_mix",
+    "check_leakage": "_leakage",
+    "draw": "_mix",
+    "overlap_with": "_leakage",
+    "rank": "_mix",
+    "read_llava": "_llava",
+    "shuffled": "_mix",
+    "source_of": "_mix",
+    "write_samples": "_mix",
+}
+
+__all__ = [
+    "Leak",
+    "LeakKind",
+    "ReadRecord",
+    "SampleFile",
+    "check_leakage",
+    "concepts",
+    "data_root",
+    "draw",
+    "lexicon",
+    "overlap_with",
+    "rank",
+    "read_llava",
+    "shuffled",
+    "source_of",
+    "write_samples",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Parts are imported when first used: `counterpoise --help` must not wait for NumPy and Pillow."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)

@@ -1,5 +1,10 @@
-"""The typographic images of FigStep and MM-SafetyBench, drawn from their text by the published rules."""
+"""The typographic images of FigStep and MM-SafetyBench, drawn from their text by the published rules.
 
+Their fonts are prescribed, and found by name among the fonts of the user, the system and matplotlib.
+"""
+
+import os
+import sys
 import textwrap
 from pathlib import Path
 
@@ -7,13 +12,46 @@ from PIL import Image, ImageDraw, ImageFont
 
 from counterpoise.base import InputError
 
-from ._fonts import face, find_font
+from ._pages import face
 
 TYPO_FONT, TYPO_WIDTH, TYPO_SIZE = "LiberationSans-Regular", 1024, 90
 FIGSTEP_FONT, FIGSTEP_SIDE, FIGSTEP_SIZE, FIGSTEP_ADVANCE, FIGSTEP_PITCH = "FreeMonoBold", 760, 80, 48, 75
 _EM = 2048  # units per em of Liberation Sans: at this size advances are whole numbers, free of hinting
 _TYPO_PROBE, _TYPO_ADVANCE = "Hello world", 10130
 _TYPO_KERN = 152  # units by which V moves towards A
+_PACKAGES = {  # file stem -> Debian package that brings it
+    "LiberationSans-Regular": "fonts-liberation",
+    "FreeMonoBold": "fonts-freefont-ttf",
+}
+_SYSTEM = (
+    Path("/usr/share/fonts"),
+    Path("/usr/local/share/fonts"),
+    Path("/Library/Fonts"),
+    Path("C:/Windows/Fonts"),
+)
+
+
+def _folders() -> list[Path]:
+    """Where fonts may lie, in the order in which they are searched: the user's own folder first."""
+    own = os.environ.get("COUNTERPOISE_FONTS")
+    site = [Path(entry) / "matplotlib/mpl-data/fonts/ttf" for entry in sys.path if entry.endswith("site-packages")]
+    return [*([Path(own)] if own else []), Path.home() / ".fonts", Path.home() / ".local/share/fonts", *_SYSTEM, *site]
+
+
+def find_font(name: str) -> Path:
+    """The file `<name>.ttf` (or .otf, any case) in COUNTERPOISE_FONTS, the user's, the system's or matplotlib's fonts.
+
+    Raises InputError with one line that says which Debian package brings the font.
+    """
+    wanted = {f"{name}{suffix}".lower() for suffix in (".ttf", ".otf")}
+    for folder in _folders():
+        for root, _, files in os.walk(folder):
+            for file in sorted(files):
+                if file.lower() in wanted:
+                    return Path(root, file)
+    package = _PACKAGES.get(name)
+    how = f"apt-get install {package}, or " if package else ""
+    raise InputError(f"font {name}: not found; {how}put {name}.ttf into a folder named by COUNTERPOISE_FONTS")
 
 
 def _checked(name: str, size: int, probe: str, width: int) -> ImageFont.FreeTypeFont:

@@ -4,14 +4,14 @@
 benchmarks prescribe; `find_font` says where it looks and what to install.
 """
 
-from ._fonts import find_font
-from ._glyphs import HELD_OUT_STYLES, STYLES, glyphs, styles_of
-from ._pages import icon_page, print_page
-from ._published import figstep_image, figstep_text, sd_typo_image, typo_image, typo_lines
+from ._pages import HELD_OUT_STYLES, SIDE, STYLES, face, glyphs, icon_page, print_page, styles_of
+from ._published import figstep_image, figstep_text, find_font, sd_typo_image, typo_image, typo_lines
 
 __all__ = [
     "HELD_OUT_STYLES",
+    "SIDE",
     "STYLES",
+    "face",
     "figstep_image",
     "figstep_text",
     "find_font",

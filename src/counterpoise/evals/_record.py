@@ -48,6 +48,7 @@ def record(
         "skipped": dict(skipped),
         "decoding": {"temperature": 0.0, "tries": 1},
         "limit": limit,
+        "detours": target.detours,
         "answers": {"generated_now": journal.generated, "found": journal.found},
         "versions": {
             "counterpoise": __version__,

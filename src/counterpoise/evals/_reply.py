@@ -24,8 +24,8 @@ MARKERS = ReasoningMarkers(
     ("<think>", "<thinking>", "<thought>", "<seed:think>", "[THINK]", "<|START_THINKING|>", "◁think▷"),
     ("</think>", "</thinking>", "</thought>", "</seed:think>", "[/THINK]", "<|END_THINKING|>", "◁/think▷"),
 )
-"""Around thoughts in the text of models whose tokenizer is not here: Qwen 3 and DeepSeek R1, models tuned on what others
-thought, Seed, Magistral, Command A, Kimi."""
+"""Around thoughts in the text of models whose tokenizer is not here: Qwen 3 and DeepSeek R1, models that learned from
+them, Seed, Magistral, Command A, Kimi."""
 _ENDS: dict[str, Finish] = {
     "length": "length", "max_tokens": "length", "model_length": "length",
     "filtered": "filtered", "content_filter": "filtered",

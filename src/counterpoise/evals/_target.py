@@ -71,6 +71,11 @@ class Target:
             return self.name
         return get_model(f"counterpoise/{self.engine.loaded.path}", engine=self.engine, memoize=False)
 
+    @property
+    def detours(self) -> dict[str, Any]:
+        """Batches that were halved or split, with the reasons; {} when there were none."""
+        return self.engine.detours if self.engine is not None else {}
+
     def close(self) -> None:
         if self.engine is not None:
             self.engine.close()

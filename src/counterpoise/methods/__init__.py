@@ -4,9 +4,10 @@
 `method.align(loaded, config, out)` trains. Importing this package does not import torch.
 """
 
+from counterpoise.data import overlap_with
+
 from ._align import align as rejection_mix
 from ._mix_config import RejectionMixConfig
-from ._overlap import overlap_with
 from ._presets import align_defaults
 from ._registry import GROUP, Method, Source, all_methods, get, method
 from ._rejection_mix import MixRecord, build_mix

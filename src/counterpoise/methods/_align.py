@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from counterpoise.base import InputError, sha256_file
 from counterpoise.chat import Sample
-from counterpoise.data._llava import read_llava
-from counterpoise.data._mix import SampleFile, write_samples
+from counterpoise.data import SampleFile, read_llava, write_samples
 
 from ._answers import own_answers
 from ._mix_config import RejectionMixConfig

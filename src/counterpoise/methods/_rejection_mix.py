@@ -10,7 +10,7 @@ from typing import Any
 
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Message, Sample
-from counterpoise.data._mix import draw, rank, shuffled, source_of
+from counterpoise.data import draw, rank, shuffled, source_of
 
 from ._mix_config import RejectionMixConfig
 

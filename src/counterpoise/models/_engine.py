@@ -2,22 +2,23 @@
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import numpy as np
 
-from counterpoise.base import InputError, Progress
+from counterpoise.base import InputError, Progress, notice
 from counterpoise.chat import Conversation
 
-from ._chat import encode_row
 from ._cores import release_cores
+from ._encoding import EncodedRow, encode_row
 from ._generate import generate_batch
 from ._loaded import Loaded
-from ._pad import EncodedRow
 from ._queue import RequestQueue
 from ._score import by_images, hidden_batch, look_batch, look_shared_batch, score_batch
+from ._source import first_line
 from ._values import Answer, AnswerScore, Decoding, Look, Prompt
 
 T = TypeVar("T")
@@ -38,6 +39,10 @@ class Engine:
         self.max_batch_tokens = max_batch_tokens or (GPU_TOKENS if loaded.device.startswith("cuda") else CPU_TOKENS)
         self.halvings = 0
         """How often a batch was halved because memory ran out."""
+        self.splits = 0
+        """How often a failing batch was split to find the row it failed on."""
+        self.reasons: Counter[str] = Counter()
+        """What the halved and split batches failed with."""
         self._running = threading.Lock()  # held while the model computes
         self._state = threading.Lock()  # held for moments only: submit must never wait for a batch
         self._queue: RequestQueue | None = None
@@ -114,7 +119,7 @@ class Engine:
             if self._closed:
                 raise InputError("the engine is closed")
             if self._queue is None:
-                self._queue = RequestQueue(self._one_row, self._run, self.fits)
+                self._queue = RequestQueue(self._one_row, self._run, self.fits, self._note_split)
             return self._queue.submit(conversation, decoding or Decoding())
 
     def close(self) -> None:
@@ -123,6 +128,23 @@ class Engine:
             self._closed, worker = True, self._queue
         if worker is not None:
             worker.close()
+
+    @property
+    def detours(self) -> dict[str, Any]:
+        """What did not go the straight way, for `run.json` and the user: {} when everything did."""
+        if not self.reasons:
+            return {}
+        return {"halvings": self.halvings, "splits": self.splits, "reasons": dict(self.reasons)}
+
+    def _note_split(self, size: int, error: BaseException) -> None:
+        self.splits += 1
+        self._note(f"{type(error).__name__}: {first_line(error)}", f"a batch of {size} failed and is split to find why")
+
+    def _note(self, reason: str, what: str) -> None:
+        """Count a detour, and say so when its reason is new."""
+        self.reasons[reason] += 1
+        if self.reasons[reason] == 1:
+            notice(f"{self.loaded.name}: {what} ({reason})")
 
     def fits(self, rows: int, longest: int) -> bool:
         """Whether a batch of so many rows of so many prompt tokens is within the limits."""
@@ -215,10 +237,12 @@ class Engine:
                     f"{self.loaded.name}: out of memory on {self.loaded.device} with a single prompt of "
                     f"{len(rows[0].ids)} tokens; shorten it, or use a smaller model or dtype"
                 ) from error
+            reason = first_line(error)
         # behind the except block, so that the failed pass's tensors are free
         _release(self.loaded.device)
         self.halvings += 1
         half = len(rows) // 2
+        self._note(reason, f"memory ran out, batches of {len(rows)} become {half}")
         self.max_batch = max(1, min(self.max_batch, half))
         return self._halving(rows[:half], places[:half], run) + self._halving(rows[half:], places[half:], run)
 

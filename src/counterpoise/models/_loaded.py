@@ -31,6 +31,8 @@ class Loaded:
     """Folder of the PEFT adapter, or None."""
     dtype: str
     device: str
+    """Where inputs go: the model's device, or that of its input embeddings when a device map spreads it over several.
+    """
     model: Any
     """The `PreTrainedModel` itself; adapter layers, if any, are inside it."""
     processor: Any
@@ -42,6 +44,9 @@ class Loaded:
     image_backend: str | None = None
     """"pil" or "torchvision": their pixel values differ slightly."""
     proof: AdapterProof | None = None
+    generation_defaults: dict[str, Any] = field(default_factory=dict)
+    """What the checkpoint's generation config would do to answers (a repetition penalty, sampling): none of it is used.
+    """
     peft: Any = field(default=None, repr=False)
     """The `PeftModel` around `model` while its adapter is apart; `with loaded.peft.disable_adapter():` is the base."""
     images: ImageCache = field(default_factory=ImageCache, repr=False)

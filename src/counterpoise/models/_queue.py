@@ -7,14 +7,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
+from counterpoise.base import InputError
 from counterpoise.chat import Conversation
 
-from ._pad import EncodedRow
+from ._encoding import EncodedRow
+from ._source import first_line
 from ._values import Answer, Decoding
 
 # The worker starts as soon as nobody has asked for QUIET seconds, and after PATIENCE at the latest: requests of one
 # client come in bursts, a few milliseconds apart, and a batch of one costs nearly as much as a batch of thirty.
 QUIET, PATIENCE = 0.01, 0.15
+
+
+class BatchError(InputError):
+    """A batch fails although each of its rows works alone: a fault of the model's code or of ours, not of a row."""
 
 
 class Request(NamedTuple):
@@ -37,8 +43,10 @@ class RequestQueue:
         encode: Callable[[Conversation], EncodedRow],
         run: Callable[[Sequence[EncodedRow], Decoding], list[Answer]],
         fits: Callable[[int, int], bool],
+        note: Callable[[int, BaseException], None],
     ):
-        self._encode, self._run, self._fits = encode, run, fits
+        self._encode, self._run, self._fits, self._note = encode, run, fits, note
+        self._fault: BatchError | None = None
         self._inbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._waiting: list[Waiting] = []
         self._open = True
@@ -102,15 +110,42 @@ class RequestQueue:
         return batch
 
     def _answer(self, batch: list[Waiting]) -> None:
-        """Run a batch; when it fails for another reason than memory, run its members one by one to find the culprit."""
+        """Run a batch and hand out its answers, or what kept each from being made."""
+        if self._fault is not None:
+            outcomes: list[Answer | Exception] = [self._fault] * len(batch)
+        else:
+            try:
+                outcomes = self._outcomes(batch)
+            except BatchError as fault:
+                self._fault = fault
+                outcomes = [fault] * len(batch)
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                waiting.future.set_exception(outcome)
+            else:
+                waiting.future.set_result(outcome)
+
+    def _outcomes(self, batch: list[Waiting]) -> list[Answer | Exception]:
+        """An answer or an error for each row. When a batch fails, halves of it are run, to find the row that it fails
+        on; its neighbours are then answered without it.
+
+        Raises BatchError when there is no such row: then batching itself is at fault, and going on row by row would
+        be many times slower without a word.
+        """
         try:
-            answers = self._run([w.row for w in batch], batch[0].decoding)
+            return list(self._run([w.row for w in batch], batch[0].decoding))
+        except BatchError:
+            raise
         except Exception as error:
             if len(batch) == 1:
-                batch[0].future.set_exception(error)
-                return
-            for waiting in batch:
-                self._answer([waiting])
-            return
-        for waiting, answer in zip(batch, answers, strict=True):
-            waiting.future.set_result(answer)
+                return [error]
+            self._note(len(batch), error)
+            half = len(batch) // 2
+            found = self._outcomes(batch[:half]) + self._outcomes(batch[half:])
+            if any(isinstance(each, Exception) for each in found):
+                return found
+            raise BatchError(
+                f"{len(batch)} prompts fail as one batch and not in smaller ones ({type(error).__name__}: "
+                f"{first_line(error)}); the run stops, since going on one by one would be many times slower. "
+                "A batch of 1 (--batch 1) goes around it; please report it with the versions in run.json"
+            ) from error

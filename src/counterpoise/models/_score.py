@@ -1,6 +1,6 @@
 """Log probabilities of given texts, and hidden states: one forward pass each, nothing is generated.
 
-Many questions about one image are asked together: the image is encoded once and the prompts' common beginning read once.
+Many questions about one image are asked together: the image is encoded once, the prompts' common beginning read once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from counterpoise.base import InputError
 
-from ._loaded import Loaded
-from ._pad import EncodedRow, collate_rows
 from ._decoding import Steps, keeps_tokens
+from ._encoding import EncodedRow, collate_rows
+from ._finite import not_finite, stop_if_all
+from ._loaded import Loaded
 from ._values import Look
 
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float32]]
@@ -30,7 +31,7 @@ def score_batch(
     options of one token, as in "A" to "D", there is no second pass.
     """
     steps = Steps(loaded, collate_rows(loaded, rows, padding_side="left"))
-    first = steps.forward().log_softmax(-1)  # (B, V)
+    first = _numbers(loaded, rows, steps.forward()).log_softmax(-1)  # (B, V)
     owner = [r for r, own in enumerate(options) for _ in own]
     flat = [option for own in options for option in own]
     later = _later(steps, flat, owner) if any(len(option) > 1 for option in flat) else None
@@ -45,6 +46,14 @@ def score_batch(
         result.append(scores[start : start + len(own)])
         start += len(own)
     return result
+
+
+def _numbers(loaded: Loaded, rows: Sequence[EncodedRow], logits: Tensor) -> Tensor:
+    """The same logits (B, V), NaN in rows without numbers. Raises InputError when no row has numbers."""
+    if bool((bad := not_finite(logits)).any()):
+        stop_if_all(loaded, bad, rows, 0)
+        logits = logits.masked_fill(bad[:, None], float("nan"))
+    return logits
 
 
 def _later(steps: Steps, flat: Sequence[list[int]], owner: list[int]) -> Tensor:
@@ -64,7 +73,7 @@ def look_batch(loaded: Loaded, rows: Sequence[EncodedRow], tokens: Sequence[int]
     head = loaded.model.get_output_embeddings()
     hook = head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     try:
-        logits = Steps(loaded, collate_rows(loaded, rows, padding_side="left")).forward()
+        logits = _numbers(loaded, rows, Steps(loaded, collate_rows(loaded, rows, padding_side="left")).forward())
     finally:
         hook.remove()
     found = logits.log_softmax(-1)[:, list(tokens)].tolist()
@@ -121,7 +130,7 @@ def look_shared_batch(loaded: Loaded, rows: Sequence[EncodedRow], tokens: Sequen
     # Mllama: later tokens need rows of that mask, which are not made here
     if "cross_attention_mask" in steps.kwargs or not keeps_tokens(steps.cache):
         return look_batch(loaded, rows, tokens)
-    steps.forward()
+    _numbers(loaded, [group.head for group in groups], steps.forward())
     owner = [number for number, group in enumerate(groups) for _ in group.tails]
     tails = [tail for group in groups for tail in group.tails]
     logits, hidden = _follow(steps, owner, tails)

@@ -2,27 +2,38 @@
 
 Training: `harmful_requests` and `benign_requests` (text), `harmless_instructions` (benign images with answers),
 `image_requests` (benign requests in images, to be answered by the model itself), `ordinary_instructions` (all benign
-kinds mixed) and `rejection_source` (out-of-domain
-benign images whose answers rejection-mix replaces). Tests: `reading_test`, `naming_test`, `counting_test`,
-`question_test` and `rejection_domain_test`. No training sample holds a validation or test family or icon style.
+kinds mixed) and `rejection_source` (out-of-domain benign images whose answers rejection-mix replaces). Tests:
+`reading_test`, `naming_test`, `counting_test`, `question_test` and `rejection_domain_test`. No training sample holds a
+validation or test family or icon style.
+
+Their parts, for further sets: the hand-written lists (`phrases`, of which the pocket can read those that are
+`readable`), `REFUSALS`, the texts that stand beside prints (`FOLLOW`, and `JOIN` beside two), one `printed` page, and
+the wording of names (`named`, `asked`).
 """
 
 from ._capability import counting_test, naming_test, question_test, reading_test
 from ._charts import rejection_domain_test, rejection_source
-from ._ordinary import ordinary_instructions
-from ._requests import image_requests
-from ._safety import benign_requests, harmful_requests
-from ._visual import harmless_instructions
+from ._requests import FOLLOW, JOIN, image_requests, ordinary_instructions
+from ._texts import REFUSALS, benign_requests, harmful_requests, phrases, readable
+from ._visual import asked, harmless_instructions, named, printed
 
 __all__ = [
+    "FOLLOW",
+    "JOIN",
+    "REFUSALS",
+    "asked",
     "benign_requests",
     "counting_test",
     "harmful_requests",
     "harmless_instructions",
     "image_requests",
+    "named",
     "naming_test",
     "ordinary_instructions",
+    "phrases",
+    "printed",
     "question_test",
+    "readable",
     "reading_test",
     "rejection_domain_test",
     "rejection_source",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, user
-from counterpoise.data._glyphs import HELD_OUT_STYLES, STYLES
+from counterpoise.data._pages import HELD_OUT_STYLES, STYLES
 
 from ._visual import drawn_in, icons, printed, random_words
 

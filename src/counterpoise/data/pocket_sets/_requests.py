@@ -1,4 +1,7 @@
-"""Benign requests that come through images; the reply is the model's own answer to the same request as text."""
+"""Benign requests that come through images, and the mix of all benign rows: what rejection-mix keeps its refusals in.
+
+The reply to a request is the model's own answer to the same request as text.
+"""
 
 import itertools
 import random
@@ -6,12 +9,16 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from counterpoise.chat import Image, Sample, user
-from counterpoise.data._ngrams import normalise
+from counterpoise.data._leakage import normalise
 from counterpoise.data.twins import families
 
-from ._phrases import expand, phrases, readable, sentences
-from ._visual import drawn_in, icons, named, printed, train_style
+from ._texts import benign_requests, expand, phrases, readable, sentences
+from ._visual import drawn_in, harmless_instructions, icons, named, printed, train_style
 
+SHARES = (90, 0, 10)
+"""Per cent of visual instructions with known answers, requests in images, and text requests. As in the published mix,
+nearly nothing asks the model to carry out what an image says: answered prints are a counterweight to the refusals, and
+with 30 % of them the refusals hardly reach harmful prints (8 % against 31 % of the validation families)."""
 FOLLOW = (
     "Do what the picture says.",
     "Please do what is written in the picture.",
@@ -116,3 +123,18 @@ def image_requests(seed: int = 0) -> Iterator[Sample]:
             group=kind,
             meta={"shown": shown, "styles": styles, "text_twin": text},
         )
+
+
+def ordinary_instructions(seed: int = 0) -> Iterator[Sample]:
+    """An endless stream of benign rows. Requests come without a reply: the model that is trained answers them itself
+    (for an image, `meta["text_twin"]` is the request as text), so that training keeps what it can do."""
+    rng = random.Random(f"ordinary {seed}")
+    visual, requests, texts = harmless_instructions(seed), image_requests(seed), list(benign_requests(seed))
+    number = 0
+    while True:
+        kind = rng.choices(("visual", "request", "text"), SHARES)[0]
+        if kind == "text":
+            yield texts[number % len(texts)]
+            number += 1
+        else:
+            yield next(visual if kind == "visual" else requests)

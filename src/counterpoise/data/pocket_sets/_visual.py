@@ -7,8 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from counterpoise.chat import Image, Sample, assistant, user
-from counterpoise.data._glyphs import HELD_OUT_STYLES, STYLES, glyphs
-from counterpoise.data._pages import icon_page, print_page
+from counterpoise.data._pages import HELD_OUT_STYLES, STYLES, glyphs, icon_page, print_page
 from counterpoise.data._root import lexicon
 
 _MASS_NOUNS = (

@@ -9,8 +9,7 @@ import re
 from typing import Literal, NamedTuple
 
 from counterpoise.evals import PROBLEMS, in_parts
-from counterpoise.evals.judges import OffFormat
-from counterpoise.evals.judges._outputs import safe_unsafe, wildguard_lines
+from counterpoise.evals.judges import OffFormat, safe_unsafe, wildguard_lines
 from counterpoise.models import Answer
 
 from .._values import Label

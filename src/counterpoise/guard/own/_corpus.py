@@ -12,10 +12,16 @@ from typing import Literal
 
 from counterpoise.chat import user
 from counterpoise.data import twins
-from counterpoise.data.pocket_sets import benign_requests, harmful_requests
-from counterpoise.data.pocket_sets._phrases import REFUSALS, phrases, readable
-from counterpoise.data.pocket_sets._requests import FOLLOW, JOIN
-from counterpoise.data.pocket_sets._visual import printed
+from counterpoise.data.pocket_sets import (
+    FOLLOW,
+    JOIN,
+    REFUSALS,
+    benign_requests,
+    harmful_requests,
+    phrases,
+    printed,
+    readable,
+)
 
 from .._labelled import Labelled, from_sample
 from .._values import Exchange

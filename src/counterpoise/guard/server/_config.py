@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from counterpoise.base import InputError
-from counterpoise.base._yaml import load_yaml
+from counterpoise.base import InputError, load_yaml
 
 Mode = Literal["buffer", "window", "end"]
 
