@@ -41,7 +41,7 @@ def test_verdicts_become_judgements_and_doubt_stays_unscored(monkeypatch):
     answers = [case("unsafe words"), case("safe words"), case("unknown"), case("controversial"), case(" ")]
     found = judge_all(judge, [*answers, case("safe", PICTURE)])
     assert [each.score for each in found] == [1.0, 0.0, None, None, None, None]
-    assert [each.reason for each in found] == ["", "", "parse_failed", "tie", "empty_answer", "image_unseen"]
+    assert [each.reason for each in found] == ["", "", "parse_failed", "tie", "empty", "image_unseen"]
     assert (found[0].label, found[0].p, found[0].rationale) == ("unsafe", 0.9, "S1")
     assert found[2].rationale == "off its form" and judge.id.endswith("@oracle~abcdef01")
 

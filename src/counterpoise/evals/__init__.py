@@ -6,13 +6,16 @@ from ._items import Item, item
 from ._journal import Journal
 from ._pins import pin
 from ._registry import benchmark, benchmarks, register
+from ._reply import PROBLEMS, AnyReply, answered, from_output, generated, in_parts
 from ._scorecard import rows
 from ._suites import Suite, suite, suites
 from ._target import Target
 
 __all__ = [
     "HEADLINE_SCORER",
+    "PROBLEMS",
     "REFUSAL_SCORERS",
+    "AnyReply",
     "Benchmark",
     "EvalResult",
     "Item",
@@ -20,9 +23,13 @@ __all__ = [
     "Sampling",
     "Suite",
     "Target",
+    "answered",
     "benchmark",
     "benchmarks",
     "evaluate",
+    "from_output",
+    "generated",
+    "in_parts",
     "item",
     "pin",
     "register",

@@ -10,6 +10,7 @@ from counterpoise.base import InputError
 
 from ._journal import data_hash
 from ._message import one_line
+from ._reply import answered
 from ._store import drop_unfinished, finished_log
 from ._work import Work
 
@@ -108,7 +109,7 @@ def _choose(work: Work) -> None:
         scores = engine.score_options([s.messages for s in part], [s.choices for s in part])
         for sample, row in zip(part, scores, strict=True):
             best = sample.choices[max(range(len(row)), key=row.__getitem__)]
-            work.journal.put(work.key(sample), best, "stop", logprobs=row)
+            work.journal.put_reply(work.key(sample), answered(best, reasoning=""), logprobs=row)
 
 
 def _errors(log: Any) -> dict[str, str]:
