@@ -168,7 +168,8 @@ def apply_edit(loaded: Loaded, artifact: Artifact) -> Loaded:
     weights as they were, when the edit was made for other weights, a tensor or shape does not fit, nothing changes
     in the weights' dtype, or no logit of a probe changes.
     """
-    import torch
+    import numpy as np
+import torch
 
     from ._adapter import probe_difference
 
@@ -269,8 +270,8 @@ def _misfit(each: TensorEdit, parameters: "dict[str, Tensor]") -> str | None:
         return "values that are no finite numbers"
     if each.indices is None:
         try:
-            fits = torch.broadcast_shapes(each.values.shape, each.shape) == torch.Size(each.shape)
-        except RuntimeError:
+            fits = np.broadcast_shapes(each.values.shape, each.shape) == tuple(each.shape)
+        except ValueError:
             fits = False
         return None if fits else f"values of shape {list(each.values.shape)} for {list(each.shape)}"
     flat = each.indices

@@ -5,6 +5,8 @@ import dataclasses
 import json
 
 import pytest
+from counterpoise.evals.judges._inspect import case_of
+from counterpoise.evals.judges._inspect import judge as inspect_judge
 from inspect_ai.model import (
     ChatMessageAssistant,
     ChatMessageUser,
@@ -35,8 +37,6 @@ from counterpoise.evals.judges import (
     read_labels,
     verdicts,
 )
-from counterpoise.evals.judges._inspect import case_of
-from counterpoise.evals.judges._inspect import judge as inspect_judge
 from counterpoise.evals.scorers import BROKEN, get
 from counterpoise.models import Answer
 
