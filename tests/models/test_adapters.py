@@ -66,7 +66,9 @@ def test_whatever_an_adapter_changes_it_is_active_and_survives_merging(bases, tm
     tuned = load(str(bases["llava"]), adapter=adapter, dtype="float32", device="cpu")
     assert tuned.proof is not None and tuned.proof.probe_difference > 0 and tuned.proof.n_nonzero > 0
     merged = merge_adapter(tuned)
-    assert merged.peft is None and merged.proof.probe_difference == pytest.approx(tuned.proof.probe_difference, rel=1e-2)
+    assert merged.peft is None and merged.proof.probe_difference == pytest.approx(
+        tuned.proof.probe_difference, rel=1e-2
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from ._decoding import Steps
-from ._defaults import end_tokens
 from ._finite import not_finite, stop_if_all
 from ._loaded import Loaded
 from ._pad import EncodedRow, collate_rows
@@ -18,11 +17,19 @@ from ._values import Answer, Decoding
 COMPACT_AT = 0.25
 
 
+def end_tokens(loaded: Loaded) -> set[int]:
+    """Ids that end a reply, from the generation config and the tokenizer."""
+    ends: set[int] = set()
+    for value in (loaded.model.generation_config.eos_token_id, loaded.tokenizer.eos_token_id):
+        ends |= set(value) if isinstance(value, list | tuple) else {value} if value is not None else set()
+    return {int(end) for end in ends}
+
+
 @torch.inference_mode()
 def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decoding) -> list[Answer]:
     """Replies to rows, in order. One prefill, then one forward pass per new token over the unfinished rows."""
     steps = Steps(loaded, collate_rows(loaded, rows, padding_side="left"))
-    ends = end_tokens(loaded.model, loaded.tokenizer)
+    ends = end_tokens(loaded)
     new: list[list[int]] = [[] for _ in rows]
     finish: list[Literal["stop", "length"]] = ["length" for _ in rows]
     draw = [_generator(decoding, row) for row in rows] if decoding.temperature > 0 else []
