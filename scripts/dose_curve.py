@@ -134,7 +134,7 @@ def write(page: Path, points: list[DosePoint], model: str) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     head = f"# Dose curve of rejection-mix on {model}\n\n"
     if page.is_file():
-        head = page.read_text().split("<!-- measured -->")[0]
+        head = page.read_text(encoding="utf-8").split("<!-- measured -->")[0]
     curve = DoseCurve(tuple(p for p in points if p.seed == points[0].seed), {})
     pictures = []
     for name in ("ASR print", "over-refusal text", "over-refusal print", "capability"):
@@ -147,7 +147,7 @@ def write(page: Path, points: list[DosePoint], model: str) -> None:
         f"{', '.join(CAPABILITY)}."
     )
     text = "\n".join([head.rstrip(), "", "<!-- measured -->", about, "", *table(points), "", *pictures])
-    page.write_text(text)
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ._print import AllScorers
+
 
 def evaluate(
     model: Annotated[
@@ -41,6 +43,7 @@ def evaluate(
         bool,
         typer.Option("--dry-run", help="Show the plan with rows, tokens, time and what differences can be seen."),
     ] = False,
+    all_scorers: AllScorers = False,
 ) -> None:
     """Measure a model on a suite or on single benchmarks.
 
@@ -92,7 +95,7 @@ def evaluate(
         model, names, out=folder, run=folder.name, adapter=adapter, limit=limit,
         max_new_tokens=max_new_tokens, batch=batch, stop=rule, suite=chosen,
     )  # fmt: skip
-    print_rows(result.rows)
+    print_rows(result.rows, all_scorers=all_scorers)
     for name, end in result.stopped.items():
         typer.echo(f"{name}: {end}" + ("; its intervals allow for stopping" if end.early else ""))
     for name, (asked, there) in result.capped.items():

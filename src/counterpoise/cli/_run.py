@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ._print import AllScorers
+
 
 def run(
     model: Annotated[
@@ -41,6 +43,7 @@ def run(
     force: Annotated[
         bool, typer.Option("--force", help="Start over: remove what an earlier run left in --out.")
     ] = False,
+    all_scorers: AllScorers = False,
 ) -> None:
     """Measure a model, correct it, measure it again, and write one report.
 
@@ -77,5 +80,5 @@ def run(
     from ._print import run_table
 
     done = run_main(config, force=force, say=lambda line: typer.echo(line, err=True))
-    run_table(done, read_json(done / "run.json"))
+    run_table(done, read_json(done / "run.json"), all_scorers=all_scorers)
     typer.echo(f"report: {done / 'report.html'}")

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
-    from ._chat import encode, encode_row
+    from ._completion import Completion, encode_completion
+    from ._cores import release_cores
     from ._device import resolve_device, resolve_dtype
     from ._doctor import Check, doctor
+    from ._encoding import EncodedRow, collate_rows, encode, encode_row
     from ._engine import Engine
     from ._load import load
     from ._loaded import AdapterProof, Loaded
-    from ._pad import EncodedRow
     from ._parts import (
         connector_modules,
         language_root,
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
         vision_root,
     )
     from ._processor import load_processor
+    from ._provider import CounterpoiseAPI, to_conversation
+    from ._reply import ReasoningMarkers, Reply, split_reply
     from ._source import find_folder, fingerprint
-    from ._template import plain
+    from ._template import plain, reasoning_markers
+    from ._tokens import special_ids
     from ._values import Answer, AnswerScore, Decoding, Look, Problem, Prompt
 
 _WHERE = {
@@ -34,17 +38,23 @@ _WHERE = {
     "Answer": "_values",
     "AnswerScore": "_values",
     "Check": "_doctor",
+    "Completion": "_completion",
+    "CounterpoiseAPI": "_provider",
     "Decoding": "_values",
-    "EncodedRow": "_pad",
+    "EncodedRow": "_encoding",
     "Engine": "_engine",
     "Loaded": "_loaded",
     "Look": "_values",
     "Problem": "_values",
     "Prompt": "_values",
+    "ReasoningMarkers": "_reply",
+    "Reply": "_reply",
+    "collate_rows": "_encoding",
     "connector_modules": "_parts",
     "doctor": "_doctor",
-    "encode": "_chat",
-    "encode_row": "_chat",
+    "encode": "_encoding",
+    "encode_completion": "_completion",
+    "encode_row": "_encoding",
     "find_folder": "_source",
     "fingerprint": "_source",
     "language_root": "_parts",
@@ -55,9 +65,14 @@ _WHERE = {
     "output_layer": "_parts",
     "plain": "_template",
     "prove_adapter": "_adapter",
+    "reasoning_markers": "_template",
+    "release_cores": "_cores",
     "resolve_device": "_device",
     "resolve_dtype": "_device",
+    "special_ids": "_tokens",
+    "split_reply": "_reply",
     "target_regex": "_parts",
+    "to_conversation": "_provider",
     "vision_root": "_parts",
 }
 
@@ -66,6 +81,8 @@ __all__ = [
     "Answer",
     "AnswerScore",
     "Check",
+    "Completion",
+    "CounterpoiseAPI",
     "Decoding",
     "EncodedRow",
     "Engine",
@@ -73,9 +90,13 @@ __all__ = [
     "Look",
     "Problem",
     "Prompt",
+    "ReasoningMarkers",
+    "Reply",
+    "collate_rows",
     "connector_modules",
     "doctor",
     "encode",
+    "encode_completion",
     "encode_row",
     "find_folder",
     "fingerprint",
@@ -87,9 +108,14 @@ __all__ = [
     "output_layer",
     "plain",
     "prove_adapter",
+    "reasoning_markers",
+    "release_cores",
     "resolve_device",
     "resolve_dtype",
+    "special_ids",
+    "split_reply",
     "target_regex",
+    "to_conversation",
     "vision_root",
 ]
 

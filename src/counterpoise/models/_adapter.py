@@ -184,7 +184,7 @@ def _probes(loaded: Loaded) -> Iterator[dict[str, Any]]:
     import PIL.Image
     import torch
 
-    from ._chat import encode
+    from ._encoding import encode
 
     rows: list[Conversation] = [(user(PROBE),)]
     if loaded.is_vlm:

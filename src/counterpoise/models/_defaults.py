@@ -47,6 +47,14 @@ def generation_defaults(model: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if not _neutral(name, value)}
 
 
+def end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """Ids that end a reply, from the generation config and the tokenizer."""
+    ends: set[int] = set()
+    for value in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
+        ends |= set(value) if isinstance(value, list | tuple) else {value} if value is not None else set()
+    return {int(end) for end in ends}
+
+
 def say_defaults(name: str, defaults: dict[str, Any]) -> None:
     """One line about what is left out; nothing where there is nothing."""
     if defaults:

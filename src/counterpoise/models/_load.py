@@ -49,7 +49,7 @@ def load(
     """
     import torch
 
-    from ._generate import end_tokens
+    from ._generate import reply_ends
 
     _check_backend(image_backend)
     folder, adapter = _find(name, adapter, revision, trust_remote_code)
@@ -82,9 +82,9 @@ def load(
         peft=peft,
         generation_defaults=generation_defaults(model),
     )
-    if not end_tokens(loaded):
+    if not reply_ends(loaded):
         raise InputError(
-            f"{name}: neither its tokenizer nor its generation config names a token that ends a reply, so no answer "
+            f"{name}: its tokenizer, generation config and chat template name no token that ends a reply, so no answer "
             "would ever end; set eos_token in tokenizer_config.json"
         )
     say_defaults(name, loaded.generation_defaults)

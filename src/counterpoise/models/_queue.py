@@ -10,7 +10,7 @@ from typing import NamedTuple
 from counterpoise.base import InputError
 from counterpoise.chat import Conversation
 
-from ._pad import EncodedRow
+from ._encoding import EncodedRow
 from ._source import first_line
 from ._values import Answer, Decoding
 

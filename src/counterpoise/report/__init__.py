@@ -9,10 +9,11 @@ from ._dose import DoseCurve, DosePoint, Estimate, load_curve
 from ._folder import EvalFolder, ItemRecord
 from ._guard_cells import guard_tables
 from ._guards import write_guards
+from ._headline import headline_changes, headline_rows
 from ._html import write_report
 from ._next import next_step
 from ._routing import routing_picture
-from ._terminal import terminal_table
+from ._terminal import scorer_line, short_table, terminal_table
 from ._verdict import Verdict, verdict
 
 __all__ = [
@@ -27,9 +28,13 @@ __all__ = [
     "changes",
     "compare",
     "guard_tables",
+    "headline_changes",
+    "headline_rows",
     "load_curve",
     "next_step",
     "routing_picture",
+    "scorer_line",
+    "short_table",
     "terminal_table",
     "verdict",
     "write_guards",

@@ -19,8 +19,8 @@ from . import _checkpoint as checkpoint
 from ._adapter import adapted, save_adapter, trainable
 from ._config import TrainConfig
 from ._features import FeatureStore
-from ._labels import check_against_masks
 from ._losses import bare
+from ._mask_check import check_against_masks
 from ._result import FitResult, finished
 from ._rows import ahead, survey
 from ._session import Session

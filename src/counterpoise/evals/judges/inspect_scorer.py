@@ -43,7 +43,7 @@ def case_of(state: TaskState) -> Case:
     """Conversation, side and group of an Inspect sample; `harmful` and `group` come from its metadata."""
     from inspect_ai.model import ChatMessage, ChatMessageUser
 
-    from counterpoise.models._provider import to_conversation
+    from counterpoise.models import to_conversation
 
     text = isinstance(state.input, str)
     given: list[ChatMessage] = [ChatMessageUser(content=state.input)] if text else list(state.input)  # type: ignore[arg-type]
