@@ -252,8 +252,8 @@ def test_kill_9_and_resume_end_like_an_uninterrupted_run(folders: Callable[[str]
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed" / "adapter").exists()
-    resumed = fit(tiny_model(folder), ROWS, worker.slow(0), worker.CONFIG, tmp_path / "killed")
-    whole = fit(tiny_model(folder), ROWS, worker.slow(0), worker.CONFIG, tmp_path / "whole")
+    resumed = fit(tiny_model(folder), ROWS, worker.Slow(), worker.CONFIG, tmp_path / "killed")
+    whole = fit(tiny_model(folder), ROWS, worker.Slow(), worker.CONFIG, tmp_path / "whole")
     assert distance(resumed, whole) < 1e-6
     assert resumed.rows == whole.rows and resumed.labelled_tokens == whole.labelled_tokens
     losses = [[line["loss"] for line in lines(tmp_path / name)] for name in ("killed", "whole")]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ._device import resolve_device, resolve_dtype
     from ._doctor import Check, doctor
     from ._encoding import EncodedRow, collate_rows, encode, encode_row
-    from ._engine import Engine
+    from ._engine import Engine, out_of_memory
     from ._load import load
     from ._loaded import AdapterProof, Loaded
     from ._parts import (
@@ -62,6 +62,7 @@ _WHERE = {
     "load_processor": "_processor",
     "lora_targets": "_parts",
     "merge_adapter": "_adapter",
+    "out_of_memory": "_engine",
     "output_layer": "_parts",
     "plain": "_template",
     "prove_adapter": "_adapter",
@@ -105,6 +106,7 @@ __all__ = [
     "load_processor",
     "lora_targets",
     "merge_adapter",
+    "out_of_memory",
     "output_layer",
     "plain",
     "prove_adapter",

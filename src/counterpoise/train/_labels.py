@@ -36,8 +36,9 @@ class Labelled(NamedTuple):
     spans: tuple[Span, ...]
 
 
-def label(loaded: Loaded, sample: Sample) -> list[Labelled]:
-    """The rows that a sample is trained as: one, or one for each reply where the template rewrites history.
+def label(loaded: Loaded, sample: Sample, *, last_only: bool = False) -> list[Labelled]:
+    """The rows that a sample is trained as: one, or one for each reply where the template rewrites history. With
+    `last_only` earlier replies are part of the prompt and carry no loss.
 
     A reply's reasoning is part of what is learned. What a rejection sample's replies end with carries no loss. Raises
     InputError for a sample without a reply, and when the template does not write the reply behind its own generation
@@ -46,6 +47,8 @@ def label(loaded: Loaded, sample: Sample) -> list[Labelled]:
     turns = [place for place, message in enumerate(sample.messages) if message.role == "assistant"]
     if not turns or turns[-1] != len(sample.messages) - 1:
         raise InputError(f"training row {sample.id}: the last message must be the assistant's reply")
+    if last_only:
+        turns = turns[-1:]
     try:
         row, *last = encode_completion(loaded, sample.messages)
         earlier = _earlier(loaded, sample.messages, turns[:-1], row) if len(turns) > 1 else []
