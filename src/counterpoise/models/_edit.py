@@ -168,8 +168,7 @@ def apply_edit(loaded: Loaded, artifact: Artifact) -> Loaded:
     weights as they were, when the edit was made for other weights, a tensor or shape does not fit, nothing changes
     in the weights' dtype, or no logit of a probe changes.
     """
-    import numpy as np
-import torch
+    import torch
 
     from ._adapter import probe_difference
 
@@ -255,6 +254,7 @@ def _fits(edit: Edit, parameters: "dict[str, Tensor]", where: str, name: str) ->
 
 
 def _misfit(each: TensorEdit, parameters: "dict[str, Tensor]") -> str | None:
+    import numpy as np
     import torch
 
     parameter = parameters.get(each.name)
