@@ -35,8 +35,8 @@ from counterpoise.evals.judges import (
     read_labels,
     verdicts,
 )
-from counterpoise.evals.judges._inspect import case_of
-from counterpoise.evals.judges._inspect import judge as inspect_judge
+from counterpoise.evals.judges.inspect_scorer import case_of
+from counterpoise.evals.judges.inspect_scorer import judge as inspect_judge
 from counterpoise.evals.scorers import BROKEN, get
 from counterpoise.models import Answer
 
