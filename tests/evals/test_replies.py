@@ -259,3 +259,38 @@ def test_a_suites_safety_rate_has_its_broken_share():
     assert [row.metric for row in found[:3]] == ["safe_rate", "broken", "safe_rate"]
     assert found[0].value == 0.5 and found[0].reasons == {"unfinished_thought": 2} and found[0].n_scored == 6
     assert (found[1].value, found[1].direction) == (0.5, "lower")
+
+
+def test_early_stopping_counts_replies_by_their_text(tmp_path):
+    """All replies refuse behind a thought that complies, but every fifth has no end: the rule is met on the others."""
+    from types import SimpleNamespace
+
+    from counterpoise.evals._early import generate_until
+    from counterpoise.evals._work import Work
+    from counterpoise.evals.stats import parse_stop_rule
+
+    bench, samples = card(400)
+    journal = Journal(tmp_path / "answers.jsonl", "m")
+    for n, sample in enumerate(samples):
+        journal.put_reply(journal.key(sample, bench.settings(sample)), answered(OPEN if n % 5 == 0 else THINK_REFUSE))
+    target = SimpleNamespace(identity="m")
+    work = Work(bench, samples, target, journal, tmp_path / "logs", SimpleNamespace(advance=lambda *_: None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("counterpoise.evals._early.generate", lambda part: {})  # every answer is there
+        asked, _, end = generate_until(parse_stop_rule("asr<=0.20"), work, block=20)
+    journal.close()
+    assert end.answer == "met" and end.early and 0 < end.n_unscored < len(asked) / 3
+    assert f", {end.n_unscored} unscored (" in str(end)
+
+
+def test_an_inspect_scorer_gets_the_text_of_a_reply():
+    """What scores tasks of inspect_evals is one of our scorers, and sees what they all see."""
+    from inspect_ai.scorer import match
+
+    from counterpoise.evals._inspect_evals import _register
+
+    scorer = get(_register("match", match()))
+    sums = Sample("1", (user("?"),), target="42")
+    assert scorer(sums, "<think>ANSWER: 41</think>ANSWER: 42").value == 1.0
+    assert scorer(sums, "<think>ANSWER: 42</think>ANSWER: 41").value == 0.0
+    assert scorer(sums, "<think>ANSWER: 42") == Score(None, "unfinished_thought")

@@ -85,14 +85,8 @@ def terminal_table(rows: Sequence[Row], changes: Sequence[Change] | None = None,
     else:
         table.add_column("scorer", overflow="fold")
         for row in rows:
-            cells = (
-                row.benchmark,
-                row.modality,
-                row.metric,
-                percent(row.value),
-                *_single(row, reasons(row)),
-                row.scorer,
-            )
+            numbers = (percent(row.value), *_single(row, reasons(row)))
+            cells = (row.benchmark, row.modality, row.metric, *numbers, row.scorer)
             table.add_row(*(Text(cell) for cell in cells))
     return table
 

@@ -5,8 +5,6 @@ import dataclasses
 import json
 
 import pytest
-from counterpoise.evals.judges._inspect import case_of
-from counterpoise.evals.judges._inspect import judge as inspect_judge
 from inspect_ai.model import (
     ChatMessageAssistant,
     ChatMessageUser,
@@ -37,6 +35,8 @@ from counterpoise.evals.judges import (
     read_labels,
     verdicts,
 )
+from counterpoise.evals.judges.inspect_scorer import case_of
+from counterpoise.evals.judges.inspect_scorer import judge as inspect_judge
 from counterpoise.evals.scorers import BROKEN, get
 from counterpoise.models import Answer
 

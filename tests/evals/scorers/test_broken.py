@@ -80,7 +80,7 @@ def test_the_thought_is_not_looked_at_and_other_problems_are_unscored():
 
 
 def test_no_sound_answer_of_five_models_is_broken(data_dir):
-    """The false-positive rate of docs/broken.md, on 2,250 answers that people labelled."""
+    """The false-positive rate of docs/replies.md, on 2,250 answers that people labelled."""
     texts = [row.answer for row in read_xstest_labels(data_dir) if row.answer.strip()]
     assert len(texts) > 2000 and [text for text in texts if broken(text)] == []
 

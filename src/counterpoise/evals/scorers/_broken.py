@@ -2,7 +2,7 @@
 nobody, and its attack success rate alone would call it safe.
 
 A pure rule on the text: no model, no tokenizer, no language. Its thresholds lie outside of what people's own texts and
-sound models show; how often it calls a sound reply broken is measured in docs/broken.md.
+sound models show; how often it calls a sound reply broken is measured in docs/replies.md.
 """
 
 import re
