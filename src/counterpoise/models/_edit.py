@@ -254,7 +254,6 @@ def _fits(edit: Edit, parameters: "dict[str, Tensor]", where: str, name: str) ->
 
 
 def _misfit(each: TensorEdit, parameters: "dict[str, Tensor]") -> str | None:
-    import numpy as np
     import torch
 
     parameter = parameters.get(each.name)
@@ -270,10 +269,10 @@ def _misfit(each: TensorEdit, parameters: "dict[str, Tensor]") -> str | None:
         return "values that are no finite numbers"
     if each.indices is None:
         try:
-            fits = np.broadcast_shapes(each.values.shape, each.shape) == tuple(each.shape)
-        except ValueError:
-            fits = False
-        return None if fits else f"values of shape {list(each.values.shape)} for {list(each.shape)}"
+            each.values.expand(each.shape)
+        except RuntimeError:
+            return f"values of shape {list(each.values.shape)} for {list(each.shape)}"
+        return None
     flat = each.indices
     if flat.dtype != torch.int64 or flat.ndim != 1 or flat.shape != each.values.shape or not flat.numel():
         return "sparse values and int64 indices must be two lists of the same length"
