@@ -1,5 +1,6 @@
 """What every room needs: errors a user can act on, files that are never half-written, the scorecard row."""
 
+from ._addresses import public_address
 from ._artifact import Artifact, ArtifactKind
 from ._errors import InputError, MissingPackageError, require
 from ._files import atomic_write, load_yaml, read_json, read_jsonl, sha256_bytes, sha256_file, write_json
@@ -18,6 +19,7 @@ __all__ = [
     "load_rows",
     "load_yaml",
     "notice",
+    "public_address",
     "read_json",
     "read_jsonl",
     "require",

@@ -41,6 +41,12 @@ def evaluate(
         bool,
         typer.Option("--dry-run", help="Show the plan with rows, tokens, time and what differences can be seen."),
     ] = False,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="First fetch the rows that are missing; licences are shown and asked for.")
+    ] = False,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="With --fetch: accept the licences without being asked.")
+    ] = False,
 ) -> None:
     """Measure a model on a suite or on single benchmarks.
 
@@ -53,6 +59,8 @@ def evaluate(
     - `counterpoise eval pocket --suite smoke`
 
     - `counterpoise eval pocket --benchmark twins --limit 64 --out evals/first`
+
+    - `counterpoise eval my/model --suite core --fetch`
 
     - `counterpoise eval pocket --benchmark xstest --stop-when 'over_refusal<=0.10'`
 
@@ -83,6 +91,10 @@ def evaluate(
             )
         )
         return
+    if fetch:
+        from ._data import get_missing
+
+        get_missing(names, accept=accept_licence)
     from counterpoise.evals import evaluate as measure
 
     from ._print import print_rows

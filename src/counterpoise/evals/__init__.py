@@ -4,9 +4,9 @@ from ._benchmark import HEADLINE_SCORER, REFUSAL_SCORERS, Benchmark, Sampling
 from ._evaluate import EvalResult, evaluate
 from ._items import Item, item
 from ._journal import Journal
-from ._pins import pin
 from ._registry import benchmark, benchmarks, register
 from ._scorecard import rows
+from ._sources import all_sources, sources_of
 from ._suites import Suite, suite, suites
 from ._target import Target
 
@@ -20,13 +20,14 @@ __all__ = [
     "Sampling",
     "Suite",
     "Target",
+    "all_sources",
     "benchmark",
     "benchmarks",
     "evaluate",
     "item",
-    "pin",
     "register",
     "rows",
+    "sources_of",
     "suite",
     "suites",
 ]
