@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,7 +40,7 @@ def list_sources(
     for name, card in benchmarks().items():
         for each in card.data:
             uses.setdefault(each.name, []).append(name)
-    entries = [
+    entries: list[dict[str, Any]] = [
         {
             "name": each.name,
             "title": each.title,
@@ -181,7 +181,7 @@ def get(sources: "Sequence[Source]", *, accept: bool) -> "Fetched":
 
 
 def get_missing(benchmarks: Sequence[str], *, accept: bool) -> None:
-    """For `--fetch`: the sources of benchmarks whose rows are not here. What cannot be had is said, and skipped later."""
+    """For `--fetch`: the sources of benchmarks whose rows are not here. What cannot be had is said, and skipped."""
     from counterpoise.evals import sources_of
 
     if wanted := sources_of(benchmarks, missing=True):

@@ -94,7 +94,7 @@ class Benchmark:
         return self.label or self.name
 
     def available(self) -> str | None:
-        """None when the rows are here, else one line that says what is missing, where to put it, and what fetches it."""
+        """None when the rows are here, else one line: what is missing, where to put it, and what command fetches it."""
         root = data_root() if self.data else None
         for each in self.data:
             if root is not None and interrupted(root, each.name):

@@ -6,9 +6,9 @@ from counterpoise.data.sources import read_cards
 
 
 def recorded_commits(root: Path | None) -> dict[str, str]:
-    """{source or folder: commit} of what says where it was taken from: the data cards of `counterpoise data fetch`, a git
-    checkout, or a download of the hub's own client, which notes the commit of every file. Folders with files of several
-    commits name them all. Raises InputError for a broken data card."""
+    """{source or folder: commit} of what says where it was taken from: the data cards of `counterpoise data fetch`, a
+    git checkout, or a download of the hub's own client, which notes the commit of every file. Folders with files of
+    several commits name them all. Raises InputError for a broken data card."""
     if root is None or not root.is_dir():
         return {}
     found = {card.name: card.revision for card in read_cards(root)}

@@ -8,6 +8,7 @@ Nothing here runs unless it is called for: no reader downloads.
 
 from ._datacard import DataCard, Kept, differences, read_card, read_cards
 from ._fetch import Fetched, Plan, fetch, fetch_all, interrupted, locked, plan, present
+from ._more import MORE
 from ._source import (
     GB,
     MB,
@@ -24,12 +25,11 @@ from ._source import (
     Unzip,
     folded,
 )
-from ._training import TRAINING
 
 __all__ = [
     "GB",
     "MB",
-    "TRAINING",
+    "MORE",
     "AlsoNamed",
     "AnyOf",
     "DataCard",

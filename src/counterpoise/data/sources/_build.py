@@ -54,7 +54,7 @@ class Stage:
 
 
 def build(source: Source, parts: list[tuple[FilePart, list[str]]], local: Mapping[str, Path], folder: Path) -> Stage:
-    """The final layout of a source in `folder`, from its downloaded files by their published paths. Raises InputError."""
+    """The final layout of a source in `folder`, from its downloaded files by published path. Raises InputError."""
     stage = Stage(folder, source)
     for part, paths in parts:
         for path in paths:

@@ -136,7 +136,7 @@ def fetch(made: Plan, root: Path, accepted: str) -> DataCard:
         _place(card, out, root, work)
     except OSError as error:
         raise InputError(
-            f"{source.name}: {error.filename or root}: {error.strerror or error}; the same command continues where it was"
+            f"{source.name}: {error.filename or root}: {error.strerror or error}; the same command continues then"
         ) from error
     shutil.rmtree(work, ignore_errors=True)
     return card
@@ -204,8 +204,8 @@ def _place(card: DataCard, out: Path, root: Path, work: Path) -> None:
             raise InputError(f"{card.name}: {target.parent} is a link out of the data folder; remove it")
         if each.path not in ours and (target.exists() or target.is_symlink()):
             raise InputError(
-                f"{card.name}: {target} is here with other content and was not fetched by this command; move it away, or "
-                "set COUNTERPOISE_DATA to another folder"
+                f"{card.name}: {target} is here with other content and was not fetched by this command; move it away, "
+                "or set COUNTERPOISE_DATA to another folder"
             )
     (work / "placing").touch()
     for each in moving:

@@ -1,10 +1,11 @@
 """Files of the Hugging Face hub through its own client: its tokens, caches and endpoint are the user's own."""
 
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, sha256_bytes
 
 from ._addresses import Gate, endpoint, guarded
 from ._source import Hub, Listing, Remote, Source, relative
@@ -23,7 +24,11 @@ class HubClient:
     def _guard(self) -> None:
         """Until `close`: the library's own session is guarded, and its bars give way to one of ours over all files."""
         from huggingface_hub import get_session
-        from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+        from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented, though not in its __all__
+            are_progress_bars_disabled,
+            disable_progress_bars,
+            enable_progress_bars,
+        )
 
         self._open.enter_context(guarded(get_session(), Gate(self.endpoint)))
         if not are_progress_bars_disabled():
@@ -47,15 +52,17 @@ class HubClient:
         return self._said(ask, revision)  # type: ignore[no-any-return]
 
     def get(self, listing: Listing, remote: Remote, staging: Path, *, again: bool = False) -> tuple[Path, Remote]:
-        """The file in the hub's cache; `again` does not trust the copy that is there. Raises InputError."""
+        """The file in the hub's cache; `again` asks past that cache, whose copy did not fit. Raises InputError."""
         from huggingface_hub import hf_hub_download
 
         name = relative(remote.path, self.source.name)
+        aside = staging / f"{sha256_bytes(name.encode())[:24]}.again"
+        shutil.rmtree(aside, ignore_errors=True)
 
         def ask() -> tuple[Path, Remote]:
             found = hf_hub_download(
                 self.origin.repo, name, repo_type="dataset", revision=listing.revision, endpoint=self.endpoint,
-                force_download=again,
+                cache_dir=aside if again else None,
             )  # fmt: skip
             return Path(found), remote
 
@@ -82,6 +89,8 @@ class HubClient:
             ) from error
         except errors.RevisionNotFoundError as error:
             raise InputError(f"{where}: {page} has no such revision; the source was rewritten") from error
+        except errors.LocalEntryNotFoundError as error:  # no answer, and the cache does not have it either
+            raise InputError(f"{where}: no answer from {page} ({_line(error.__cause__ or error)})") from error
         except errors.EntryNotFoundError as error:
             raise InputError(f"{where}: {page} has no such file; the source was rewritten") from error
         except errors.OfflineModeIsEnabled as error:

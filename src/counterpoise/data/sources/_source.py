@@ -114,8 +114,8 @@ class Source:
     """Bytes to download; None: said when its files are listed."""
     limit: int = 2 * GB
     """Most bytes that are downloaded, and unpacked again at most three times as many."""
-    methods: tuple[str, ...] = ()
-    """Methods whose papers train on it; empty for the rows of a benchmark."""
+    serves: tuple[str, ...] = ()
+    """Methods whose papers train on it, or what else needs it; empty for the rows of a benchmark."""
     note: str = ""
 
     @property
@@ -150,9 +150,9 @@ class Listing:
 def chosen(source: Source, listing: Listing) -> list[tuple[FilePart, list[Remote]]]:
     """The wanted files of every part. Raises InputError for a part that matches nothing, for one file wanted where
     several match, and for a name that leaves its folder."""
-    for each in listing.files:
-        relative(each.path, source.name)
-    found = []
+    for file in listing.files:
+        relative(file.path, source.name)
+    found: list[tuple[FilePart, list[Remote]]] = []
     for part in source.parts:
         if isinstance(part, AlsoNamed):
             continue

@@ -1,4 +1,4 @@
-"""Plain HTTPS downloads: resumed where they broke, bounded in size, never from a private network, patient when asked."""
+"""Plain HTTPS downloads: resumed where they broke, bounded in size, not from private networks, patient when asked."""
 
 import time
 from collections.abc import Callable, Mapping

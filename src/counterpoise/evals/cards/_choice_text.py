@@ -123,7 +123,8 @@ def gpqa() -> Benchmark:
     to publish the questions in plain text: keep items.jsonl and logs to yourself."""
     return choice_card(
         "gpqa-diamond", "GPQA-Diamond", what, source=source, licence="CC BY 4.0; not to be republished in plain text",
-        citation="Rein et al. 2023, arXiv 2311.12022", data=(GPQA,), rows=198, counted="clusters", gated=True, max_new_tokens=1024,
+        citation="Rein et al. 2023, arXiv 2311.12022", data=(GPQA,), rows=198, counted="clusters", gated=True,
+        max_new_tokens=1024,
         read=lambda: read_gpqa(_files.path("gpqa-diamond", "gpqa_diamond.csv")),
         missing=_files.need("gpqa-diamond", "gpqa_diamond.csv", origin=source),
     )  # fmt: skip
