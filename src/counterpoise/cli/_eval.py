@@ -113,4 +113,6 @@ def evaluate(
         typer.echo(f"{name}: {what}", err=True)
     for name, reason in result.skipped.items():
         typer.echo(f"skipped {name}: {reason}", err=True)
+    if suite and not fetch and any("counterpoise data fetch" in reason for reason in result.skipped.values()):
+        typer.echo(f"counterpoise data fetch --suite {suite} gets what can be had; so does --fetch", err=True)
     typer.echo(f"results: {folder}")

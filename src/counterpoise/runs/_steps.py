@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, notice
 from counterpoise.chat import Sample
 
 from ._config import RunConfig
@@ -40,7 +40,7 @@ class RealSteps:
     def evaluate(self, config: RunConfig, out: Path, *, run: str, adapter: Path | None) -> None:
         from counterpoise.evals import evaluate, suite
 
-        evaluate(
+        done = evaluate(
             config.model,
             suite_names(config.suite),
             suite=suite(config.suite),
@@ -51,6 +51,9 @@ class RealSteps:
             max_new_tokens=config.max_new_tokens,
             batch=config.batch,
         )
+        if run == "before":  # the same ones every time
+            for name, reason in done.skipped.items():
+                notice(f"skipped {name}: {reason}")
 
     def amount(self, config: RunConfig) -> int:
         from counterpoise.methods import get
