@@ -101,7 +101,7 @@ def test_p_is_the_two_sided_softmax_whatever_the_batch(guards, name):
     """Against the logits of a single unpadded forward pass of the model itself."""
     import torch
 
-    from counterpoise.models._pad import collate_rows
+    from counterpoise.models import collate_rows
 
     guard = guards[name]
     image = (PICTURE,) if guard.family.needs_image else ()

@@ -1,14 +1,19 @@
-"""A training in a process of its own, to be killed or launched twice: worker.py MODEL OUT [SECONDS A STEP]."""
+"""A training in a process of its own, to be killed or launched twice: worker.py MODEL OUT [SECONDS A STEP] [OBJECTIVE]
 
+Launched by Accelerate with ACCELERATE_USE_FSDP, it trains under FSDP2 on CPUs (see `shard_on_cpus`).
+"""
+
+import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tiny
-from counterpoise.chat import Image, Sample, assistant, user
+from counterpoise.chat import Image, Pair, Sample, assistant, user
 from counterpoise.models import load
-from counterpoise.train import Batch, LossOut, TrainConfig, fit, sft_loss
+from counterpoise.train import DPO, SFT, Batch, LossOut, TrainConfig, fit
 
 CONFIG = TrainConfig(
     learning_rate=3e-3, epochs=2, batch_size=4, lora_rank=4, lora_alpha=8, lora_dropout=0.1, save_every_steps=2,
@@ -28,19 +33,52 @@ def rows(n: int = 24, images: bool = True) -> list[Sample]:
     return result
 
 
-def slow(seconds: float) -> Any:
-    def loss(model: Any, batch: Batch) -> LossOut:
-        time.sleep(seconds)
-        return sft_loss(model, batch)
+@dataclass(frozen=True)
+class Slow(SFT):
+    """SFT that pauses in every micro-batch."""
 
-    return loss
+    seconds: float = 0.0
+
+    def loss(self, model: Any, batch: Batch) -> LossOut:
+        time.sleep(self.seconds)
+        return super().loss(model, batch)
+
+    def fingerprint(self) -> str:
+        return SFT().fingerprint()  # a pause changes no result
+
+
+def pairs(n: int = 12) -> list[Pair]:
+    """Preferences between two replies about a picture, or about none."""
+    made = []
+    for row in rows(n):
+        prompt, reply = row.messages
+        made.append(Pair(row.id, (prompt,), reply.text, f"Nobody knows number {row.id}, and that is that."))
+    return made
+
+
+def shard_on_cpus() -> None:
+    """Accelerate's own FSDP2 preparation on CPU processes. It offers sharding to accelerators only and would silently
+    take DDP here, so its shared state is told what the launcher asked for; everything behind that is Accelerate's."""
+    from accelerate import Accelerator, PartialState
+    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+    Accelerator(cpu=True).state.fsdp_plugin = FullyShardedDataParallelPlugin()
+    PartialState().distributed_type = DistributedType.FSDP
 
 
 if __name__ == "__main__":
     model, out, pause = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
     config = CONFIG if pause else CONFIG.model_copy(update={"lora_dropout": 0.0})
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        shard_on_cpus()
     try:
-        fit(load(model, dtype="float32", device="cpu"), rows(), slow(pause), config, out)
+        loaded = load(model, dtype=os.environ.get("WORKER_DTYPE", "float32"), device="cpu")
+        if sys.argv[4:] == ["dpo"]:
+            fit(loaded, pairs(), DPO(), config, out)
+        elif sys.argv[4:] == ["connector"]:
+            fit(loaded, rows(), SFT(), config.model_copy(update={"train_connector": True}), out)
+        else:
+            fit(loaded, rows(), Slow(seconds=pause), config, out)
     except KeyboardInterrupt as stop:
         print(stop)
         sys.exit(130)

@@ -13,12 +13,13 @@ from ._root import concepts, data_home, data_root, lexicon
 
 if TYPE_CHECKING:
     from ._leakage import Leak, LeakKind, check_leakage, overlap_with
-    from ._llava import read_llava
+    from ._llava import ReadRecord, read_llava
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
 
 _WHERE = {
     "Leak": "_leakage",
     "LeakKind": "_leakage",
+    "ReadRecord": "_llava",
     "SampleFile": "_mix",
     "check_leakage": "_leakage",
     "draw": "_mix",
@@ -33,6 +34,7 @@ _WHERE = {
 __all__ = [
     "Leak",
     "LeakKind",
+    "ReadRecord",
     "SampleFile",
     "check_leakage",
     "concepts",

@@ -40,7 +40,7 @@ def _software() -> Iterator[Check]:
 def _machine() -> Iterator[Check]:
     import torch
 
-    from ._load import resolve_dtype
+    from ._device import resolve_dtype
 
     precision = resolve_dtype(device="cpu")
     kinds = {

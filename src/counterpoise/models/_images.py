@@ -1,9 +1,15 @@
-"""Processed images by content hash: least recently used ones leave when the cache is full."""
+"""Images -> the pixel tensors of a model, once per content: least recently used ones leave a full cache."""
 
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from counterpoise.base import InputError
+from counterpoise.chat import Image
+
+if TYPE_CHECKING:
+    from ._loaded import Loaded
 
 Key = tuple[str, ...]  # SHA-256 of each image of one conversation, in order
 
@@ -56,3 +62,44 @@ class ImageCache:
         with self._lock:
             self._items.clear()
             self.used = 0
+
+
+def processed_images(loaded: "Loaded", images: list[Image]) -> Processed:
+    """The images of one conversation, from the model's cache where they are in it.
+
+    Raises InputError when an image cannot be decoded, or the processor does not say how it expands images.
+    """
+    return loaded.images.get(tuple(image.sha256 for image in images), lambda: _process(loaded, images))
+
+
+def _process(loaded: "Loaded", images: list[Image]) -> Processed:
+    """Decode and preprocess the images of one conversation."""
+    import torch
+
+    processor = loaded.processor
+    token = getattr(processor, "image_token", None)
+    if not token:
+        raise InputError(f"{loaded.name}: its processor ({type(processor).__name__}) names no image token")
+    pixels = [[image.pil() for image in images]]
+    asked: dict[str, Any] = {"images": pixels, "text": [token * len(images)], "return_tensors": "pt"}
+    try:
+        if "cross_attention_mask" in processor.model_input_names:  # Mllama: one token per image, nothing to expand
+            out, replacements = processor(**asked), (token,) * len(images)
+        else:
+            out = processor(**asked, return_text_replacement_offsets=True)
+            replacements = tuple(item["replacement"] for item in out["text_replacement_offsets"][0])
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{loaded.name}: its processor ({type(processor).__name__}) does not report how it expands images ({error})"
+        ) from error
+    per_token = {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "text_replacement_offsets"}
+    tensors = {}
+    for name, value in out.items():
+        if name in per_token or not isinstance(value, torch.Tensor):
+            continue
+        if value.is_floating_point():
+            value = value.to(loaded.model.dtype)
+        elif name.endswith("mask"):
+            value = value.bool()  # int64 masks are larger than the pixels
+        tensors[name] = value
+    return Processed(replacements, tensors)

@@ -1,50 +1,97 @@
-"""One training loop, pure losses, LoRA on resolved targets, checkpoints, and a vision-feature cache.
+"""Training on four seams: what a row is and its loss, what is trained, where rows come from, what is left behind.
 
-`fit(loaded, samples, sft_loss, TrainConfig(), out)` writes `out/adapter/`; a method supplies the rows and the loss.
+`fit(loaded, samples, SFT(), TrainConfig(), out)` writes `out/adapter/`. A method brings rows and an `Objective`; what
+is trained beside one LoRA adapter is a plan of groups (`Lora`, `Projector`, `Layers`, `Head`) in `TrainConfig.groups`;
+rows that the model makes itself come from `Rollouts`; several objectives on one backbone drive a `Stepper` (`training`)
+themselves. The result is an `Artifact`. Read `_objective` first, then `_trainable`, `_plan`, `_stepper`, `_loop`.
+
 Importing this package does not import torch; the names below are resolved when they are first used.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from ._config import TrainConfig
+from ._groups import Group, Head, Layers, Lora, Projector
 
 if TYPE_CHECKING:
-    from ._collate import Batch, collate
+    from ._checkpoint import FitResult
+    from ._encode import Batch, Tokens, collate, encode_sample, fit_length, pad
     from ._features import FeatureStore
-    from ._loop import fit
-    from ._losses import LossOut, label_logits, sft_loss
-    from ._result import FitResult
-    from ._setup import Loss
+    from ._loop import fit, training
+    from ._losses import (
+        LossOut,
+        dpo_loss,
+        hidden_states,
+        label_logits,
+        label_logprobs,
+        last_valid,
+        sequence_logprobs,
+        sft_loss,
+    )
+    from ._objective import DPO, SFT, Loss, Objective, digest, pair_sample
+    from ._plan import Encoded, FixedPlan, Planner, Rollouts
+    from ._stepper import Stepper
+    from ._trainable import Trainable
 
 _PLACES = {
-    "Batch": "_collate",
-    "FeatureStore": "_features",
-    "FitResult": "_result",
-    "Loss": "_setup",
-    "LossOut": "_losses",
-    "collate": "_collate",
-    "fit": "_loop",
-    "label_logits": "_losses",
-    "sft_loss": "_losses",
-}
+    "_checkpoint": ("FitResult",),
+    "_encode": ("Batch", "Tokens", "collate", "encode_sample", "fit_length", "pad"),
+    "_features": ("FeatureStore",),
+    "_loop": ("fit", "training"),
+    "_losses": (
+        "LossOut", "dpo_loss", "hidden_states", "label_logits", "label_logprobs", "last_valid", "sequence_logprobs",
+        "sft_loss",
+    ),
+    "_objective": ("DPO", "SFT", "Loss", "Objective", "digest", "pair_sample"),
+    "_plan": ("Encoded", "FixedPlan", "Planner", "Rollouts"),
+    "_stepper": ("Stepper",),
+    "_trainable": ("Trainable",),
+}  # fmt: skip
+_PLACE = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
+    "DPO",
+    "SFT",
     "Batch",
+    "Encoded",
     "FeatureStore",
     "FitResult",
+    "FixedPlan",
+    "Group",
+    "Head",
+    "Layers",
+    "Lora",
     "Loss",
     "LossOut",
+    "Objective",
+    "Planner",
+    "Projector",
+    "Rollouts",
+    "Stepper",
+    "Tokens",
     "TrainConfig",
+    "Trainable",
     "collate",
+    "digest",
+    "dpo_loss",
+    "encode_sample",
     "fit",
+    "fit_length",
+    "hidden_states",
     "label_logits",
+    "label_logprobs",
+    "last_valid",
+    "pad",
+    "pair_sample",
+    "sequence_logprobs",
     "sft_loss",
+    "training",
 ]
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name not in _PLACES:
+    if name not in _PLACE:
         raise AttributeError(name)
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_PLACE[name]}"), name)

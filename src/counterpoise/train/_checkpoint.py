@@ -1,23 +1,29 @@
-"""What a training run needs to go on as if nothing had happened, in one file that is replaced atomically."""
+"""What a training run needs to go on as if nothing had happened, in one file that is replaced atomically; its metrics;
+and the record of a finished run."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from counterpoise.base import InputError, atomic_write
+from counterpoise.base import Artifact, ArtifactKind, InputError, atomic_write, read_json
 
 
 class State(NamedTuple):
-    """`step` optimizer steps are done. The order of rows and the dropout of a step follow from its number alone."""
+    """`step` optimizer steps are done. The order of rows, the dropout and the rollouts of a step follow from its number
+    and the weights alone."""
 
     run: str
     step: int
     parameters: dict[str, Tensor]
     optimizer: dict[str, Any]
     counts: dict[str, float]
+    scaler: dict[str, Any]
+    extra: dict[str, Any]
+    """What a loop of its own keeps (`Stepper.extra`): multipliers, moving windows."""
 
 
 def save(path: Path, state: State) -> None:
@@ -39,14 +45,6 @@ def load(path: Path, run: str) -> State | None:
             f"{path}: belongs to a run with other rows, settings or model; choose another --out or start with --force"
         )
     return state
-
-
-def restore(state: State, parameters: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
-    """Put saved values into the trainable parameters and the optimizer."""
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(state.parameters[name])
-    optimizer.load_state_dict(state.optimizer)
 
 
 class Metrics:
@@ -76,3 +74,64 @@ class Metrics:
 
     def close(self) -> None:
         self.file.close()
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a finished training leaves behind; also in `fit.json` beside the artifact."""
+
+    adapter: str
+    """Folder of the artifact: a PEFT adapter, or whole weights when no LoRA group was trained."""
+    kind: ArtifactKind
+    fingerprint: str
+    steps: int
+    rows: int
+    """Rows seen, over all epochs."""
+    labelled_tokens: int
+    loss: float
+    """Mean loss over the last tenth of the steps."""
+    seconds: float
+    n_masked_ends: int
+    """Rejection rows, over all epochs, whose end of turn carried no loss."""
+    n_left_out: int
+    """Rows, over all epochs, that max_length would have damaged."""
+    n_apart: int
+    """Rows, over all epochs, whose replies were trained one by one, since the chat template rewrites history."""
+    n_halvings: int
+    """How often micro-batches were halved because memory ran out."""
+    n_skipped: int
+    """Steps not taken because gradients overflowed in float16."""
+    max_length: int | None
+    """The limit that was in force; None: no limit."""
+    lora_targets: tuple[str, ...]
+    trainable_parameters: int
+    precision: str
+    processes: int
+    """How many trained together."""
+    distributed: str
+    """How they did: Accelerate's name, such as NO, MULTI_GPU (DDP), FSDP, DEEPSPEED."""
+    features: str
+    """What the vision-feature cache did."""
+    masks_checked: bool
+    """Whether the template offers assistant masks; ours were compared with them."""
+
+    @property
+    def artifact(self) -> Artifact:
+        """The result as every later command reads it."""
+        return Artifact(self.kind, Path(self.adapter), self.fingerprint)
+
+
+def finished(out: Path, run: str, resume: bool) -> FitResult | None:
+    """The result of an earlier, finished and equal run. With resume off, what an earlier run left is removed."""
+    file = out / "fit.json"
+    if not resume:
+        for old in (file, out / "checkpoint" / "state.pt"):
+            old.unlink(missing_ok=True)
+        return None
+    if not file.is_file():
+        return None
+    value = read_json(file)
+    if value.get("run") != run:
+        raise InputError(f"{out}: holds a training with other rows, settings or model; choose another --out or --force")
+    saved: dict[str, Any] = value["result"]
+    return FitResult(**saved | {"lora_targets": tuple(saved["lora_targets"])})

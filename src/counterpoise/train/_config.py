@@ -4,7 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Precision = Literal["auto", "bf16", "fp32"]
+from ._groups import Group, Lora, Projector
+
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
 
 
 class TrainConfig(BaseModel):
@@ -19,13 +21,17 @@ class TrainConfig(BaseModel):
     batch_size: int = Field(default=128, ge=1)
     """Rows per optimizer step, over all processes and micro-batches together."""
     micro_batch_tokens: int = Field(default=4096, ge=1)
-    """About how many tokens (padding included) go through the model at once; a memory knob, no effect on the result."""
+    """About how many tokens (padding included) go through the model at once; a memory knob, no effect on the result.
+    It is halved when memory runs out."""
     lora_rank: int = Field(default=128, ge=1)
     """Rank of the LoRA factors."""
     lora_alpha: float = Field(default=256, gt=0)
     """LoRA scale; the update is multiplied by alpha / rank."""
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the input of the LoRA factors."""
+    groups: tuple[Group, ...] = ()
+    """What is trained, when it is more than one LoRA adapter: then the lora_ settings and train_connector do not count.
+    See `Lora`, `Projector`, `Layers`, `Head`."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     """Fraction of the steps in which the learning rate rises linearly."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -37,8 +43,8 @@ class TrainConfig(BaseModel):
     seed: int = 0
     """Order of the rows, LoRA initialisation and dropout."""
     precision: Precision = "auto"
-    """bf16: mixed precision (adapter and optimizer stay in fp32). fp32: the model must be loaded in fp32. auto: bf16
-    when the model was loaded in bf16, else fp32."""
+    """bf16: mixed precision (trained values and optimizer stay in fp32). fp16: the same with a loss scaler. fp32: the
+    model must be loaded in fp32. auto: as the model was loaded."""
     train_connector: bool = False
     """Train the projector between vision tower and language model too (fully, and saved with the adapter)."""
     gradient_checkpointing: bool = False
@@ -47,5 +53,13 @@ class TrainConfig(BaseModel):
     """Disk for the features of the frozen vision tower, so that later epochs skip it; 0 switches the cache off."""
     save_every_steps: int = Field(default=25, ge=1)
     """Steps between checkpoints; after a crash at most this many are repeated."""
-    max_length: int = Field(default=2048, ge=8)
-    """Longer rows are cut on the right; a row whose image or whole reply would be cut is left out, and counted."""
+    max_length: int | None = Field(default=None, ge=8)
+    """Tokens of a row, image tokens included. Longer rows are cut on the right; a row whose image or whole reply would
+    be cut is left out, and counted. Unset: as many as the model has positions."""
+
+    def plan(self) -> tuple[Lora | Group, ...]:
+        """The parameter groups of this run."""
+        if self.groups:
+            return self.groups
+        lora = Lora(rank=self.lora_rank, alpha=self.lora_alpha, dropout=self.lora_dropout)
+        return (lora, Projector()) if self.train_connector else (lora,)

@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,16 +30,22 @@ def unsupported(inner: Any) -> str | None:
 class FeatureStore:
     """Append-only store of (tokens, width) arrays in a file of at most `limit` bytes, read through a memory map.
 
-    When it (or the disk) is full, further images are computed anew each time; nothing is evicted.
+    When it (or the disk) is full, further images are computed anew each time; nothing is evicted. With `path` None it
+    keeps nothing and only computes an image once for all sequences of a batch that show it (the two of a pair).
+    Features of several layers (Qwen3-VL's deepstack) stand side by side in one row.
     """
 
-    def __init__(self, path: Path, limit: int):
-        self.path, self.limit, self.used = path, limit, 0
+    def __init__(self, path: Path | None, limit: int):
+        self.path, self.limit, self.used = path, limit if path is not None else 0, 0
         self.hits = self.misses = 0
         self.as_list = True  # whether this model's features are a list of tensors or one tensor
+        self.layers = 1
         self.dtype: torch.dtype | None = None
         self.index: dict[Key, tuple[int, tuple[int, int]]] = {}
         self.map: np.memmap[Any, np.dtype[np.uint8]] | None = None
+        self.file: Any = None
+        if path is None:
+            return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.file = path.open("wb")
@@ -49,6 +54,8 @@ class FeatureStore:
 
     def put(self, key: Key, features: Tensor) -> None:
         """Keep a (tokens, width) tensor unless it is known already or there is no room."""
+        if self.limit == 0:
+            return
         data = features.detach().contiguous().cpu()
         size = data.numel() * data.element_size()
         if key in self.index or self.used + size > self.limit:
@@ -65,7 +72,7 @@ class FeatureStore:
 
     def get(self, key: Key) -> Tensor | None:
         """The stored tensor (a copy), or None."""
-        if key not in self.index or self.dtype is None:
+        if key not in self.index or self.dtype is None or self.path is None:
             return None
         start, (tokens, width) = self.index[key]
         size = tokens * width * self.dtype.itemsize
@@ -77,44 +84,60 @@ class FeatureStore:
         """Forget everything and delete the file."""
         self.map = None
         self.index.clear()
-        self.file.close()
-        self.path.unlink(missing_ok=True)
+        if self.file is not None and self.path is not None:
+            self.file.close()
+            self.path.unlink(missing_ok=True)
 
     @torch.no_grad()
     def apply(self, inner: Any, inputs: Mapping[str, Any], keys: list[Key]) -> dict[str, Any]:
-        """Replace the pixels of a batch by features; `keys` holds one key per row, () for rows without images.
+        """Replace the pixels of a batch by features; `keys` holds one key per sequence, () for those without images.
 
-        Features are split by row at the image tokens, which works for tiles, several images and any resolution,
-        because a model puts features into image tokens in order.
+        The pixels are those of each *different* key, in the order in which it first occurs (see `pad`). Features are
+        split by sequence at the image tokens, which works for tiles, several images and any resolution, because a model
+        puts features into image tokens in order.
         """
         if inputs.get("pixel_values") is None:
             return dict(inputs)
-        known = [self.get(key) for key in keys if key]
-        if known and all(item is not None for item in known):
+        device = inputs["input_ids"].device
+        different = list(dict.fromkeys(key for key in keys if key))
+        known = {key: self.get(key) for key in different}
+        if all(item is not None for item in known.values()):
             self.hits += len(known)
-            features = torch.cat([item for item in known if item is not None]).to(inputs["input_ids"].device)
-            as_list = self.as_list
+            found = {key: item.to(device) for key, item in known.items() if item is not None}
         else:
             self.misses += len(known)
-            accepted = inspect.signature(inner.model.get_image_features).parameters
-            own = {k: v for k, v in inputs.items() if k in accepted and k != "input_ids"}
-            out = inner.model.get_image_features(**own, return_dict=True)
-            if getattr(out, "deepstack_features", None) is not None:
-                return dict(inputs)  # Qwen3-VL feeds features of several layers; the plain forward handles them
-            as_list = self.as_list = isinstance(out.pooler_output, list | tuple)
-            parts = list(out.pooler_output) if as_list else [out.pooler_output]
-            features = torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
-            counts = (inputs["input_ids"] == inner.config.image_token_id).sum(1).tolist()
-            if sum(counts) == len(features):  # the model itself reports a mismatch with a better message
-                for key, part in zip(keys, torch.split(features, counts), strict=True):
-                    if key:
-                        self.put(key, part)
+            features = self._compute(inner, inputs)
+            tokens = (inputs["input_ids"] == inner.config.image_token_id).sum(1).tolist()
+            counts = [tokens[keys.index(key)] for key in different]
+            if sum(counts) != len(features):
+                raise RuntimeError(f"{len(features)} image features for {sum(counts)} image tokens")
+            found = dict(zip(different, torch.split(features, counts), strict=True))
+            for key, part in found.items():
+                self.put(key, part)
         rest = {k: v for k, v in inputs.items() if k not in PIXEL_INPUTS}
-        return rest | {"mm_encoder_outputs": {"image": _Features(features, as_list)}}
+        together = torch.cat([found[key] for key in keys if key])
+        return rest | {"mm_encoder_outputs": {"image": self._as_output(together)}}
+
+    def _compute(self, inner: Any, inputs: Mapping[str, Any]) -> Tensor:
+        """Features (tokens, layers x width) of all images of a batch."""
+        accepted = inspect.signature(inner.model.get_image_features).parameters
+        own = {k: v for k, v in inputs.items() if k in accepted and k != "input_ids"}
+        out = inner.model.get_image_features(**own, return_dict=True)
+        self.as_list = isinstance(out.pooler_output, list | tuple)
+        layers = [out.pooler_output, *(getattr(out, "deepstack_features", None) or [])]
+        self.layers = len(layers)
+        joined = [torch.cat([part.reshape(-1, part.shape[-1]) for part in _parts(layer)]) for layer in layers]
+        return joined[0] if len(joined) == 1 else torch.cat(joined, dim=1)
+
+    def _as_output(self, features: Tensor) -> Any:
+        """The fields that a forward reads of an image encoder's output."""
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        first, *deeper = features.chunk(self.layers, dim=1)
+        output = BaseModelOutputWithPooling(pooler_output=[first] if self.as_list else first)
+        output.deepstack_features = [[layer] for layer in deeper]
+        return output
 
 
-class _Features(SimpleNamespace):
-    """The one field that a forward reads of an image encoder's output."""
-
-    def __init__(self, features: Tensor, as_list: bool):
-        super().__init__(pooler_output=[features] if as_list else features)
+def _parts(features: Any) -> list[Tensor]:
+    return list(features) if isinstance(features, list | tuple) else [features]

@@ -1,123 +1,236 @@
-"""The training loop: one for every method. A method brings rows and a loss; see `sft_loss` for the shape of one."""
+"""`fit`: a training from rows to an artifact, resumable, for every method. A method brings rows and an objective."""
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
-from functools import partial
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, TypeVar
 
 import torch
 
-from counterpoise.base import InputError, Progress, write_json
-from counterpoise.chat import Sample
-from counterpoise.models import Loaded
+from counterpoise.base import Artifact, InputError, Progress, notice, write_json
+from counterpoise.models import Loaded, language_root
 
 from . import _checkpoint as checkpoint
-from ._adapter import adapted, save_adapter, trainable
+from ._checkpoint import FitResult, finished
 from ._config import TrainConfig
-from ._features import FeatureStore
-from ._labels import check_against_masks
+from ._distributed import Processes, precision_of
+from ._features import FeatureStore, unsupported
+from ._groups import Projector
 from ._losses import bare
-from ._result import FitResult, finished
-from ._rows import ahead, survey
-from ._session import Session
-from ._setup import Loss, StepModule, deferred_interrupt, feature_store, no_detour, prepare, quick_attention
+from ._mask_check import check_against_masks
+from ._objective import Loss, Objective, as_objective
+from ._plan import FixedPlan, Planner
+from ._stepper import Stepper
+from ._trainable import Trainable, on
+
+R = TypeVar("R")
+MEMORY_KNOBS = {"micro_batch_tokens", "gradient_checkpointing", "feature_cache_mb", "save_every_steps"}
+"""Settings that change cost and not the result: a run may go on with others."""
 
 
 def fit(
     loaded: Loaded,
-    samples: Sequence[Sample],
-    loss: Loss,
+    rows: Sequence[R] | Planner[R],
+    objective: Objective[R] | Loss,
     config: TrainConfig,
     out: Path,
     *,
     resume: bool = True,
     features: FeatureStore | None = None,
 ) -> FitResult:
-    """Train LoRA factors and write `out/adapter/`, `out/metrics.jsonl`, `out/fit.json`; `loaded` stays as it is.
+    """Train what `config.plan()` names and write the artifact, `out/metrics.jsonl`, `out/fit.json`; `loaded` stays as
+    it is. The artifact is `out/adapter/`, or `out/weights/` when no LoRA group is trained.
 
-    The loss of a step is its sum over all micro-batches and processes divided by their labelled tokens, so that neither
-    `micro_batch_tokens` nor the number of processes changes the result. A killed run goes on from `out/checkpoint/`
-    and ends with the same adapter; a finished one is returned without training. Ctrl-C finishes the step, saves and
-    raises KeyboardInterrupt. Start it under `accelerate launch` to use several processes.
+    `rows` are the objective's rows, or a Planner that makes them step by step. The loss of a step is its sum over all
+    micro-batches and processes divided by their labelled tokens (or what the objective counts), so that neither
+    `micro_batch_tokens` nor the number of processes changes the result. A killed run goes on from `out/checkpoint/` and
+    ends with the same values; a finished one is returned without training. Ctrl-C finishes the step, saves and raises
+    KeyboardInterrupt. Start it under `accelerate launch` to use several processes; a model that was sharded there
+    cannot be used afterwards.
 
     Raises InputError for rows, files or settings the user can mend, one line each.
     """
-    if not samples:
-        raise InputError("training: no rows")
-    accelerator = _accelerator(loaded)
-    sizes, rows_hash = survey(loaded, samples)
-    identity = [rows_hash, config.model_dump(), loaded.fingerprint, getattr(loss, "__qualname__", repr(loss))]
-    run = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    objective = as_objective(objective)
+    planner = rows if isinstance(rows, Planner) else FixedPlan(rows, config)
+    processes = Processes(loaded, precision_of(loaded, config))
+    run = identity(loaded, planner, objective, config)
     done = finished(out, run, resume)
+    processes.same(str(done is None), "results")
     if done is not None:
         return done
-    bf16 = config.precision == "bf16" or (config.precision == "auto" and loaded.dtype == "bfloat16")
-    autocast = partial(torch.autocast, accelerator.device.type, torch.bfloat16) if bf16 else nullcontext
-    masks_checked = check_against_masks(loaded, [samples[i] for i in range(min(8, len(samples)))])
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng())
-        stack.enter_context(quick_attention(loaded.model, accelerator.device.type))
-        model, targets = stack.enter_context(adapted(loaded, config))
-        stack.enter_context(no_detour(model, bf16))
-        if config.gradient_checkpointing:
-            bare(model).gradient_checkpointing_enable({"use_reentrant": False})
-            stack.callback(bare(model).gradient_checkpointing_disable)
-        store, why = feature_store(bare(model), config, out, accelerator.process_index, features, stack)
-        parameters = trainable(model)
-        optimizer: Any = torch.optim.AdamW(parameters.values(), lr=0.0, weight_decay=config.weight_decay)
-        state = checkpoint.load(out / "checkpoint" / "state.pt", run) if resume else None
-        if state:
-            checkpoint.restore(state, parameters, optimizer)
-        module, optimizer = prepare(accelerator, StepModule(model, loss, store).train(), optimizer, config)
-        session = Session(
-            loaded, samples, sizes, config, out, run, accelerator, model, module, optimizer, parameters, store,
-            autocast, state,
-        )  # fmt: skip
-        _train(session, stack)
-        accelerator.wait_for_everyone()
-        used = why if store is None else f"{store.hits} hits, {store.misses} computed"
-        result = session.result(targets, used, "bf16" if bf16 else "fp32", masks_checked)
-        if accelerator.is_main_process:
-            save_adapter(model, out / "adapter")
+    masks_checked = _masks_checked(loaded, planner, objective)
+    kept = isinstance(planner, FixedPlan) and config.epochs > 1
+    with training(
+        loaded, config, out, total=planner.total, run=run, resume=resume, processes=processes, keep_features=kept,
+        features=features,
+    ) as stepper, ExitStack() as stack:  # fmt: skip
+        _train(stepper, planner, objective, stack)
+        artifact = stepper.artifact()
+        result = _result(stepper, artifact, masks_checked)
+        if processes.main:
             write_json(out / "fit.json", {"run": run, "result": dataclasses.asdict(result)})
             (out / "checkpoint" / "state.pt").unlink(missing_ok=True)
-        accelerator.wait_for_everyone()
-    accelerator.free_memory()
+        processes.wait()
     return result
 
 
-def _accelerator(loaded: Loaded) -> Any:
-    from accelerate import Accelerator
+@contextmanager
+def training(
+    loaded: Loaded, config: TrainConfig, out: Path, *, total: int, run: str, resume: bool = True,
+    processes: Processes | None = None, keep_features: bool = False, features: FeatureStore | None = None,
+) -> Iterator[Stepper]:  # fmt: skip
+    """What `config.plan()` names put on the model, and a Stepper of `total` steps for it, restored from the checkpoint
+    in `out` if there is one. On leaving, the model is as it came in.
 
-    accelerator = Accelerator(cpu=loaded.device.startswith("cpu"))
-    if str(accelerator.distributed_type).endswith(("DEEPSPEED", "FSDP", "MEGATRON_LM")):
-        raise InputError(f"training: {accelerator.distributed_type} is not supported; use plain multi-process (DDP)")
-    return accelerator
+    `run` is the identity of the training: all that decides its result, see `digest`. `keep_features` keeps the features
+    of images on disk, for loops that show an image more than once. For methods that need more than `fit`.
+    """
+    processes = processes or Processes(loaded, precision_of(loaded, config))
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng())
+        stack.enter_context(quick_attention(loaded.model, processes.device.type))
+        trainable = stack.enter_context(on(loaded, config.plan(), config, restore=not processes.sharded))
+        if config.gradient_checkpointing:
+            bare(trainable).gradient_checkpointing_enable({"use_reentrant": False})
+            stack.callback(bare(trainable).gradient_checkpointing_disable)
+        place = out / "checkpoint" / f"features-{processes.rank}.bin" if keep_features else None
+        trainable.store = feature_store(trainable, config, place, features, stack)
+        stepper = Stepper(trainable, config, processes, total, out, run)
+        stack.callback(processes.accelerator.free_memory)
+        if resume:
+            stepper.restore()
+        yield stepper
 
 
-def _train(session: Session, stack: ExitStack) -> None:
+def identity(loaded: Loaded, planner: Planner[Any], objective: Objective[Any], config: TrainConfig) -> str:
+    """Hash of what decides a run's result: rows with their images' bytes, settings of training and loss, model."""
+    settings = config.model_dump(mode="json", exclude=MEMORY_KNOBS)
+    parts = [planner.fingerprint(), planner.total, settings, loaded.fingerprint, objective.fingerprint()]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _train(stepper: Stepper, planner: Planner[R], objective: Objective[R], stack: ExitStack) -> None:
     """All steps that are left, with metrics, progress and checkpoints (those of the main process)."""
-    main, total = session.accelerator.is_main_process, session.total
-    metrics = checkpoint.Metrics(session.out / "metrics.jsonl", session.first) if main else None
+    main, total = stepper.processes.main, stepper.total
+    metrics = checkpoint.Metrics(stepper.out / "metrics.jsonl", stepper.number) if main else None
     if metrics:
         stack.callback(metrics.close)
-    wanted = (rows for _, _, mine in session.plan() for rows, _ in mine)
-    batches = ahead(wanted, session.batch, depth=0 if session.accelerator.device.type == "cpu" else 2)
-    stack.callback(batches.close)
     interrupted = stack.enter_context(deferred_interrupt())
-    bar = stack.enter_context(Progress("train", total, unit="steps", done=session.first)) if main else None
-    for number, epoch, mine in session.plan():
-        line = session.step(number, mine, batches)
+    bar = stack.enter_context(Progress("train", total, unit="steps", done=stepper.number)) if main else None
+    for encoded in planner.steps(stepper, objective):
+        before = stepper.counts["halvings"]
+        line = stepper.step(objective, encoded)
         if metrics:
-            metrics.write(step=number + 1, epoch=epoch, **line)
+            metrics.write(step=stepper.number, epoch=encoded.epoch, **line)
         if bar:
-            bar.advance(1, note=f"loss {line['loss']:.4f}")
-        if interrupted.is_set():
-            session.save(number + 1)
-            raise KeyboardInterrupt(f"training stopped after step {number + 1} of {total}; run again to go on")
-        if (number + 1) % session.config.save_every_steps == 0 and number + 1 < total:
-            session.save(number + 1)
+            halved = f", {stepper.micro_tokens} tokens at once now" if stepper.counts["halvings"] > before else ""
+            bar.advance(1, note=f"loss {line['loss']:.4f}{halved}")
+        stop = bool(stepper.processes.most(float(interrupted.is_set())))
+        if stop or (stepper.number % stepper.config.save_every_steps == 0 and stepper.number < total):
+            stepper.save()
+        if stop:
+            raise KeyboardInterrupt(f"training stopped after step {stepper.number} of {total}; run again to go on")
+    if main and stepper.counts["apart"]:
+        notice(
+            f"{stepper.loaded.name}: its chat template rewrites history, so the replies of "
+            f"{stepper.counts['apart']:.0f} multi-turn rows were trained each behind its own prompt"
+        )
+    if not stepper.counts["rows"]:
+        raise InputError(f"training: no row fits max_length {stepper.limit}; raise it or shorten the rows")
+
+
+def _result(stepper: Stepper, artifact: Artifact, masks_checked: bool) -> FitResult:
+    """What the finished run leaves behind."""
+    tail, counts, trainable = stepper.losses[-max(1, stepper.total // 10) :], stepper.counts, stepper.trainable
+    return FitResult(
+        adapter=str(artifact.path), kind=artifact.kind, fingerprint=artifact.fingerprint, steps=stepper.total,
+        rows=int(counts["rows"]), labelled_tokens=int(counts["labels"]), loss=sum(tail) / max(1, len(tail)),
+        seconds=round(stepper.seconds, 3), n_masked_ends=int(counts["masked"]), n_left_out=int(counts["left_out"]),
+        n_apart=int(counts["apart"]),
+        n_halvings=int(counts["halvings"]), n_skipped=int(counts["skipped"]), max_length=stepper.limit,
+        lora_targets=tuple(trainable.lora_targets), precision=stepper.processes.precision,
+        processes=stepper.processes.world, distributed=stepper.processes.kind,
+        trainable_parameters=sum(parameter.numel() for parameter in trainable.trained().values()),
+        features=trainable.features, masks_checked=masks_checked,
+    )  # fmt: skip
+
+
+def _masks_checked(loaded: Loaded, planner: Planner[R], objective: Objective[R]) -> bool:
+    """Our labels against the template's own masks, on the first rows. False when there is nothing to compare."""
+    if not isinstance(planner, FixedPlan):
+        return False
+    first = [planner.rows[i] for i in range(min(8, len(planner.rows)))]
+    try:
+        samples = [sample for row in first for sample in objective.samples(row)]
+    except NotImplementedError:  # rows that are no labelled conversations
+        return False
+    return check_against_masks(loaded, samples)
+
+
+def feature_store(
+    trainable: Trainable, config: TrainConfig, place: Path | None, given: FeatureStore | None, stack: ExitStack
+) -> FeatureStore | None:
+    """The feature cache to use; None, and the reason in `trainable.features`, when there can be none. Without a place
+    for its file it keeps nothing: features are then shared within a batch only."""
+    why = unsupported(bare(trainable)) or _tower_moves(trainable)
+    if config.feature_cache_mb == 0 and given is None:
+        why = why or "feature_cache_mb is 0"
+    if why:
+        trainable.unused_store = f"not used: {why}"
+        return None
+    store = given or FeatureStore(place, config.feature_cache_mb << 20)
+    if given is None:
+        stack.callback(store.close)
+    return store
+
+
+def _tower_moves(trainable: Trainable) -> str | None:
+    """What is trained outside the language model, so that image features change; None when nothing is."""
+    if any(isinstance(group, Projector) for group in trainable.groups):
+        return "the connector is trained"
+    inner = bare(trainable)
+    fixed = [inner.get_submodule(language_root(inner)), inner.get_output_embeddings(), trainable.heads]
+    inside = {id(p) for module in fixed if module is not None for p in module.parameters()}
+    moved = [name for name, p in trainable.named_parameters() if p.requires_grad and id(p) not in inside]
+    return f"{moved[0]} is trained" if moved else None
+
+
+@contextmanager
+def quick_attention(model: Any, device: str) -> Iterator[None]:
+    """On a CPU, attention as plain matrix products while training: the backward pass of PyTorch's fused kernel took
+    50 ms per layer there for 3,000 tokens in rows of 75, the plain one 5 ms. Elsewhere nothing changes."""
+    before = getattr(model.config, "_attn_implementation", None)
+    if device != "cpu" or before != "sdpa":
+        yield
+        return
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event that is looked at between steps; a second one interrupts at once."""
+    seen = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        if seen.is_set():
+            raise KeyboardInterrupt
+        seen.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,4 +1,5 @@
-"""Losses as pure functions of a model and a batch. Suffixes: B rows, T tokens, N labelled tokens, V vocabulary."""
+"""Losses as pure functions of a model and a batch. Suffixes: B sequences, P pairs, T tokens, N labelled tokens,
+V vocabulary, H hidden width."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -7,21 +8,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from ._collate import Batch
+    from ._encode import Batch
 
 
 class LossOut(NamedTuple):
-    """What a loss returns: the *sum* over `n` labelled tokens, so that accumulation can normalise over all of them."""
+    """What a loss returns: the *sum* over `n` units, so that accumulation can normalise over all of them.
+
+    A unit is what the objective is normalised by: a labelled token (SFT), a pair (DPO), a row.
+    """
 
     loss: Tensor
     n: int
     metrics: dict[str, float]
-    """Sums, like the loss; `fit` divides them by the total n and writes them to metrics.jsonl."""
+    """Sums, like the loss; they are divided by the total n of the step and written to metrics.jsonl."""
 
 
 def bare(model: Any) -> Any:
-    """The transformers model inside a PEFT wrapper (adapter layers stay in place), or the model itself."""
-    return model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else model
+    """The transformers model inside a `Trainable` or a PEFT wrapper (adapter layers stay in place), or itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def label_logits(model: Any, batch: "Batch") -> tuple[Tensor, Tensor]:
@@ -33,11 +37,44 @@ def label_logits(model: Any, batch: "Batch") -> tuple[Tensor, Tensor]:
     inner = bare(model)
     targets_BT = batch.labels[:, 1:]
     keep_BT = targets_BT != -100
-    if batch.full_logits:
+    if batch.full_logits or _needs_full_logits(model, batch):
         logits_BTV = inner(**batch.inputs, use_cache=False).logits
         return logits_BTV[:, :-1][keep_BT].float(), targets_BT[keep_BT]
-    hidden = inner.model(**batch.inputs, use_cache=False).last_hidden_state
+    hidden = inner.base_model(**batch.inputs, use_cache=False).last_hidden_state
     return inner.get_output_embeddings()(hidden[:, :-1][keep_BT]).float(), targets_BT[keep_BT]
+
+
+def _needs_full_logits(model: Any, batch: "Batch") -> bool:
+    """Asked once, of a `Trainable`'s first batch."""
+    if getattr(model, "full_logits", False) is None:
+        model.full_logits = False
+        model.full_logits = not heads_agree(model, batch)
+    return bool(getattr(model, "full_logits", False))
+
+
+def label_logprobs(model: Any, batch: "Batch") -> tuple[Tensor, Tensor]:
+    """log p (N) in fp32 of the labelled tokens given all before them, and the sequence (N) that each belongs to."""
+    logits_NV, targets_N = label_logits(model, batch)
+    rows_N = torch.nonzero(batch.labels[:, 1:] != -100)[:, 0]
+    return -F.cross_entropy(logits_NV, targets_N, reduction="none"), rows_N
+
+
+def sequence_logprobs(model: Any, batch: "Batch") -> Tensor:
+    """log p (B) in fp32 of the labelled tokens of each sequence, summed."""
+    logprobs_N, rows_N = label_logprobs(model, batch)
+    return logprobs_N.new_zeros(len(batch.labels)).index_add(0, rows_N, logprobs_N)
+
+
+def hidden_states(model: Any, batch: "Batch") -> Tensor:
+    """The last hidden states (B, T, H): what the output layer and every score head read."""
+    hidden: Tensor = bare(model).base_model(**batch.inputs, use_cache=False).last_hidden_state
+    return hidden
+
+
+def last_valid(mask_BT: Tensor) -> Tensor:
+    """(B) place of the last token that is no padding, under either padding side."""
+    places = torch.arange(mask_BT.shape[1], device=mask_BT.device)
+    return (mask_BT.long() * places).argmax(1)
 
 
 def sft_loss(model: Any, batch: "Batch") -> LossOut:
@@ -53,9 +90,34 @@ def sft_loss(model: Any, batch: "Batch") -> LossOut:
     return LossOut(loss, int(targets_N.numel()), {"token_accuracy": right})
 
 
+def dpo_loss(
+    chosen_P: Tensor, rejected_P: Tensor, ref_chosen_P: Tensor, ref_rejected_P: Tensor, beta: float
+) -> LossOut:
+    """Direct preference optimisation (Rafailov et al. 2023, eq. 7), summed over pairs:
+
+        L = - sum_p log sigmoid(beta * [(chosen - ref_chosen) - (rejected - ref_rejected)])
+
+    Each argument is log p of a whole reply under the policy or the reference. Metrics: `accuracy` (pairs whose chosen
+    reply gained more than the rejected one), `margin`, and both rewards, beta * (log p - log p_ref).
+    """
+    rewards_P, others_P = beta * (chosen_P - ref_chosen_P), beta * (rejected_P - ref_rejected_P)
+    margin_P = rewards_P - others_P
+    loss = -F.logsigmoid(margin_P).sum()
+    with torch.no_grad():
+        metrics = {
+            "accuracy": float((margin_P > 0).sum()),
+            "margin": float(margin_P.sum()),
+            "reward_chosen": float(rewards_P.sum()),
+            "reward_rejected": float(others_P.sum()),
+        }
+    return LossOut(loss, len(margin_P), metrics)
+
+
 @torch.no_grad()
 def heads_agree(model: Any, batch: "Batch") -> bool:
     """Whether hidden states -> lm_head equals the model's own logits; false where a model scales or caps them."""
+    if bare(model).base_model is bare(model):
+        return False
     was_training = model.training
     model.eval()  # dropout would differ between the two passes, and use up random numbers
     ours, _ = label_logits(model, batch)

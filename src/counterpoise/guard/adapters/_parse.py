@@ -4,8 +4,7 @@ import json
 import re
 from typing import Literal, NamedTuple
 
-from counterpoise.evals.judges import OffFormat
-from counterpoise.evals.judges._outputs import safe_unsafe, wildguard_lines
+from counterpoise.evals.judges import OffFormat, safe_unsafe, wildguard_lines
 
 from .._values import Label
 

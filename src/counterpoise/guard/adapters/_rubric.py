@@ -6,10 +6,18 @@ from typing import Any
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
-from counterpoise.evals.judges import Case, Judgement, Read, Rubric, RubricJudge, judge_all
-from counterpoise.evals.judges._judge import Facts
-from counterpoise.evals.judges._rubric import before_last_line, last_line
-from counterpoise.evals.judges._sanitise import fence
+from counterpoise.evals.judges import (
+    Case,
+    Facts,
+    Judgement,
+    Read,
+    Rubric,
+    RubricJudge,
+    before_last_line,
+    fence,
+    judge_all,
+    last_line,
+)
 
 from .._text import split_characters
 from .._values import Exchange, Inspected, Label, Sees, Verdict, unknown, worst
