@@ -53,6 +53,12 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan with rows, tokens and time; do nothing.")
     ] = False,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="First fetch the rows that are missing; licences are shown and asked for.")
+    ] = False,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="With --fetch: accept the licences without being asked.")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Start over: remove what an earlier run left in --out.")
     ] = False,
@@ -94,6 +100,12 @@ def run(
     if dry_run:
         typer.echo(str(run_plan(config)))
         return
+    if fetch:
+        from counterpoise.evals import suite as suite_called
+
+        from ._data import get_missing
+
+        get_missing(suite_called(config.suite).benchmarks, accept=accept_licence)
     from counterpoise.base import read_json
 
     from ._print import run_table
