@@ -100,6 +100,8 @@ def method_pages() -> Iterator[tuple[str, str]]:
             default = _cell(str(info.get_default(call_default_factory=True)))
             rows.append(f"| `{field}` | {_cell(info.description or '')} | `{default}` |")
         table = "\n".join(["| Setting | Meaning | Default |", "|---|---|---|", *rows])
+        for knob in method.knobs:
+            facts += f"| Dose knob `{knob.name}` | {knob.label}, {knob.direction} |\n"
         head = f"# {method.title}\n\n{_unwrap(method.description)}\n\n{facts}"
         yield f"methods/{name}.md", f"{head}\n## Settings\n\n{table}\n"
 

@@ -1,6 +1,7 @@
 """What every room needs: errors a user can act on, files that are never half-written, the scorecard row."""
 
 from ._artifact import Artifact, ArtifactKind
+from ._environment import environment, git_commit, versions
 from ._errors import InputError, MissingPackageError, require
 from ._files import atomic_write, load_yaml, read_json, read_jsonl, sha256_bytes, sha256_file, write_json
 from ._progress import Progress, notice
@@ -15,6 +16,8 @@ __all__ = [
     "Progress",
     "Row",
     "atomic_write",
+    "environment",
+    "git_commit",
     "load_rows",
     "load_yaml",
     "notice",
@@ -24,5 +27,6 @@ __all__ = [
     "save_rows",
     "sha256_bytes",
     "sha256_file",
+    "versions",
     "write_json",
 ]

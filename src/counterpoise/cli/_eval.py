@@ -28,8 +28,14 @@ def evaluate(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many items per benchmark.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.  [default: evals/MODEL]")] = None,
-    adapter: Annotated[
-        Path | None, typer.Option(help="PEFT adapter to put on the model; proven active or refused.")
+    artifact: Annotated[
+        Path | None,
+        typer.Option(
+            "--artifact",
+            "--adapter",
+            help="What a correction left, to put on the model: folder of a PEFT adapter, of whole weights or of an "
+            "edit; proven active or refused.",
+        ),
     ] = None,
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Longest answer.  [default: each benchmark's own]")
@@ -61,7 +67,7 @@ def evaluate(
 
     - `counterpoise eval pocket --benchmark-file my-benchmark.yaml`
 
-    - `counterpoise eval my/model --adapter runs/my-model-core/adapter --suite core --out evals/aligned`
+    - `counterpoise eval my/model --artifact runs/my-model-core/adapter --suite core --out evals/aligned`
     """
     from counterpoise.base import InputError
     from counterpoise.evals import suite as suite_called
@@ -90,9 +96,9 @@ def evaluate(
 
     from ._print import print_rows
 
-    folder = out or Path("evals") / (Path(model).name + (f"-{adapter.name}" if adapter else ""))
+    folder = out or Path("evals") / (Path(model).name + (f"-{artifact.name}" if artifact else ""))
     result = measure(
-        model, names, out=folder, run=folder.name, adapter=adapter, limit=limit,
+        model, names, out=folder, run=folder.name, artifact=artifact, limit=limit,
         max_new_tokens=max_new_tokens, batch=batch, stop=rule, suite=chosen,
     )  # fmt: skip
     print_rows(result.rows, all_scorers=all_scorers)

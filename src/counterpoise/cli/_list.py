@@ -122,7 +122,14 @@ def _methods() -> list[dict[str, Any]]:
     from counterpoise.methods import all_methods
 
     return [
-        {"name": name, "title": m.title, "paper": m.paper, "licence": m.licence, "source": m.source}
+        {
+            "name": name,
+            "title": m.title,
+            "dose knobs": [knob.name for knob in m.knobs],
+            "paper": m.paper,
+            "licence": m.licence,
+            "source": m.source,
+        }
         for name, m in all_methods().items()
     ]
 
@@ -143,7 +150,7 @@ def _models() -> list[dict[str, Any]]:
         },
         {
             "name": "<folder>",
-            "title": "The same on disk, or a PEFT adapter folder (its base is loaded and the adapter proven active)",
+            "title": "The same on disk, or the folder of a PEFT adapter or an edit (its base is loaded, and it is proven active)",
             "licence": "the model's own",
             "source": "this machine",
         },
