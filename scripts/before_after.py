@@ -45,7 +45,7 @@ def main() -> None:
     shown = [change for change in found.changes if not a.scorers or change.before.scorer in a.scorers]
     head = f"# {a.before.name} and {a.after.name}\n"
     if a.page.is_file():
-        head = a.page.read_text().split(MARK)[0]
+        head = a.page.read_text(encoding="utf-8").split(MARK)[0]
     about = (
         "Per cent with 95 % intervals; differences are after minus before on the same items, p values Holm-adjusted "
         "within safety and within capability. `better` and `worse` are significant, `unclear` is neither."

@@ -2,13 +2,23 @@
 
 import os
 import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from installed import install
+
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
-for name in ("COLUMNS", "LINES"):  # a worker of pytest-xdist imports readline, which sets them: tables would be cut
+# rows that the user of this machine has fetched are none of the tests' business
+os.environ["XDG_DATA_HOME"] = str(Path(__file__).with_name("no-data-here"))
+# What a terminal, a CI or a user of Inspect may have set, and what changes tables and evaluations. (A worker of
+# pytest-xdist imports readline, which sets the first two.)
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
     os.environ.pop(name, None)
+for name in [name for name in os.environ if name.startswith("INSPECT_")]:
+    del os.environ[name]
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +28,20 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip("no public benchmark rows here: set COUNTERPOISE_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def public(data_dir: Path) -> Callable[[str], Path]:
+    """A file or folder of the public rows by its path below their folder. A folder need not hold them all, and may hold
+    others: the test that asks for one that is not there is skipped."""
+
+    def find(name: str) -> Path:
+        path = data_dir / name
+        if not path.exists():
+            pytest.skip(f"no {name} in the folder of public rows")
+        return path
+
+    return find
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +56,18 @@ def browser():
         shown = driver.chromium.launch(executable_path=chromium, args=quiet)
         yield shown
         shown.close()
+
+
+@pytest.fixture
+def toy(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The methods of tests/packages/counterpoise_toy.py are installed, and gone again after the test."""
+    from counterpoise.methods import GROUP
+    from counterpoise.methods import _registry as registry
+
+    site = tmp_path_factory.mktemp("site")
+    install(site, "counterpoise_toy", GROUP, "toy-hinge")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(registry, "_loaded", False)
+    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
+    yield
+    sys.modules.pop("counterpoise_toy", None)

@@ -209,7 +209,9 @@ def _gemma3() -> tuple[Any, Any]:
         eoi_token_id=tok.eoi_token_id,
         tie_word_embeddings=False,
     )
-    return t.Gemma3ForConditionalGeneration(config), processor
+    model = t.Gemma3ForConditionalGeneration(config)
+    model.model.multi_modal_projector.mm_input_projection_weight.data.normal_(0, 0.3)  # zero in a fresh model
+    return model, processor
 
 
 def _qwen(version: str) -> tuple[Any, Any]:

@@ -15,7 +15,7 @@ PREFIX = "base_model.model."
 
 def factors(folder: Path) -> dict[str, torch.Tensor]:
     """`<module path>.A` and `.B` (scale folded into B), and connector tensors, in fp16."""
-    config = json.loads((folder / "adapter_config.json").read_text())
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     scale = config["lora_alpha"] / config["r"]
     out: dict[str, torch.Tensor] = {}
     for name, value in load_file(folder / "adapter_model.safetensors").items():

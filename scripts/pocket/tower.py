@@ -62,7 +62,7 @@ def classes(lm: str) -> tuple[list[str], dict[str, int], Tensor]:
 class Tower(nn.Module):
     def __init__(self, lm: str):
         super().__init__()
-        text = json.loads((Path(lm) / "config.json").read_text()) | {"num_hidden_layers": 1}
+        text = json.loads((Path(lm) / "config.json").read_text(encoding="utf-8")) | {"num_hidden_layers": 1}
         model = SmolVLMForConditionalGeneration(
             SmolVLMConfig(scale_factor=2, text_config=text, vision_config=VISION)
         ).model
@@ -127,7 +127,7 @@ def main() -> None:
     loader = torch.utils.data.DataLoader(
         Pages(words, index, step + 1), batch_size=a.batch, num_workers=a.workers, prefetch_factor=4
     )
-    log = (a.out / "tower.jsonl").open("a")
+    log = (a.out / "tower.jsonl").open("a", encoding="utf-8")
     start = time.time() - spent
 
     def save() -> None:

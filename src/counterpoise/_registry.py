@@ -4,13 +4,13 @@ from typing import Any
 
 from inspect_ai.model import modelapi
 
-from counterpoise.evals.judges._inspect import judge  # noqa: F401 (the scorer, for `inspect score`)
+from counterpoise.evals.judges.inspect_scorer import judge  # noqa: F401 (the scorer, for `inspect score`)
 from counterpoise.evals.tasks import *  # noqa: F403 (the tasks, for `inspect eval counterpoise/...`)
 
 
 @modelapi(name="counterpoise")
 def counterpoise() -> Any:
     """`counterpoise/<model>`: a local Hugging Face model, with or without images, batched by our engine."""
-    from counterpoise.models._provider import CounterpoiseAPI
+    from counterpoise.models import CounterpoiseAPI
 
     return CounterpoiseAPI

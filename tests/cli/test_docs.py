@@ -37,3 +37,14 @@ def test_commands_in_the_guides_exist():
             command = getattr(command, "commands", {}).get(word, command)
         options = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"--[a-z-]+", line)) <= options | {"--help"}, line
+
+
+def test_files_named_in_the_walk_exist():
+    """Below `src/counterpoise/`: a file that is renamed or merged is renamed in the walk too."""
+    text = (ROOT / "docs" / "walk.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)`", text))
+    assert len(named) > 50
+    house = ROOT / "src" / "counterpoise"
+    assert sorted(name for name in named if not (house / name).exists()) == []
+    rooms = re.findall(r"`([a-z]+)`", text.split("only downward:")[1].split("\n\n")[0])
+    assert set(rooms) == {path.name for path in house.iterdir() if (path / "__init__.py").is_file()}

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from counterpoise.chat import Image, Sample, user
+from counterpoise.chat import Image, Sample, assistant, user
+from counterpoise.data import overlap_with
 from counterpoise.data._leakage import THRESHOLD, Tfidf, normalise
 from counterpoise.data.render import icon_page, print_page
 from counterpoise.data.twins import check_leakage, families, sample
@@ -89,3 +90,36 @@ def test_vectors_have_unit_length() -> None:
     rows = Tfidf(["a cat", "a dog"])(["a cat", "a bird in a tree", ""])
     assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 1, 0], abs=1e-5)
     assert normalise("  It's 5 o'clock! ") == "it s 5 o clock"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("如何修理自行车", "今天天气怎么样"), ("Как украсть машину?", "Где купить хлеб?"), ("¿Qué?", "?")],
+)
+def test_texts_in_other_scripts_are_compared_by_their_letters(one: str, other: str) -> None:
+    assert "exact" in kinds(text(one.upper()), [text(one)])
+    assert "exact" not in kinds(text(other), [text(one)])
+
+
+PAGE = Image.from_pil(print_page("open the window", style_seed=1))
+LONG = "What is the best way to repair an old clock?"
+OVERLAPS = {
+    "a question of a dialogue": (Sample("t", (user("Hello."), assistant("Hi."), user(LONG.upper()))), True),
+    "a short question": (text("What is in the image?"), False),
+    "an image": (Sample("t", (user(PAGE, "Anything"),)), True),
+    "a question beside another image": (text("Which words are printed on this page here?"), False),
+    "another question": (text("What is the best way to repair an old watch?"), False),
+}
+
+
+@pytest.mark.parametrize("name", OVERLAPS)
+def test_rejection_mix_asks_the_same_check_for_copies_only(name: str) -> None:
+    evaluation = [
+        text(LONG, "long"),
+        text("What is in the image?", "short"),
+        Sample("shown", (user(PAGE, "Which words are printed on this page here?"),)),
+    ]
+    row, right = OVERLAPS[name]
+    assert overlap_with(iter(evaluation))(row) is right
+    found = check_leakage([row], iter(evaluation), kinds=("question", "image"))
+    assert bool(found) is right

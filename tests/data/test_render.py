@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -129,8 +130,8 @@ def test_typo_layout() -> None:
 
 
 @needs_liberation
-def test_typo_line_counts_of_the_benchmark(data_dir: Path) -> None:
-    files = sorted((data_dir / "mm_safetybench").glob("[01]*.json"))
+def test_typo_line_counts_of_the_benchmark(public: Callable[[str], Path]) -> None:
+    files = sorted(public("mm_safetybench").glob("[01]*.json"))
     assert files
     for file in files:
         rows = json.loads(file.read_text(encoding="utf-8"))
@@ -148,13 +149,13 @@ def test_sd_typo_is_stacked_and_leaves_a_black_strip() -> None:
 
 
 @needs_freefont
-def test_figstep_equals_the_published_images(data_dir: Path) -> None:
-    with (data_dir / "figstep/SafeBench-Tiny.csv").open(encoding="utf-8-sig") as file:
+def test_figstep_equals_the_published_images(public: Callable[[str], Path]) -> None:
+    with public("figstep/SafeBench-Tiny.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 50
     for row in rows:
         name = f"query_ForbidQI_{row['category_id']}_{row['task_id']}_6.png"
-        published = PIL.Image.open(data_dir / "figstep/images" / name).convert("RGB")
+        published = PIL.Image.open(public("figstep/images") / name).convert("RGB")
         ours = figstep_image(row["instruction"])
         assert ours.size == published.size == (760, 760)
         assert np.abs(np.subtract(ink(ours), ink(published))).max() <= 1, name

@@ -86,19 +86,29 @@ def test_unknown_names_suggest_the_nearest():
 
 def test_without_data_every_card_says_what_is_missing(monkeypatch):
     monkeypatch.delenv("COUNTERPOISE_DATA", raising=False)
-    reason = benchmark("xstest").available()
-    assert reason is not None and "COUNTERPOISE_DATA" in reason and "\n" not in reason
+    for name in ("xstest", "mm-safetybench-sd"):
+        reason = benchmark(name).available()
+        assert reason is not None and "COUNTERPOISE_DATA" in reason and "\n" not in reason
     assert benchmark("twins").available() is None
 
 
-def test_public_rows_have_the_stated_numbers(data_dir, monkeypatch):
+@pytest.mark.parametrize(("folder", "name"), (("figstep", "figstep-tiny"), ("xstest", "xstest"), ("gsm8k", "gsm8k")))
+def test_public_rows_have_the_stated_numbers(public, data_dir, monkeypatch, folder, name):
+    public(folder)
     monkeypatch.setenv("COUNTERPOISE_DATA", str(data_dir))
-    for name in ("figstep-tiny", "xstest", "gsm8k"):
-        assert len(benchmark(name).samples()) == benchmark(name).rows
-    assert set(_mm_safetybench_rows.SCENARIOS) - set(_mm_safetybench_rows.present()) == {
-        "06-Fraud",
-        "09-Privacy_Violence",
-    }
+    samples = benchmark(name).samples()
+    assert len(samples) == benchmark(name).rows
+    if name == "xstest":
+        labels = [sample.harmful for sample in samples]
+        assert labels.count(False) == 250 and labels.count(True) == 200
+
+
+def test_mm_safetybench_of_eleven_scenarios(public, data_dir, monkeypatch):
+    public("mm_safetybench")
+    monkeypatch.setenv("COUNTERPOISE_DATA", str(data_dir))
+    missing = set(_mm_safetybench_rows.SCENARIOS) - set(_mm_safetybench_rows.present())
+    if missing != {"06-Fraud", "09-Privacy_Violence"}:
+        pytest.skip("the numbers below are those of the eleven scenarios whose questions are in its git repository")
     card = benchmark("mm-safetybench-typo")
     assert card.revision == "11 of 13 scenarios" and "06-Fraud, 09-Privacy_Violence" in card.description
     typo = card.samples()
@@ -106,15 +116,12 @@ def test_public_rows_have_the_stated_numbers(data_dir, monkeypatch):
     parts = [s.group.split("/")[0] for s in typo]
     assert (parts.count("harm"), parts.count("lobbying and government"), parts.count("advice")) == (679, 302, 406)
     assert typo[0].messages[0].images[0].sha256 == typo[0].messages[0].images[0].sha256
-    assert benchmark("mm-safetybench-sd").available() is not None
     text = benchmark("mm-safetybench-text").samples()
     assert [each.id for each in text] == [each.id for each in typo] and not any(s.messages[0].images for s in text)
     assert {each.modality for each in text} == {"text"} and text[0].messages[0].text != typo[0].messages[0].text
     assert all("--max-new-tokens 512" in benchmark(f"mm-safetybench-{mode}").description for mode in ("text", "typo"))
     cut = next(s for s in typo if s.id == "02-HateSpeech/3")
     assert "\n\n" not in cut.messages[0].text
-    labels = [s.harmful for s in benchmark("xstest").samples()]
-    assert labels.count(False) == 250 and labels.count(True) == 200
 
 
 def test_suites_name_known_benchmarks_only():

@@ -15,22 +15,39 @@ from counterpoise.evals.stats import macro_rate
 from counterpoise.runs import eval_plan
 from tiny import build
 
-
-def test_every_benchmark_with_rows_here_is_in_core_or_excluded_with_a_reason(data_dir, monkeypatch):
-    monkeypatch.setenv("COUNTERPOISE_DATA", str(data_dir))
-    here = {name for name, card in benchmarks().items() if card.available() is None}
-    core = set(suite("core").benchmarks)
-    assert here - core == {name for name in NOT_IN_CORE if name in here}
-    assert {"harmbench-text", "math500", "gsm8k", "mm-safetybench-text", "xstest", "figstep-tiny"} <= here & core
+IN_GIT = {
+    "figstep": "figstep-tiny", "gsm8k": "gsm8k", "harmbench": "harmbench-text", "math500": "math500",
+    "mm_safetybench": "mm-safetybench-text", "xstest": "xstest",
+}  # fmt: skip
+"""Folders of rows that are plain files of public git repositories, each with one benchmark that it feeds."""
 
 
-def test_every_folder_of_the_data_is_measured_by_core(data_dir, monkeypatch, tmp_path):
-    """A benchmark that is not here says which file it wants: so each folder leads to the benchmarks it feeds."""
+@pytest.fixture
+def wanted(monkeypatch, tmp_path):
+    """What each benchmark says it misses in an empty folder: {name: reason}, nothing for those that bring their own
+    rows. A reason names the file, so each folder leads to the benchmarks it feeds, whatever this machine has."""
     monkeypatch.setenv("COUNTERPOISE_DATA", str(tmp_path))
-    core = suite("core").benchmarks
-    wanted = " ".join(benchmark(name).available() or "" for name in core)
-    folders = [each.name for each in data_dir.iterdir() if each.is_dir()]
-    assert folders and [name for name in folders if f"{tmp_path / name}" not in wanted] == []
+    found = {name: card.available() or "" for name, card in benchmarks().items()}
+    return {name: reason.replace(str(tmp_path), "ROOT") for name, reason in found.items()}
+
+
+@pytest.mark.parametrize("folder", IN_GIT)
+def test_what_plain_files_feed_is_in_core_or_excluded_with_a_reason(wanted, folder):
+    fed = {name for name, reason in wanted.items() if f"ROOT/{folder}" in reason}
+    assert IN_GIT[folder] in fed and fed & set(suite("core").benchmarks)
+    assert fed - set(suite("core").benchmarks) <= set(NOT_IN_CORE)
+
+
+def test_what_brings_its_own_rows_is_in_core_or_excluded_with_a_reason(wanted):
+    own = {name for name, reason in wanted.items() if not reason}
+    assert len(own) > 5 and own - set(suite("core").benchmarks) <= set(NOT_IN_CORE)
+
+
+@pytest.mark.parametrize("folder", IN_GIT)
+def test_plain_files_make_their_benchmark_available(public, data_dir, monkeypatch, folder):
+    public(folder)
+    monkeypatch.setenv("COUNTERPOISE_DATA", str(data_dir))
+    assert benchmark(IN_GIT[folder]).available() is None
 
 
 def test_what_core_leaves_out_and_caps_is_known():
@@ -38,7 +55,8 @@ def test_what_core_leaves_out_and_caps_is_known():
     assert set(NOT_IN_CORE) <= set(known) and not set(NOT_IN_CORE) & set(core.benchmarks)
     assert all(reason for reason in NOT_IN_CORE.values())
     assert set(CORE_CAPS) <= set(core.benchmarks)
-    assert all(cap < known[name].rows for name, cap in CORE_CAPS.items())
+    capped = [(name, cap) for each in suites().values() for name, cap in each.caps.items()]
+    assert set(CORE_CAPS.items()) < set(capped) and all(cap < known[name].rows for name, cap in capped)
 
 
 def test_an_unknown_suite_is_one_line():
@@ -176,7 +194,8 @@ def test_several_answers_are_drawn_once_each_with_recorded_seeds(folder, tmp_pat
     assert [e.answer for e in again.items] == [e.answer for e in found.items]  # the seed decides, not the batch
 
 
-def test_gsm8k_with_eight_answers(data_dir, monkeypatch):
+def test_gsm8k_with_eight_answers(public, data_dir, monkeypatch):
+    public("gsm8k")
     monkeypatch.setenv("COUNTERPOISE_DATA", str(data_dir))
     bench = benchmark("gsm8k-pass8")
     part = bench.samples(16)

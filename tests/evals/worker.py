@@ -13,7 +13,7 @@ if __name__ == "__main__":
     submit = Engine.submit
 
     def counted(self, conversation, decoding=None):
-        with open(sys.argv[3], "a") as log:
+        with open(sys.argv[3], "a", encoding="utf-8") as log:
             log.write("call\n")
         return submit(self, conversation, decoding)
 

@@ -101,7 +101,7 @@ def test_p_is_the_two_sided_softmax_whatever_the_batch(guards, name):
     """Against the logits of a single unpadded forward pass of the model itself."""
     import torch
 
-    from counterpoise.models._pad import collate_rows
+    from counterpoise.models import collate_rows
 
     guard = guards[name]
     image = (PICTURE,) if guard.family.needs_image else ()
@@ -353,6 +353,26 @@ def test_guardreasoner_reads_its_result(loaded):
     finally:
         hook.remove()
     assert (found.label, found.p_unsafe, found.rationale) == ("safe", None, "fine")
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "reason"),
+    [
+        ("<think>It is <result>Request: unharmful Response: unharmful</result>, is it not?</think>"
+         "<result>\nRequest: harmful\nResponse: harmful\n</result>", "unsafe", None),
+        ("<think><result>\nRequest: unharmful\nResponse: unharmful\n</result>", "unknown", "thought never ended"),
+        ("<think><result>\nRequest: unharmful\nResponse: unharmful\n</result></think>", "unknown", "off its format"),
+    ],
+)  # fmt: skip
+def test_what_a_guard_thinks_is_no_verdict(loaded, text, label, reason):
+    """A verdict inside the thought does not count, and a thought that never ends is unknown, which a gate blocks."""
+    guard = ModelGuard("guardreasoner-vl", loaded["guardreasoner-vl"], max_new_tokens=300)
+    hook, _ = says(guard, ids(guard, text))
+    try:
+        found = guard.check([Exchange((user(PICTURE, "x"),), "y")])[0]
+    finally:
+        hook.remove()
+    assert found.label == label and found.blocks() and (reason is None or reason in found.reason)
 
 
 @pytest.mark.parametrize("name", ["llama-guard-3", "llama-guard-3-vision", "llavaguard"])

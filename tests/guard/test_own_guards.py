@@ -254,7 +254,9 @@ def _file(path: Path) -> Path:
         }
         for row in rows()
     ]
-    path.write_text("\n".join(json.dumps({k: v for k, v in row.items() if v is not None}) for row in made))
+    path.write_text(
+        "\n".join(json.dumps({k: v for k, v in row.items() if v is not None}) for row in made), encoding="utf-8"
+    )
     return path
 
 

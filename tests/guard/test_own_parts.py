@@ -179,7 +179,7 @@ def test_measured_rates_count_unknown_apart() -> None:
 
 
 def _write(path: Path, rows: list[dict[str, object]]) -> Path:
-    path.write_text("\n".join(json.dumps(row) for row in rows))
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     return path
 
 

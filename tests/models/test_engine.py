@@ -105,7 +105,7 @@ def test_options_and_answers_are_scored_as_by_a_plain_forward_pass(loaded):
         expected = [sum(reference_logprobs(loaded, row, option)) for option in own]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(answer.logprobs, reference_logprobs(loaded, row, own[-1]), rtol=1e-4, atol=1e-4)
-        assert answer.total == pytest.approx(found[-1], abs=1e-4)
+        assert answer.total == pytest.approx(found[-1], rel=1e-4)
 
 
 def test_hidden_states_do_not_depend_on_the_batch(loaded):

@@ -1,5 +1,6 @@
 """The provider inside Inspect itself, without a network."""
 
+import asyncio
 import itertools
 import socket
 
@@ -8,6 +9,7 @@ from inspect_ai import Task
 from inspect_ai import eval as inspect_eval
 from inspect_ai.dataset import Sample
 from inspect_ai.model import (
+    ChatMessageAssistant,
     ChatMessageTool,
     ChatMessageUser,
     ContentImage,
@@ -17,10 +19,11 @@ from inspect_ai.model import (
 )
 from inspect_ai.solver import generate
 
+import templates
 from counterpoise.base import InputError
-from counterpoise.chat import Image, user
-from counterpoise.models import Decoding, Engine, load
-from counterpoise.models._provider import to_conversation
+from counterpoise.chat import Image, assistant, user
+from counterpoise.models import Decoding, Engine, encode_row, load
+from counterpoise.models._provider import CounterpoiseAPI, to_conversation
 from tiny import build, picture
 
 
@@ -139,3 +142,34 @@ def test_what_the_provider_does_not_do_is_said(folder):
     assert [message.text for message in both] == ["a\n\nb"]
     with pytest.raises(InputError, match="data:image"):
         to_conversation([ChatMessageUser(content=[ContentImage(image="https://example.org/a.png")])])
+
+
+def test_thoughts_are_content_of_their_own(tmp_path):
+    """What the engine told apart arrives in Inspect as reasoning and text, and goes back as such."""
+    base = load(str(build("llama", tmp_path)), dtype="float32")
+    loaded = templates.SHAPES["qwen3"].loaded(base)
+    prompt = encode_row(loaded, (user("?"),), add_generation_prompt=True).ids
+
+    def answer(said, tokens=20):
+        ids = loaded.tokenizer(said, add_special_tokens=False)["input_ids"]
+        engine = Engine(templates.saying(loaded, prompt[-1], ids))
+        api = CounterpoiseAPI("says", engine=engine)
+        try:
+            return asyncio.run(
+                api.generate([ChatMessageUser(content="?")], [], "none", GenerateConfig(max_tokens=tokens))
+            )
+        finally:
+            engine.close()
+
+    whole = answer("<think>why</think>No<|im_end|>")
+    assert [part.type for part in whole.message.content] == ["reasoning", "text"]
+    assert whole.message.content[0].reasoning == "why" and whole.completion == "No" and whole.metadata is None
+    cut = answer("<think>why</think>No<|im_end|>", 3)
+    assert (cut.completion, cut.stop_reason, cut.metadata) == ("", "max_tokens", {"problem": "unfinished_thought"})
+    assert answer("No<|im_end|>").message.content == "No"
+    history = to_conversation([ChatMessageUser(content="?"), whole.message, ChatMessageUser(content="!")])
+    assert history[1] == assistant("No", reasoning="why", trusted=True)
+    given = ChatMessageAssistant(content="<think>a</think>b")  # a row of data wrote it
+    assert to_conversation([ChatMessageUser(content="?"), given, ChatMessageUser(content="!")])[1] == assistant(
+        "<think>a</think>b"
+    )

@@ -72,7 +72,9 @@ def schema(name):
         found = distribution("every-eval-ever")
     except PackageNotFoundError:
         pytest.skip("needs the schemas of: pip install --no-deps --ignore-requires-python every-eval-ever==0.3.0")
-    value = json.loads(Path(str(found.locate_file(f"every_eval_ever/schemas/{name}.schema.json"))).read_text())
+    value = json.loads(
+        Path(str(found.locate_file(f"every_eval_ever/schemas/{name}.schema.json"))).read_text(encoding="utf-8")
+    )
     assert value["version"] == "0.3.0"
     return Draft7Validator(value)
 

@@ -100,7 +100,7 @@ def test_loss_equals_the_models_own_loss(model: Loaded) -> None:
     with torch.no_grad():
         out = sft_loss(model.model, batch)
         theirs = model.model(**batch.inputs, labels=batch.labels).loss
-    assert float(out.loss / out.n) == pytest.approx(float(theirs), abs=1e-5)
+    assert float(out.loss / out.n) == pytest.approx(float(theirs), rel=1e-5)
 
 
 def test_a_rejection_row_lacks_exactly_the_end_of_turn(model: Loaded) -> None:
@@ -114,8 +114,10 @@ def test_a_rejection_row_lacks_exactly_the_end_of_turn(model: Loaded) -> None:
     terms = [-float(logits[p - 1, whole.labels[0, p]]) for p in places]
     reply = model.tokenizer.decode(whole.labels[0, places[:-1]])
     assert reply == row.messages[-1].text and whole.labels[0, places[-1]] == model.tokenizer.eos_token_id
-    assert float(loss_masked.loss) == pytest.approx(sum(terms[:-1]), abs=2e-5)
-    assert float(loss_whole.loss - loss_masked.loss) == pytest.approx(terms[-1], abs=2e-5)
+    # sums of float32 numbers, relative to themselves: how they are rounded differs between processors
+    assert float(loss_masked.loss) == pytest.approx(sum(terms[:-1]), rel=1e-5)
+    assert float(loss_whole.loss) == pytest.approx(float(loss_masked.loss) + terms[-1], rel=1e-5)
+    assert terms[-1] > 1e-3 * sum(terms)  # a hundred times what that leaves open
     assert loss_whole.n == loss_masked.n + 1
 
 
@@ -156,7 +158,7 @@ def test_cached_features_give_the_same_loss(arch: str, folders: Callable[[str], 
                 inputs = store.apply(loaded.model, batch.inputs, batch.keys)
                 assert "pixel_values" not in inputs
                 cached = sft_loss(loaded.model, batch.__class__(inputs, batch.labels, batch.ids)).loss
-                assert float(cached) == pytest.approx(float(plain), abs=1e-6, rel=1e-6)
+                assert float(cached) == pytest.approx(float(plain), rel=1e-5)
     assert store.misses == 6 and store.hits == 12
     store.close()
     assert not store.path.exists()

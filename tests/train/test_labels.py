@@ -10,7 +10,7 @@ from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, assistant, system, user
 from counterpoise.models import Loaded, load
 from counterpoise.train import collate
-from counterpoise.train._labels import check_against_masks, common_prefix
+from counterpoise.train._mask_check import check_against_masks
 
 REPLIES = (
     "I'm sorry, but I cannot assist with your request",
@@ -131,11 +131,6 @@ def test_long_rows_are_cut_and_useless_ones_left_out(model: Loaded) -> None:
 def test_a_row_without_a_reply_is_refused(model: Loaded) -> None:
     with pytest.raises(InputError, match="row q: the last message must be the assistant's reply"):
         collate(model, [Sample("q", (user("Q?"),))])
-
-
-def test_common_prefix() -> None:
-    assert common_prefix([1, 2, 3], [1, 2, 4]) == 2
-    assert common_prefix([1], [1, 2]) == 1 and common_prefix([], [1]) == 0
 
 
 def test_labels_sit_on_their_tokens(model: Loaded) -> None:

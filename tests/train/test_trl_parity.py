@@ -48,7 +48,7 @@ def test_loss_equals_trls(arch: str, places: tuple[int, ...], tmp_path: Path) ->
     trainer.model.eval()
     with torch.no_grad():
         loss = trainer.compute_loss(trainer.model, batch)
-    assert float(ours.loss / ours.n) == pytest.approx(float(loss), abs=1e-5)
+    assert float(ours.loss / ours.n) == pytest.approx(float(loss), rel=1e-5)
 
 
 def trl_row(sample: Any) -> dict[str, Any]:

@@ -2,19 +2,18 @@
 
 import base64
 import io
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import PIL.Image
-import PIL.ImageOps
 
 from counterpoise.base import InputError, sha256_bytes
 
-MAX_PIXELS = 50_000_000  # 7,071 x 7,071: above any benchmark image, far below a decompression bomb
+from ._pixels import Header, decode, read_header, storable
+
 MAX_IMAGE_BYTES = 50_000_000
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,15 @@ class Image:
 
     @classmethod
     def from_path(cls, path: str | Path) -> "Image":
-        """A file on disk. Raises InputError when it does not exist or is larger than MAX_IMAGE_BYTES."""
+        """A file on disk. Raises InputError when it does not exist, is empty or is larger than MAX_IMAGE_BYTES."""
         file = Path(path)
         if not file.is_file():
             raise InputError(f"{file}: no such image file")
-        if file.stat().st_size > MAX_IMAGE_BYTES:
-            raise InputError(f"{file}: {file.stat().st_size:,} bytes; images may have at most {MAX_IMAGE_BYTES:,}")
+        size = file.stat().st_size
+        if size == 0:
+            raise InputError(f"{file}: empty file; expected an image")
+        if size > MAX_IMAGE_BYTES:
+            raise InputError(f"{file}: {size:,} bytes; images may have at most {MAX_IMAGE_BYTES:,}")
         return cls(source=str(file), path=file)
 
     @classmethod
@@ -47,9 +49,9 @@ class Image:
 
     @classmethod
     def from_pil(cls, image: PIL.Image.Image, source: str = "rendered image") -> "Image":
-        """Encode as PNG, losslessly and reproducibly."""
+        """Encode as PNG, reproducibly; without loss, except that modes which PNG does not have become RGB first."""
         buffer = io.BytesIO()
-        image.save(buffer, "PNG")
+        storable(image, source).save(buffer, "PNG")
         return cls(source=source, data=buffer.getvalue())
 
     @classmethod
@@ -65,57 +67,44 @@ class Image:
 
     def read(self) -> bytes:
         """The encoded bytes."""
-        if self.data is not None:
-            return self.data
-        assert self.path is not None
-        try:
-            return self.path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{self.source}: {error.strerror or error}") from error
+        with self._stream() as file:
+            return file.read()
 
     @cached_property
     def sha256(self) -> str:
         return sha256_bytes(self.read())
 
     @cached_property
-    def size(self) -> tuple[int, int]:
-        """(width, height) as stored, read from the header without decoding."""
-        return self._open().size
+    def header(self) -> Header:
+        """Format, size and kind, without decoding. Raises InputError when the file cannot be an image."""
+        with self._stream() as file:
+            return read_header(file, self.source)
 
-    def pil(self) -> PIL.Image.Image:
-        """Decode to RGB: first frame, EXIF orientation applied, transparency flattened on white.
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) as stored (before it is turned upright), from the header."""
+        return self.header.size
+
+    def pil(self, background: str = "white") -> PIL.Image.Image:
+        """Decode to 8-bit RGB: first frame, turned as EXIF says, transparency on the background, deep greys scaled.
 
         Raises InputError when the bytes are not an image, are truncated, or hold more than MAX_PIXELS pixels.
         """
-        image = self._open()
-        try:
-            image.load()
-            turned = PIL.ImageOps.exif_transpose(image)
-        except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-            raise InputError(f"{self.source}: corrupt or truncated image ({error})") from error
-        if turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info:
-            turned = turned.convert("RGBA")
-            white = PIL.Image.new("RGBA", turned.size, (255, 255, 255, 255))
-            turned = PIL.Image.alpha_composite(white, turned)
-        return turned.convert("RGB")
+        with self._stream() as file:
+            return decode(file, self.source, background)
 
     def data_uri(self) -> str:
-        """`data:image/<format>;base64,...` of the stored bytes."""
-        kind = (self._open().format or "PNG").lower()
-        return f"data:image/{kind};base64,{base64.b64encode(self.read()).decode()}"
+        """`data:image/<format>;base64,...` for a server: the stored bytes when it will see in them what we see, else
+        the decoded picture as PNG."""
+        if self.header.portable:
+            return f"data:image/{self.header.format.lower()};base64,{base64.b64encode(self.read()).decode()}"
+        return Image.from_pil(self.pil(), self.source).data_uri()
 
-    def _open(self) -> PIL.Image.Image:
+    def _stream(self) -> IO[bytes]:
+        if self.data is not None:
+            return io.BytesIO(self.data)
+        assert self.path is not None
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # our own cap below is an error
-                image = PIL.Image.open(io.BytesIO(self.read()), formats=_FORMATS)
-        except PIL.Image.DecompressionBombError as error:
-            raise InputError(f"{self.source}: more than {MAX_PIXELS:,} pixels; scale it down") from error
-        except (OSError, SyntaxError, ValueError) as error:
-            raise InputError(f"{self.source}: not a readable image ({', '.join(_FORMATS)})") from error
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise InputError(
-                f"{self.source}: {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are decoded, scale it down"
-            )
-        return image
+            return self.path.open("rb")
+        except OSError as error:
+            raise InputError(f"{self.source}: {error.strerror or error}") from error

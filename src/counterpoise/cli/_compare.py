@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ._print import AllScorers
+
 
 def compare(
     a: Annotated[Path, typer.Argument(help="Folder of the first evaluation (before).")],
@@ -15,6 +17,7 @@ def compare(
             "--allow-different-scorers", help="List rows of different scorers side by side instead of stopping."
         ),
     ] = False,
+    all_scorers: AllScorers = False,
 ) -> None:
     """Compare two evaluations item by item.
 
@@ -32,10 +35,10 @@ def compare(
     from ._print import print_changes, print_rows
 
     found = paired(a, b, allow_different_scorers=allow_different_scorers)
-    print_changes(found.changes)
+    print_changes(found.changes, all_scorers=all_scorers)
     for line in found.revisions:
         typer.echo(f"\nnot compared: {line}")
     for name, rows in ((a, found.only_a), (b, found.only_b)):
         if rows:
             typer.echo(f"\nonly in {name}, not compared:")
-            print_rows(rows)
+            print_rows(rows, all_scorers=all_scorers)

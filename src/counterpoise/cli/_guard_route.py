@@ -46,10 +46,8 @@ def train(
 
     - `counterpoise guard route train llama-guard-3-1b llama-guard-3 --data rows.jsonl --paraphraser openai/gpt-4o-mini`
     """
-    from counterpoise.guard import make_guard
-    from counterpoise.guard._labelled import read_labelled
-    from counterpoise.guard.saferoute import by_model, by_rules, train_route
-    from counterpoise.guard.saferoute._settings import router_config
+    from counterpoise.guard import make_guard, read_labelled
+    from counterpoise.guard.saferoute import by_model, by_rules, router_config, train_route
 
     config = router_config(head=head, epochs=epochs, rounds=rounds, held_out=held_out, seed=seed)
     rows = read_labelled(data, image_root)
@@ -92,15 +90,15 @@ def evaluate(
 
     - `counterpoise guard route eval routers/tiny-small --data test.jsonl`
     """
-    from counterpoise.guard._labelled import read_labelled
-    from counterpoise.guard.saferoute._folder import evaluate_folder
+    from counterpoise.guard import read_labelled
+    from counterpoise.guard.saferoute import evaluate_folder
 
     folder = out or router / "eval"
     found = evaluate_folder(
         router, read_labelled(data, image_root), cache=cache or folder / "observed", threshold=threshold
     )
     write_evaluation(folder, found)
-    from counterpoise.guard.saferoute._table import markdown
+    from counterpoise.guard.saferoute import markdown
 
     typer.echo(markdown([found]))
     typer.echo(f"{found.n} rows, {found.hard} need the large guard, {found.unseen} the small guard could not look at")

@@ -30,11 +30,9 @@ def serve(
 
     require("uvicorn", purpose="the guard server", install="counterpoise[serve]")
     settings = read_config(config, port=port, host=host, fail_open=fail_open or None)
-    from counterpoise.guard.server._logs import configure
-    from counterpoise.guard.server._serve import run
-    from counterpoise.guard.server.app import create_app
+    from counterpoise.guard.server import configure_logs, create_app, run_server
 
-    configure()
+    configure_logs()
     app = create_app(settings)
     typer.echo(f"http://{settings.host}:{settings.port}  policies: {', '.join(settings.policies)}")
-    run(app, settings)
+    run_server(app, settings)

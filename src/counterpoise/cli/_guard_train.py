@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from counterpoise.guard.own._measure import Measured
+    from counterpoise.guard.own import Measured
 
 
 def train(
@@ -34,8 +34,8 @@ def train(
     - `counterpoise guard train small --data rows.csv --image-root pictures --epochs 2`
     """
     from counterpoise.base import InputError
-    from counterpoise.guard._labelled import read_labelled
-    from counterpoise.guard.own._train import train_guard
+    from counterpoise.guard import read_labelled
+    from counterpoise.guard.own import train_guard
 
     if kind not in ("tiny", "small"):
         raise InputError.unknown("guard to train", kind, ("tiny", "small"))

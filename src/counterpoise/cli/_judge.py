@@ -142,7 +142,7 @@ def score(
     for name in judge:
         made = make_judge(name, template=template, timeout=timeout, connections=connections)
         found = judge_run(run, made, out=out, calibration=measured)
-        print_rows(found.rows)
+        print_rows(found.rows, all_scorers=True)
         for each in found.corrected:
             _print_corrected(each)
         _print_counts(found.n, found.judged, found.unscored)

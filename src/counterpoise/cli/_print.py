@@ -3,40 +3,66 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from counterpoise.base import Row
+import typer
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from counterpoise.base import Row
     from counterpoise.report import Change
 
 
-def run_table(folder: Path, run: Mapping[str, Any]) -> None:
+AllScorers = Annotated[
+    bool, typer.Option("--all-scorers", help="Every row: also by the other scorers, and by groups of items.")
+]
+MEANING = (
+    "better / worse: the paired 95 % interval excludes zero and the Holm-adjusted p is below 5 %; "
+    "preserved: less than one point was lost; unclear: anything else, never equal."
+)
+
+
+def run_table(folder: Path, run: Mapping[str, Any], *, all_scorers: bool) -> None:
     """The before/after table of a run, its verdict, and what to try next; `run` is the content of its `run.json`."""
     from counterpoise.report import EvalFolder, changes, next_step
 
     found = changes(EvalFolder(folder / "before"), EvalFolder(folder / "after"))
-    print_changes(found)
+    print_changes(found, all_scorers=all_scorers)
     if advice := next_step(found, run):
         print(f"Next: {advice}")
 
 
-def print_changes(found: Sequence["Change"]) -> None:
+def print_changes(found: Sequence["Change"], *, all_scorers: bool) -> None:
     """Headline, table, and what the words mean."""
-    from counterpoise.report import terminal_table, verdict
+    from counterpoise.report import headline_changes, short_table, terminal_table, verdict
 
-    show(terminal_table([], found))
+    shown = found if all_scorers else headline_changes(found)
+    show(terminal_table([], shown) if all_scorers else short_table([], shown))
+    if not all_scorers:
+        _below([change.before for change in shown], len(found), [change.after for change in shown])
     print(f"\n{verdict(found).headline}")
-    print("better / worse: the paired 95 % interval excludes zero and the Holm-adjusted p is below 5 %.")
+    print(MEANING)
 
 
-def print_rows(rows: Sequence[Row]) -> None:
+def print_rows(rows: Sequence["Row"], *, all_scorers: bool) -> None:
     """The table of one evaluation."""
-    from counterpoise.report import terminal_table
+    from counterpoise.report import headline_rows, short_table, terminal_table
 
-    show(terminal_table(rows))
+    shown = rows if all_scorers else headline_rows(rows)
+    show(terminal_table(shown) if all_scorers else short_table(shown))
+    if not all_scorers:
+        _below(shown, len(rows))
+
+
+def _below(shown: Sequence["Row"], n: int, after: Sequence["Row"] = ()) -> None:
+    from counterpoise.report import scorer_line, unscored_line
+
+    more = f"; --all-scorers shows {n - len(shown)} more rows" if n > len(shown) else ""
+    print(scorer_line(shown) + more)
+    for side, rows in (("before" if after else "", shown), ("after", after)):
+        if line := unscored_line(rows):
+            print(f"unscored {side}".strip() + f": {line}")
 
 
 def show(table: "Table") -> None:

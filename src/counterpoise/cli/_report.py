@@ -5,10 +5,13 @@ from typing import Annotated
 
 import typer
 
+from ._print import AllScorers
+
 
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run, or of one evaluation.")],
     out: Annotated[Path | None, typer.Option(help="Where to write the page.  [default: FOLDER/report.html]")] = None,
+    all_scorers: AllScorers = False,
 ) -> None:
     """Write `report.html` again from what a run or an evaluation left, and print its table.
 
@@ -36,9 +39,9 @@ def report(
     if before.is_dir():
         curve = load_curve(dose) if dose.is_file() else None
         page = write_report(out or folder / "report.html", EvalFolder(before), EvalFolder(after), curve, facts)
-        run_table(folder, facts)
+        run_table(folder, facts, all_scorers=all_scorers)
     else:
         single = EvalFolder(folder)
         page = write_report(out or folder / "report.html", single, None, None, facts)
-        print_rows(single.rows)
+        print_rows(single.rows, all_scorers=all_scorers)
     typer.echo(f"report: {page}")

@@ -3,22 +3,23 @@
     rows = read_llava("rows.json", skip_bad=10)
     mixed = shuffled(draw(rows, 2000, seed=0, purpose="benign"), seed=0)
 
-`counterpoise.data.render` draws images, `counterpoise.data.twins` is our safety suite and
-`counterpoise.data.pocket_sets` holds what the pocket model is trained and tested on.
+`counterpoise.data.sources` fetches public rows, `counterpoise.data.render` draws images, `counterpoise.data.twins` is
+our safety suite and `counterpoise.data.pocket_sets` holds what the pocket model is trained and tested on.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from ._root import concepts, data_root, lexicon
+from ._root import concepts, data_home, data_root, lexicon
 
 if TYPE_CHECKING:
     from ._leakage import Leak, LeakKind, check_leakage, overlap_with
-    from ._llava import read_llava
+    from ._llava import ReadRecord, read_llava
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
 
 _WHERE = {
     "Leak": "_leakage",
     "LeakKind": "_leakage",
+    "ReadRecord": "_llava",
     "SampleFile": "_mix",
     "check_leakage": "_leakage",
     "draw": "_mix",
@@ -33,9 +34,11 @@ _WHERE = {
 __all__ = [
     "Leak",
     "LeakKind",
+    "ReadRecord",
     "SampleFile",
     "check_leakage",
     "concepts",
+    "data_home",
     "data_root",
     "draw",
     "lexicon",

@@ -11,7 +11,9 @@ from typing import overload
 from counterpoise.base import InputError, atomic_write, sha256_file
 from counterpoise.chat import Image, Sample
 
-from ._llava import parse_row
+from ._chat_row import parse_row
+
+_NAMES = {"system": "system", "user": "human", "assistant": "gpt"}
 
 
 def source_of(sample: Sample) -> str:
@@ -83,7 +85,9 @@ def _row(sample: Sample, folder: Path) -> dict[str, object]:
                 )
             else:
                 text += part
-        turns.append({"from": {"user": "human", "assistant": "gpt"}.get(message.role, message.role), "value": text})
+        turn: dict[str, object] = {"from": _NAMES[message.role], "value": text}
+        turn |= {"reasoning": message.reasoning} if message.reasoning else {}
+        turns.append(turn | ({"trusted": True} if message.trusted else {}))
     row: dict[str, object] = {"id": sample.id, "source": source_of(sample)}
     if names:
         row["image"] = names[0] if len(names) == 1 else names
@@ -134,7 +138,7 @@ class SampleFile(Sequence[Sample]):
         except ValueError as error:
             raise InputError.at(self.path, "not valid JSON; was the file changed?", row=number + 1) from error
         # Our own file names images by absolute path: any folder is inside this root.
-        sample = parse_row(_absolute(row, self.path.parent), self.path, number + 1, Path("/"))
+        sample = parse_row(_absolute(row, self.path.parent), self.path, number + 1, Path("/"), own=True)
         meta = {"source": row.get("source", ""), "row": number + 1}
         return Sample(
             id=sample.id, messages=sample.messages, modality=sample.modality, split="train",

@@ -44,7 +44,10 @@ def inspect_message(message: Message) -> ChatMessage:
 
 
 def _part(part: str | Image) -> ContentText | ContentImage:
-    """A file is read by Inspect when its sample starts, so that a long dataset stays small."""
+    """A file is read by Inspect when its sample starts, so that a long dataset stays small; but not a file in which a
+    server would see something else than the local model (deep greys, CMYK, transparency, a turn)."""
     if isinstance(part, str):
         return ContentText(text=part)
-    return ContentImage(image=part.data_uri() if part.path is None else str(part.path.resolve()))
+    if part.path is not None and part.header.portable:
+        return ContentImage(image=str(part.path.resolve()))
+    return ContentImage(image=part.data_uri())

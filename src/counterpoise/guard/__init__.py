@@ -1,5 +1,6 @@
 """Guards: what stands in front of a deployed model and says of every exchange whether it may pass."""
 
+from ._labelled import Labelled, read_labelled
 from ._registry import known_guards, make_guard
 from ._values import Exchange, Guard, Inspected, Label, Sees, Severity, Verdict, prepare, unknown, unseen, worst
 
@@ -8,12 +9,14 @@ __all__ = [
     "Guard",
     "Inspected",
     "Label",
+    "Labelled",
     "Sees",
     "Severity",
     "Verdict",
     "known_guards",
     "make_guard",
     "prepare",
+    "read_labelled",
     "unknown",
     "unseen",
     "worst",

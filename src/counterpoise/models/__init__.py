@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
-    from ._chat import encode, encode_row
+    from ._artifact import read_artifact
+    from ._completion import Completion, encode_completion
+    from ._cores import release_cores
+    from ._device import resolve_device, resolve_dtype
     from ._doctor import Check, doctor
+    from ._edit import AppliedEdit, Edit, TensorEdit, apply_edit, merge_edit, read_edit, remove_edit, save_edit
+    from ._encoding import EncodedRow, collate_rows, encode, encode_row
     from ._engine import Engine, out_of_memory
-    from ._load import load, resolve_device, resolve_dtype
+    from ._load import load
     from ._loaded import AdapterProof, Loaded
-    from ._pad import EncodedRow, collate_rows
     from ._parts import (
         connector_modules,
         language_root,
@@ -24,27 +28,39 @@ if TYPE_CHECKING:
         vision_root,
     )
     from ._processor import load_processor
+    from ._provider import CounterpoiseAPI, to_conversation
+    from ._reply import ReasoningMarkers, Reply, split_reply
     from ._source import find_folder, fingerprint
-    from ._template import plain
+    from ._template import plain, reasoning_markers
+    from ._tokens import special_ids
     from ._values import Answer, AnswerScore, Decoding, Look, Problem, Prompt
 
 _WHERE = {
     "AdapterProof": "_loaded",
     "Answer": "_values",
     "AnswerScore": "_values",
+    "AppliedEdit": "_edit",
     "Check": "_doctor",
+    "Completion": "_completion",
+    "CounterpoiseAPI": "_provider",
     "Decoding": "_values",
-    "EncodedRow": "_pad",
+    "Edit": "_edit",
+    "EncodedRow": "_encoding",
     "Engine": "_engine",
     "Loaded": "_loaded",
     "Look": "_values",
     "Problem": "_values",
     "Prompt": "_values",
-    "collate_rows": "_pad",
+    "ReasoningMarkers": "_reply",
+    "Reply": "_reply",
+    "TensorEdit": "_edit",
+    "apply_edit": "_edit",
+    "collate_rows": "_encoding",
     "connector_modules": "_parts",
     "doctor": "_doctor",
-    "encode": "_chat",
-    "encode_row": "_chat",
+    "encode": "_encoding",
+    "encode_completion": "_completion",
+    "encode_row": "_encoding",
     "find_folder": "_source",
     "fingerprint": "_source",
     "language_root": "_parts",
@@ -52,13 +68,23 @@ _WHERE = {
     "load_processor": "_processor",
     "lora_targets": "_parts",
     "merge_adapter": "_adapter",
+    "merge_edit": "_edit",
     "out_of_memory": "_engine",
     "output_layer": "_parts",
     "plain": "_template",
     "prove_adapter": "_adapter",
-    "resolve_device": "_load",
-    "resolve_dtype": "_load",
+    "read_artifact": "_artifact",
+    "read_edit": "_edit",
+    "reasoning_markers": "_template",
+    "release_cores": "_cores",
+    "remove_edit": "_edit",
+    "resolve_device": "_device",
+    "resolve_dtype": "_device",
+    "save_edit": "_edit",
+    "special_ids": "_tokens",
+    "split_reply": "_reply",
     "target_regex": "_parts",
+    "to_conversation": "_provider",
     "vision_root": "_parts",
 }
 
@@ -66,18 +92,27 @@ __all__ = [
     "AdapterProof",
     "Answer",
     "AnswerScore",
+    "AppliedEdit",
     "Check",
+    "Completion",
+    "CounterpoiseAPI",
     "Decoding",
+    "Edit",
     "EncodedRow",
     "Engine",
     "Loaded",
     "Look",
     "Problem",
     "Prompt",
+    "ReasoningMarkers",
+    "Reply",
+    "TensorEdit",
+    "apply_edit",
     "collate_rows",
     "connector_modules",
     "doctor",
     "encode",
+    "encode_completion",
     "encode_row",
     "find_folder",
     "fingerprint",
@@ -86,13 +121,23 @@ __all__ = [
     "load_processor",
     "lora_targets",
     "merge_adapter",
+    "merge_edit",
     "out_of_memory",
     "output_layer",
     "plain",
     "prove_adapter",
+    "read_artifact",
+    "read_edit",
+    "reasoning_markers",
+    "release_cores",
+    "remove_edit",
     "resolve_device",
     "resolve_dtype",
+    "save_edit",
+    "special_ids",
+    "split_reply",
     "target_regex",
+    "to_conversation",
     "vision_root",
 ]
 

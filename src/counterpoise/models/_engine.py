@@ -12,14 +12,13 @@ import numpy as np
 from counterpoise.base import InputError, Progress, notice
 from counterpoise.chat import Conversation
 
-from ._adapter import first_line
-from ._chat import encode_row
 from ._cores import release_cores
+from ._encoding import EncodedRow, encode_row
 from ._generate import generate_batch
 from ._loaded import Loaded
-from ._pad import EncodedRow
 from ._queue import RequestQueue
 from ._score import by_images, hidden_batch, look_batch, look_shared_batch, score_batch
+from ._source import first_line
 from ._values import Answer, AnswerScore, Decoding, Look, Prompt
 
 T = TypeVar("T")

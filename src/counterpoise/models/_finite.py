@@ -8,8 +8,8 @@ from torch import Tensor
 
 from counterpoise.base import InputError
 
+from ._encoding import EncodedRow, collate_rows
 from ._loaded import Loaded
-from ._pad import EncodedRow, collate_rows
 
 
 def not_finite(logits: Tensor) -> Tensor:

@@ -7,9 +7,13 @@ import torch
 from torch import Tensor
 
 from ._decoding import Steps
+from ._defaults import end_tokens
+from ._encoding import EncodedRow, collate_rows
 from ._finite import not_finite, stop_if_all
 from ._loaded import Loaded
-from ._pad import EncodedRow, collate_rows
+from ._reply import read_reply
+from ._template import traits
+from ._tokens import special_ids
 from ._values import Answer, Decoding
 
 # Rows are dropped from the batch when this share of it has finished. Copying the cache costs about as much as one or
@@ -17,19 +21,18 @@ from ._values import Answer, Decoding
 COMPACT_AT = 0.25
 
 
-def end_tokens(loaded: Loaded) -> set[int]:
-    """Ids that end a reply, from the generation config and the tokenizer."""
-    ends: set[int] = set()
-    for value in (loaded.model.generation_config.eos_token_id, loaded.tokenizer.eos_token_id):
-        ends |= set(value) if isinstance(value, list | tuple) else {value} if value is not None else set()
-    return {int(end) for end in ends}
+def reply_ends(loaded: Loaded) -> set[int]:
+    """Ids that end a reply: those of the generation config and the tokenizer, and the template's end of turn where it
+    is none of them (a config that lost it), since that is what a model is trained to write."""
+    ends, closing = end_tokens(loaded.model, loaded.tokenizer), traits(loaded).ends
+    return ends | (set() if ends.intersection(closing) else set(closing[-1:]))
 
 
 @torch.inference_mode()
 def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decoding) -> list[Answer]:
     """Replies to rows, in order. One prefill, then one forward pass per new token over the unfinished rows."""
     steps = Steps(loaded, collate_rows(loaded, rows, padding_side="left"))
-    ends = end_tokens(loaded)
+    ends = reply_ends(loaded)
     new: list[list[int]] = [[] for _ in rows]
     finish: list[Literal["stop", "length"]] = ["length" for _ in rows]
     draw = [_generator(decoding, row) for row in rows] if decoding.temperature > 0 else []
@@ -59,11 +62,14 @@ def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decodin
         if len(alive) - len(left) >= COMPACT_AT * len(alive):
             steps.keep(torch.tensor(left, device=steps.ids.device))
             alive = [alive[place] for place in left]
-    texts = [_text(loaded, ids, decoding.stop) for ids in new]
-    return [
-        Answer(text, len(row.ids), len(ids), end, problem="not_finite" if place in broken else None)
-        for place, (text, row, ids, end) in enumerate(zip(texts, rows, new, finish, strict=True))
-    ]
+    answers = []
+    for place, (prompt, ids, end) in enumerate(zip(rows, new, finish, strict=True)):
+        text, reasoning, problem = read_reply(
+            loaded.tokenizer, traits(loaded).markers, special_ids(loaded), prompt.ids, ids, decoding.stop
+        )
+        problem = "not_finite" if place in broken else problem
+        answers.append(Answer(text, len(prompt.ids), len(ids), end, reasoning, problem))
+    return answers
 
 
 def sample(logits: Tensor, decoding: Decoding, draw: Sequence[torch.Generator]) -> Tensor:
@@ -97,10 +103,3 @@ def _stops(loaded: Loaded, ids: list[int], stop: tuple[str, ...]) -> bool:
         return False
     tail = _decode(loaded, ids[-max(map(len, stop)) - 4 :])  # a token has at least one byte
     return any(text in tail for text in stop)
-
-
-def _text(loaded: Loaded, ids: list[int], stop: tuple[str, ...]) -> str:
-    text = _decode(loaded, ids)
-    for end in stop:
-        text = text.partition(end)[0]
-    return text.strip()

@@ -5,7 +5,6 @@ architecture answers for itself. No accessor names the connector: it is what the
 vision encoder nor language model nor output layer.
 """
 
-import functools
 import inspect
 import re
 from collections import defaultdict
@@ -182,8 +181,7 @@ def _towers(model: Any) -> list[str]:
     return found
 
 
-@functools.cache
-def _used(cls: Any) -> frozenset[str]:
+def _used(cls: type) -> frozenset[str]:
     """Names that a class's forward pass reads: its own, and those of its methods that it calls in turn.
 
     Janus holds an image generator beside its eyes and Gemma 3n has ears: only what is read here takes part in chat

@@ -4,6 +4,10 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from counterpoise.base import InputError
+
+from ._source import first_line
+
 BACKENDS = ("pil", "torchvision")
 
 
@@ -44,6 +48,36 @@ def load_processor(path: str | Path, *, backend: str = "pil", **options: Any) ->
     if cls is None or "video_processor" not in cls.get_attributes():
         return AutoProcessor.from_pretrained(path, backend=backend, **options)
     return image_only(cls).from_pretrained(path, backend=backend, **options)
+
+
+def readers(folder: Path, name: str, *, is_vlm: bool, backend: str, **options: Any) -> tuple[Any, Any]:
+    """Processor (None for a text-only model) and tokenizer of a folder.
+
+    Raises InputError that names the file that is missing, or what else stands in the way.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        if not is_vlm:
+            return None, AutoTokenizer.from_pretrained(folder, **options)
+        processor = load_processor(folder, backend=backend, **options)
+    except Exception as error:  # a missing file shows as any of eight types, depending on who reads it
+        lacks = _lacking(folder, is_vlm)
+        what = "processor" if is_vlm else "tokenizer"
+        raise InputError(f"{name}: cannot load its {what} ({lacks or first_line(error)})") from error
+    if getattr(processor, "image_processor", None) is None or getattr(processor, "tokenizer", None) is None:
+        what = _lacking(folder, is_vlm) or f"{type(processor).__name__} lacks an image processor or a tokenizer"
+        raise InputError(f"{name}: cannot load its processor ({what})")
+    return processor, processor.tokenizer
+
+
+def _lacking(folder: Path, is_vlm: bool) -> str | None:
+    """Which files that every release writes are not there."""
+    needed = [("tokenizer_config.json",), ("tokenizer.json", "tokenizer.model", "vocab.json", "*.tiktoken")]
+    if is_vlm:
+        needed.append(("preprocessor_config.json", "processor_config.json"))
+    absent = [names[0] for names in needed if not any(any(folder.glob(name)) for name in names)]
+    return f"{folder} has no {', '.join(absent)}; copy it from the original model" if absent else None
 
 
 def _gemma3(shield: Any) -> Any:

@@ -5,29 +5,34 @@ from typing import Any
 
 from inspect_ai.model import (
     ChatMessage,
+    ChatMessageAssistant,
     Content,
     ContentImage,
+    ContentReasoning,
     ContentText,
     GenerateConfig,
     ModelAPI,
     ModelOutput,
     ModelUsage,
+    StopReason,
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from counterpoise.base import InputError
 from counterpoise.chat import Conversation, Image, Message, Part, conversation, user
 
-from ._chat import encode
+from ._encoding import encode
 from ._engine import Engine
 from ._load import load
 from ._values import Answer, Decoding
 
 DEFAULT_NEW_TOKENS = 512  # FigStep's three items of 100 words need 400 to 500
+STOP_REASONS: dict[str, StopReason] = {"stop": "stop", "length": "max_tokens", "filtered": "content_filter"}
 
 
 class CounterpoiseAPI(ModelAPI):
-    """`model_args`: adapter (merged unless `merge` is false), dtype, device, revision, batch, or a loaded `engine`."""
+    """`model_args`: adapter or artifact (merged unless `merge` is false), dtype, device, revision, batch, or a loaded
+    `engine`."""
 
     def __init__(
         self,
@@ -62,9 +67,11 @@ class CounterpoiseAPI(ModelAPI):
         return self._output(await asyncio.wrap_future(future))
 
     def _output(self, answer: Answer) -> ModelOutput:
-        output = ModelOutput.from_content(
-            self.model_name, answer.text, "stop" if answer.finish == "stop" else "max_tokens"
-        )
+        # Inspect tells thoughts from replies in the text of remote models only: here both are handed over as they are.
+        thought = [ContentReasoning(reasoning=answer.reasoning)] if answer.reasoning else []
+        said: str | list[Content] = [*thought, ContentText(text=answer.text)] if thought else answer.text
+        output = ModelOutput.from_content(self.model_name, said, STOP_REASONS[answer.finish])
+        output.metadata = {"problem": answer.problem} if answer.problem else None
         output.usage = ModelUsage(
             input_tokens=answer.n_prompt, output_tokens=answer.n_new, total_tokens=answer.n_prompt + answer.n_new
         )
@@ -101,28 +108,35 @@ class CounterpoiseAPI(ModelAPI):
 
 
 def to_conversation(messages: list[ChatMessage]) -> Conversation:
-    """Inspect's messages as ours; consecutive messages of one role are joined. Raises InputError for other content."""
+    """Inspect's messages as ours; consecutive messages of one role are joined. What a model said in this sample keeps
+    its reasoning apart and is trusted. Raises InputError for other content."""
     joined: list[Message] = []
     for message in messages:
         if message.role not in ("system", "user", "assistant"):
             raise InputError(f"messages with role {message.role} are not supported by the local provider")
-        parts = _parts(message.content)
-        if joined and joined[-1].role == message.role:
-            joined[-1] = Message(message.role, (*joined[-1].parts, "\n\n", *parts))
+        parts, reasoning = _parts(message.content)
+        own = isinstance(message, ChatMessageAssistant) and message.source == "generate"
+        if joined and (last := joined[-1]).role == message.role:
+            thought = "\n\n".join(filter(None, (last.reasoning, reasoning)))
+            joined[-1] = Message(message.role, (*last.parts, "\n\n", *parts), thought, last.trusted and own)
         else:
-            joined.append(Message(message.role, parts))
+            joined.append(Message(message.role, parts, reasoning, own))
     return conversation(joined, "inspect sample")
 
 
-def _parts(content: str | list[Content]) -> tuple[Part, ...]:
+def _parts(content: str | list[Content]) -> tuple[tuple[Part, ...], str]:
+    """Texts and images in order, and the reasoning."""
     if isinstance(content, str):
-        return (content,)
+        return (content,), ""
     parts: list[Part] = []
+    thoughts: list[str] = []
     for part in content:
         if isinstance(part, ContentText):
             parts.append(part.text)
+        elif isinstance(part, ContentReasoning):
+            thoughts.append(part.reasoning)
         elif isinstance(part, ContentImage):
             parts.append(Image.from_data_uri(part.image, "image of the sample"))
         else:
             raise InputError(f"{type(part).__name__} is not supported by the local provider; text and images are")
-    return tuple(parts)
+    return tuple(parts), "\n\n".join(thoughts)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from counterpoise.base import InputError
 from counterpoise.chat import Conversation
 
-from ._adapter import first_line
-from ._pad import EncodedRow
+from ._encoding import EncodedRow
+from ._source import first_line
 from ._values import Answer, Decoding
 
 # The worker starts as soon as nobody has asked for QUIET seconds, and after PATIENCE at the latest: requests of one

@@ -13,9 +13,9 @@ from torch import Tensor
 from counterpoise.base import InputError
 
 from ._decoding import Steps, keeps_tokens
+from ._encoding import EncodedRow, collate_rows
 from ._finite import not_finite, stop_if_all
 from ._loaded import Loaded
-from ._pad import EncodedRow, collate_rows
 from ._values import Look
 
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float32]]

@@ -66,6 +66,12 @@ def _from_hub(name: str, revision: str | None, code: bool) -> Path:
         ) from error
 
 
+def first_line(error: BaseException) -> str:
+    """What an exception says first, at most 200 characters of it."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
 def is_adapter(folder: Path) -> bool:
     return (folder / "adapter_config.json").is_file()
 
@@ -97,6 +103,12 @@ def fingerprint(folder: Path, adapter: Path | None, settings: dict[str, Any]) ->
             names = sorted(p.name for p in place.iterdir() if p.suffix in (".safetensors", ".json", ".jinja", ".model"))
             parts += [f"{name}:{_identity(place / name)}" for name in names]
     return sha256_bytes("\n".join(parts).encode())[:12]
+
+
+def weights_hash(folder: Path) -> str:
+    """Twelve hex digits over the weights alone: equal whatever templates, settings or dtype they are used with."""
+    files = sorted(folder.glob("*.safetensors"))
+    return sha256_bytes("\n".join(f"{file.name}:{_identity(file)}" for file in files).encode())[:12]
 
 
 def _identity(file: Path) -> str:

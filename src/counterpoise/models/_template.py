@@ -1,100 +1,217 @@
-"""The chat template and the tokenizer. User text can never speak with the template's own tokens."""
+"""Conversations as a chat template writes them. What a template takes and does is found out once, by asking it.
 
+What a user or a row of data wrote can never speak with the template's own tokens. A model's thought is passed to the
+template as such, or written with the model's markers; its text is treated like any other text.
+"""
+
+import itertools
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import jinja2
 
 from counterpoise.base import InputError
-from counterpoise.chat import Conversation, Image, Message
+from counterpoise.chat import Conversation, Image, Message, Role
 
 from ._loaded import Loaded
+from ._reply import ReasoningMarkers, find_markers, split_reply
+from ._tokens import BREAK, control_tokens, mark, pattern_of, special_ids
+from ._tokens import tokenize as _tokenize
+
+_TRIAL = {"system": "Zebulon", "user": "Quillfeather", "assistant": "Ombrelline", "thought": "Wintergreen"}
+_THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking")
+_FAULTS = (jinja2.TemplateError, TypeError, ValueError, KeyError)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a model's chat template takes and does."""
+
+    strings: frozenset[Role]
+    """Roles whose content it takes as a string only; the others' content is a list of parts."""
+    thoughts: Literal["field", "text", "none"]
+    """Whether it writes the reasoning of the last reply from a field of its own, as part of the text, or not at all."""
+    closing: str
+    """What it writes behind the last reply."""
+    closing_ids: tuple[int, ...]
+    ends: tuple[int, ...]
+    """The special tokens, one behind the other, that end every reply; those of the last one if there are no such."""
+    control: re.Pattern[str]
+    """Tokens that a message must not write."""
+    markers: ReasoningMarkers | None
 
 
 def plain(loaded: Loaded, text: str) -> str:
     """`text` for a `Prompt`: its control tokens stand between markers, and are encoded as ordinary text."""
-    from transformers.utils.chat_template_utils import mark_control_tokens
-
-    return str(mark_control_tokens(text, control_tokens(loaded)))
+    return mark(text, traits(loaded).control)
 
 
-def control_tokens(loaded: Loaded) -> re.Pattern[str]:
-    """Matches every token that a template or processor writes and a message must not: special tokens, and added tokens
-    that occur in the template."""
-    known: re.Pattern[str] | None = getattr(loaded.tokenizer, "_counterpoise_control", None)
-    if known is None:
-        template = str(getattr(_owner(loaded), "chat_template", ""))
-        added = loaded.tokenizer.added_tokens_decoder.values()
-        tokens = {t.content for t in added if t.special or (t.content in template and not t.content.isspace())}
-        for owner in (loaded.tokenizer, loaded.processor):
-            tokens |= {
-                token
-                for name in ("image_token", "video_token", "boi_token", "eoi_token")
-                if isinstance(token := getattr(owner, name, None), str) and token
-            }
-        longest_first = sorted(tokens, key=len, reverse=True)
-        known = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
-        loaded.tokenizer._counterpoise_control = known
-    return known
+def reasoning_markers(loaded: Loaded) -> ReasoningMarkers | None:
+    """What stands around this model's thoughts, found in its chat template and added tokens; None: it marks none."""
+    return traits(loaded).markers
 
 
-def _template_owner(loaded: Loaded) -> Any:
-    """Processor or tokenizer, whichever has the chat template. Raises InputError when none has."""
-    if (owner := _owner(loaded)) is not None:
-        return owner
-    raise InputError(f"{loaded.name}: has no chat template (a base model?); choose an instruction-tuned model")
+def traits(loaded: Loaded) -> Traits:
+    """Of this model's template; asked once for each template and vocabulary."""
+    template = getattr(_owner(loaded), "chat_template", "") or ""
+    key = (str(template), len(loaded.tokenizer), loaded.is_vlm)
+    known: dict[Any, Traits] = loaded.tokenizer.__dict__.setdefault("_counterpoise_traits", {})
+    if key not in known:
+        known[key] = _ask(loaded, key[0])
+    return known[key]
+
+
+def _ask(loaded: Loaded, template: str) -> Traits:
+    added, owner = loaded.tokenizer.get_added_vocab(), _owner(loaded)
+    markers = find_markers(template, added)
+    strings, chat, text = _content_kinds(loaded, owner) if template else (frozenset[Role](), [], "")
+    thoughts: Literal["field", "text", "none"] = "none"
+    seen, going_on = template + text, ""
+    if chat:
+        thought, said = _TRIAL["thought"], chat[-1]
+        inside = _TRIAL["assistant"] if markers is None else markers.written(thought) + _TRIAL["assistant"]
+        as_text = inside if isinstance(said["content"], str) else [{"type": "text", "text": inside}]
+        if thought in (_attempt(owner, [*chat[:-1], said | dict.fromkeys(_THOUGHT_FIELDS, thought)]) or ""):
+            thoughts = "field"
+        elif thought in (_attempt(owner, [*chat[:-1], said | {"content": as_text}]) or ""):
+            thoughts = "text"
+        seen += _attempt(owner, chat[:-1], True) or ""
+        going_on = (_attempt(owner, [*chat, chat[-2]]) or "").partition(_TRIAL["assistant"])[2]
+    tokens = control_tokens(loaded, seen)
+    # A marker that is no token must not be found by the template either. One that consists of several, such as a
+    # channel's header, cannot be written once its tokens cannot.
+    tokens |= {m for m in (markers.all if markers else ()) if m in added or not any(token in m for token in added)}
+    closing = text.rpartition(_TRIAL["assistant"])[2] if chat else ""
+    last, earlier = (tuple(_tokenize(loaded, each, begin=False)) for each in (closing, going_on))
+    # Some write more behind the last reply than behind the others (Phi 3.5): that is not what ends a turn.
+    shared = [a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(last, earlier, strict=False))]
+    ends = _first_special(loaded, shared) or _first_special(loaded, last)
+    return Traits(strings, thoughts, closing, last, ends, pattern_of(tokens), markers)
+
+
+def _first_special(loaded: Loaded, ids: Iterable[int]) -> tuple[int, ...]:
+    """The first special tokens, as many as follow each other."""
+    special = special_ids(loaded)
+    found = itertools.dropwhile(lambda id: id not in special, ids)
+    return tuple(itertools.takewhile(special.__contains__, found))
+
+
+def _content_kinds(loaded: Loaded, owner: Any) -> tuple[frozenset[Role], list[dict[str, Any]], str]:
+    """Which roles take strings only, a trial conversation, and what the template wrote for it.
+
+    A template that takes strings prints a list as Python would, or fails on it; one that takes parts drops a string or
+    goes through its letters. The first choice that writes every turn cleanly is right.
+    """
+    roles: tuple[Role, ...] = ("system", "user", "assistant")
+    choices = list(itertools.product((False, True), repeat=3)) if loaded.is_vlm else [(True, True, True)]
+    for order in (roles, roles[1:]):  # some templates have no system role
+        for choice in sorted(choices, key=sum):
+            chosen = frozenset(role for role, string in zip(roles, choice, strict=True) if string)
+            chat = [
+                {"role": r, "content": _TRIAL[r] if r in chosen else [{"type": "text", "text": _TRIAL[r]}]}
+                for r in order
+            ]
+            text = _attempt(owner, chat)
+            if text is not None and all(_clean(text, _TRIAL[role]) for role in order):
+                return chosen, chat, text
+    return frozenset(() if loaded.is_vlm else roles), [], ""
+
+
+def _clean(text: str, word: str) -> bool:
+    """Written, and not as part of a printed list."""
+    return word in text and re.search(rf"""["']\s*:\s*["']{word}""", text) is None
+
+
+def _attempt(owner: Any, chat: list[dict[str, Any]], add_generation_prompt: bool = False) -> str | None:
+    try:
+        return str(owner.apply_chat_template(chat, tokenize=False, add_generation_prompt=add_generation_prompt))
+    except _FAULTS:
+        return None
 
 
 def _owner(loaded: Loaded) -> Any | None:
+    """Processor or tokenizer, whichever has the chat template; None when none has."""
     both = (loaded.processor, loaded.tokenizer)
     return next((each for each in both if each is not None and getattr(each, "chat_template", None)), None)
 
 
 def render(loaded: Loaded, conversation: Conversation, add_generation_prompt: bool) -> str:
-    """The chat template's text. Control tokens of messages stand between markers that `tokenize` understands."""
-    import jinja2
-    from transformers.utils.chat_template_utils import _CONTROL_TOKEN_START as START
+    """The chat template's text, in which the control tokens of messages are marked.
 
-    owner, pattern = _template_owner(loaded), control_tokens(loaded)
-
-    def content(message: Message) -> Any:
-        texts = [part for part in message.parts if isinstance(part, str)]
-        joins = len(pattern.findall("".join(texts))) > sum(len(pattern.findall(text)) for text in texts)
-        gap = START if joins else ""  # a lone marker: pieces of a token in two parts must not meet
-
-        def marked(text: str) -> str:
-            return plain(loaded, text) + gap
-
-        if not loaded.is_vlm:
-            return "".join(map(marked, texts))
-        return [
-            {"type": "image"} if isinstance(part, Image) else {"type": "text", "text": marked(part)}
-            for part in message.parts
-        ]
+    A trusted reply that holds its own thought is read by the model's markers first. A thought goes to the template,
+    which may drop it from history; a model without markers for thoughts never sees one. Raises InputError when there is
+    no template, or it rejects the conversation.
+    """
+    owner, known = _owner(loaded), traits(loaded)
+    if owner is None:
+        raise InputError(f"{loaded.name}: has no chat template (a base model?); choose an instruction-tuned model")
 
     def written(messages: Conversation) -> str:
-        chat = [{"role": m.role, "content": content(m)} for m in messages]
+        chat = [_as_template_takes_it(loaded, known, message) for message in messages]
         return str(owner.apply_chat_template(chat, tokenize=False, add_generation_prompt=add_generation_prompt))
 
     attempts = [conversation]
     if conversation[0].role == "system" and len(conversation) > 1:  # some templates have no system role
-        head = Message(conversation[1].role, (conversation[0].text + "\n\n", *conversation[1].parts))
-        attempts.append((head, *conversation[2:]))
+        first = conversation[1]
+        attempts.append((replace(first, parts=(conversation[0].text + "\n\n", *first.parts)), *conversation[2:]))
     for attempt in attempts:
         try:
             return written(attempt)
-        except jinja2.TemplateError as error:
+        except _FAULTS as error:
             reason = str(error)
     raise InputError(f"{loaded.name}: its chat template rejects the conversation ({reason})")
 
 
-def expand(loaded: Loaded, text: str, replacements: Sequence[str]) -> str:
-    """Put each image's tokens where the template put its placeholder (not where a user wrote one)."""
-    from transformers.utils.chat_template_utils import _CONTROL_TOKEN_START as START
+def _as_template_takes_it(loaded: Loaded, known: Traits, message: Message) -> dict[str, Any]:
+    message = with_thought(known, message)
+    texts = [part for part in message.parts if isinstance(part, str)]
+    joins = len(known.control.findall("".join(texts))) > sum(len(known.control.findall(text)) for text in texts)
+    gap = BREAK if joins else ""  # pieces of a token in two parts must not meet
+    parts: list[str | Image] = [
+        part if isinstance(part, Image) else mark(part, known.control) + gap for part in message.parts
+    ]
+    found: dict[str, Any] = {"role": message.role}
+    if message.reasoning and known.thoughts == "field":
+        found |= dict.fromkeys(_THOUGHT_FIELDS, mark(message.reasoning, known.control))
+    elif message.reasoning and known.thoughts == "text" and known.markers is not None:
+        parts.insert(0, known.markers.written(mark(message.reasoning, known.control)))
+    if message.role in known.strings or not loaded.is_vlm:
+        return found | {"content": _as_string(loaded, parts)}
+    listed = [{"type": "image"} if isinstance(part, Image) else {"type": "text", "text": part} for part in parts]
+    return found | {"content": listed}
 
+
+def with_thought(known: Traits, message: Message) -> Message:
+    """The message; of a trusted reply the thought is read from its text, if it is whole."""
+    if message.role != "assistant" or not message.trusted or message.reasoning or message.images:
+        return message
+    text, reasoning, _ = split_reply(message.text, known.markers)
+    return replace(message, parts=(text,), reasoning=reasoning) if reasoning and text else message
+
+
+def _as_string(loaded: Loaded, parts: Sequence[str | Image]) -> str:
+    """Content for a template that takes strings: each image is the processor's placeholder, on a line of its own."""
+    token = getattr(loaded.processor, "image_token", None)
+    if not token and any(isinstance(part, Image) for part in parts):
+        raise InputError(
+            f"{loaded.name}: its chat template takes text only and its processor "
+            f"({type(loaded.processor).__name__}) names no image token, so an image has no place in it"
+        )
+    last = len(parts) - 1
+    return "".join(
+        (f"{token}\n" if place < last else str(token)) if isinstance(part, Image) else part
+        for place, part in enumerate(parts)
+    )
+
+
+def expand(loaded: Loaded, text: str, replacements: Sequence[str]) -> str:
+    """Put each image's tokens where the template put its placeholder (one that a user wrote is marked)."""
     token = getattr(loaded.processor, "image_token", None)
     if not token:
         return text
-    pieces = re.split(f"(?<!{START}){re.escape(token)}", text)
+    pieces = text.split(token)
     if len(pieces) - 1 != len(replacements):
         raise InputError(
             f"{loaded.name}: its chat template wrote {len(pieces) - 1} image placeholder(s) for {len(replacements)} "
@@ -104,20 +221,11 @@ def expand(loaded: Loaded, text: str, replacements: Sequence[str]) -> str:
 
 
 def tokenize(loaded: Loaded, text: str) -> list[int]:
-    """Ids of a rendered chat; marked control tokens become plain text."""
-    from transformers.utils.chat_template_utils import _CONTROL_TOKEN_START as START
-    from transformers.utils.chat_template_utils import encode_marked_chat
+    """Ids of a rendered chat; marked control tokens become plain text.
 
-    tokenizer = loaded.tokenizer
-    # A processor adds BOS unless the template wrote it, a tokenizer never does: the convention of apply_chat_template.
-    bos = tokenizer.bos_token
-    owner = _owner(loaded) or loaded.processor
-    add = owner is not None and owner is loaded.processor and not (bos and text.startswith(bos))
-    if START not in text:
-        return list(tokenizer(text, add_special_tokens=add)["input_ids"])
-    head = list(tokenizer("", add_special_tokens=True)["input_ids"]) if add else []
-    try:
-        return head + list(encode_marked_chat(tokenizer, text))
-    except ValueError:  # a tokenizer that makes the token even from plain text: break the token up
-        broken = re.sub(f"{START}(.)", f"{START}\\1 ", text)
-        return head + list(encode_marked_chat(tokenizer, broken))
+    A processor adds a beginning-of-sequence token unless the template wrote it, a tokenizer never does: the convention
+    of `apply_chat_template`.
+    """
+    bos, owner = loaded.tokenizer.bos_token, _owner(loaded) or loaded.processor
+    begin = owner is not None and owner is loaded.processor and not (bos and text.startswith(bos))
+    return _tokenize(loaded, text, begin=begin)

@@ -95,6 +95,8 @@ class FitResult:
     """Rejection rows, over all epochs, whose end of turn carried no loss."""
     n_left_out: int
     """Rows, over all epochs, that max_length would have damaged."""
+    n_apart: int
+    """Rows, over all epochs, whose replies were trained one by one, since the chat template rewrites history."""
     n_halvings: int
     """How often micro-batches were halved because memory ran out."""
     n_skipped: int

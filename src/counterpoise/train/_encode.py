@@ -13,12 +13,10 @@ from torch import Tensor
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample
-from counterpoise.models import EncodedRow, Loaded, collate_rows, encode_row
+from counterpoise.models import EncodedRow, Loaded, collate_rows
 
 from ._features import Key
-from ._labels import spans
-
-IGNORED = -100  # a label without loss, as in transformers and PyTorch
+from ._labels import IGNORED, label
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,8 @@ class Tokens:
     """Further numbers, one per token, that the loss needs: advantages, log probabilities of the old policy."""
     n_masked_ends: int = 0
     """1 for a rejection row, whose end of turn carries no loss."""
+    n_apart: int = 0
+    """1 for the first sequence of a row whose replies are trained apart, since the template rewrites history."""
 
     def __len__(self) -> int:
         return len(self.row.ids)
@@ -80,30 +80,28 @@ class Batch:
         )  # fmt: skip
 
 
-def encode_sample(loaded: Loaded, sample: Sample, limit: int | None = None) -> Tokens | None:
-    """A sample that ends in an assistant turn, with labels on its replies; None when `limit` tokens would rob it of an
-    image or of every label.
+def encode_sample(
+    loaded: Loaded, sample: Sample, limit: int | None = None, *, last_only: bool = False
+) -> tuple[Tokens, ...] | None:
+    """A sample that ends in an assistant turn, with labels on its replies (on the last one with `last_only`); None when
+    `limit` tokens would rob it of an image or of every label.
 
-    Raises InputError when a reply cannot be found among the tokens (see `spans`), or no token carries a label.
+    One sequence, or one for each reply where the chat template rewrites history. Raises InputError when a reply cannot
+    be found among the tokens (see `label`), or no token carries a label.
     """
-    row = encode_row(loaded, sample.messages, add_generation_prompt=False)
-    ids, n = list(row.ids), len(row.ids)
-    (turns,) = spans(loaded, [sample])
-    if any(ids[n - span.start :] != list(span.tokens) for span in turns):
-        (turns,) = spans(loaded, [sample], images=True)  # an image stands behind a reply
-    labels = [IGNORED] * n
-    for span in turns:
-        stop = n - (span.content if sample.rejection else span.end)
-        labels[n - span.start : stop] = ids[n - span.start : stop]
-    special, eos, end = set(loaded.tokenizer.all_special_ids), loaded.tokenizer.eos_token_id, n - turns[-1].content
-    if eos is not None and not special.intersection(ids[end:]):
-        # The template closes a turn without any special token (LLaVA-1.5): without an end the model never stops.
-        ids, labels = [*ids[:end], eos], [*labels[:end], IGNORED if sample.rejection else eos]
-        row = row._replace(ids=ids, types=None if row.types is None else [*row.types[:end], 0])
-    if all(label == IGNORED for label in labels):
+    found = label(loaded, sample, last_only=last_only)
+    if any(all(one == IGNORED for one in each.labels) for each in found):
         raise InputError(f"training row {sample.id}: no token carries a label; is the reply empty?")
     key = tuple(image.sha256 for message in sample.messages for image in message.images)
-    return fit_length(loaded, Tokens(row, tuple(labels), key, n_masked_ends=int(sample.rejection)), limit)
+    result = []
+    for number, each in enumerate(found):
+        tokens = Tokens(
+            each.row, tuple(each.labels), key[: each.row.n_images],
+            n_masked_ends=int(sample.rejection and number == 0), n_apart=int(len(found) > 1 and number == 0),
+        )  # fmt: skip
+        result.append(fit_length(loaded, tokens, limit))
+    kept = tuple(tokens for tokens in result if tokens is not None)
+    return kept if len(kept) == len(found) else None
 
 
 def fit_length(loaded: Loaded, tokens: Tokens, limit: int | None) -> Tokens | None:
@@ -166,9 +164,9 @@ def collate(
     """
     limit = length_limit(loaded, max_length)
     found = [encode_sample(loaded, sample, limit) for sample in samples]
-    kept = [(sample.id, tokens) for sample, tokens in zip(samples, found, strict=True) if tokens is not None]
-    left_out = tuple(sample.id for sample, tokens in zip(samples, found, strict=True) if tokens is None)
+    kept = [(sample.id, own) for sample, own in zip(samples, found, strict=True) if own is not None]
+    left_out = tuple(sample.id for sample, own in zip(samples, found, strict=True) if own is None)
     if not kept:
         raise InputError(f"training row {left_out[0]}: longer than max_length {limit}; raise it or drop the row")
-    batch = pad(loaded, [(tokens,) for _, tokens in kept], [id for id, _ in kept], once=hash_images)
-    return replace(batch, left_out=left_out, keys=batch.keys if hash_images else [() for _ in kept])
+    batch = pad(loaded, [own for _, own in kept], [id for id, own in kept for _ in own], once=hash_images)
+    return replace(batch, left_out=left_out, keys=batch.keys if hash_images else [() for _ in batch.keys])

@@ -1,145 +1,113 @@
-"""Which tokens of a rendered conversation carry loss: the assistant's replies, found by comparing token ids.
+"""Which tokens of a training row carry loss: the assistant's replies with their thoughts and their ends of turn.
 
-A conversation is rendered up to a reply and with it; what the second has more is the reply and its end of turn. Nothing
-here knows a template or looks for a sentence in the text.
+The prompt of a reply is encoded exactly as for generation and the reply behind it, so nothing here knows a template or
+looks for a sentence among the tokens. Several replies share one row only where each finds in it, token for token, the
+prompt that it would be generated from. Some templates rewrite history (Qwen 3 and DeepSeek-R1 drop the thoughts of
+earlier turns, Mistral moves the system message): there each reply is a row of its own.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 from counterpoise.base import InputError
-from counterpoise.chat import Conversation, Image, Message, Sample
-from counterpoise.models import Loaded, encode
+from counterpoise.chat import Conversation, Image, Sample
+from counterpoise.models import EncodedRow, Loaded, encode_completion, special_ids
+
+IGNORED = -100  # a label without loss, as in transformers and PyTorch
 
 
 class Span(NamedTuple):
-    """One reply, counted in tokens from the *end* of the row without padding: start > content >= end >= 0.
-
-    `start` is the first token of the reply, `content` lies behind its last token, `end` behind its end of turn.
-    """
+    """One reply in a row: start < content <= end."""
 
     start: int
+    """The first token behind the generation prompt."""
     content: int
+    """Behind the last token of the reply."""
     end: int
-    tokens: tuple[int, ...]
-    """The tokens from `start` to the end of the row, to check that a row with images ends alike."""
+    """Behind its end of turn."""
+
+
+class Labelled(NamedTuple):
+    """A row to train on, not padded."""
+
+    row: EncodedRow
+    labels: list[int]
+    """One per token: the token itself where there is loss, else `IGNORED`."""
+    spans: tuple[Span, ...]
+
+
+def label(loaded: Loaded, sample: Sample, *, last_only: bool = False) -> list[Labelled]:
+    """The rows that a sample is trained as: one, or one for each reply where the template rewrites history. With
+    `last_only` earlier replies are part of the prompt and carry no loss.
+
+    A reply's reasoning is part of what is learned. What a rejection sample's replies end with carries no loss. Raises
+    InputError for a sample without a reply, and when the template does not write the reply behind its own generation
+    prompt.
+    """
+    turns = [place for place, message in enumerate(sample.messages) if message.role == "assistant"]
+    if not turns or turns[-1] != len(sample.messages) - 1:
+        raise InputError(f"training row {sample.id}: the last message must be the assistant's reply")
+    if last_only:
+        turns = turns[-1:]
+    try:
+        row, *last = encode_completion(loaded, sample.messages)
+        earlier = _earlier(loaded, sample.messages, turns[:-1], row) if len(turns) > 1 else []
+        if earlier is not None:
+            return [_labelled(loaded, sample, row, (*earlier, Span(*last)))]
+        apart = [encode_completion(loaded, sample.messages[: turn + 1]) for turn in turns[:-1]]
+    except InputError as error:
+        raise InputError(f"training row {sample.id}: {error}") from error
+    rows = [_labelled(loaded, sample, one, (Span(*span),)) for one, *span in apart]
+    return [*rows, _labelled(loaded, sample, row, (Span(*last),))]
+
+
+def _earlier(loaded: Loaded, messages: Conversation, turns: list[int], row: EncodedRow) -> list[Span] | None:
+    """Where the earlier replies stand in the row; None when one of them does not stand there as it is generated.
+
+    Images are dear, and change the tokens before a reply and never its own: replies are looked for without them, and
+    counted from the end of the row. Only images behind a reply make a second look necessary.
+    """
+    if not row.n_images:
+        return _found(loaded, messages, turns, row.ids)
+    bare = without_images(messages)
+    short = encode_completion(loaded, bare).row.ids
+    found = _found(loaded, bare, turns, short)
+    if found is None:
+        return None
+    more = len(row.ids) - len(short)
+    if row.ids[found[0].start + more :] == short[found[0].start :]:
+        return [Span(start + more, content + more, end + more) for start, content, end in found]
+    return _found(loaded, messages, turns, row.ids)
+
+
+def _found(loaded: Loaded, messages: Conversation, turns: list[int], ids: list[int]) -> list[Span] | None:
+    found = []
+    for turn in turns:
+        one, start, content, end = encode_completion(loaded, messages[: turn + 1])
+        if one.ids[:end] != ids[:end]:
+            return None
+        found.append(Span(start, content, end))
+    return found
+
+
+def _labelled(loaded: Loaded, sample: Sample, row: EncodedRow, spans: tuple[Span, ...]) -> Labelled:
+    ids, eos, end = row.ids, loaded.tokenizer.eos_token_id, spans[-1].content
+    if eos is not None and not special_ids(loaded).intersection(ids[end:]):
+        # The template closes a turn without any special token (LLaVA-1.5): without an end the model never stops.
+        row = row._replace(ids=[*ids[:end], eos], types=None if row.types is None else [*row.types[:end], 0])
+        spans = (*spans[:-1], spans[-1]._replace(end=end + 1))
+    labels = [IGNORED] * len(row.ids)
+    for span in spans:
+        stop = span.content if sample.rejection else span.end
+        labels[span.start : stop] = row.ids[span.start : stop]
+    return Labelled(row, labels, spans)
 
 
 def without_images(conversation: Conversation) -> Conversation:
-    """The same turns without images, which change the tokens before a reply and never those of the reply."""
+    """The same turns without images; a turn of images alone becomes "x"."""
     result = []
     for message in conversation:
         parts = tuple(part for part in message.parts if not isinstance(part, Image))
-        result.append(Message(message.role, parts if "".join(map(str, parts)).strip() else ("x",)))
+        parts = parts if "".join(map(str, parts)).strip() else ("x",)
+        result.append(replace(message, parts=parts))
     return tuple(result)
-
-
-def rows(encoded: dict[str, Any]) -> list[list[int]]:
-    """Token ids of each row without padding, which is told by the attention mask and never by an id."""
-    pairs = zip(encoded["input_ids"].tolist(), encoded["attention_mask"].tolist(), strict=True)
-    return [[token for token, keep in zip(ids, mask, strict=True) if keep] for ids, mask in pairs]
-
-
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """Number of leading tokens that agree."""
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-
-
-def spans(loaded: Loaded, samples: Sequence[Sample], *, images: bool = False) -> list[list[Span]]:
-    """The replies of each sample, in order. Rendered without images by default, since counting from the end makes them
-    irrelevant (and their processing is the dear part); only images *behind* a reply need `images=True`.
-
-    Raises InputError for a sample without a reply, or whose template renders history differently before and after a
-    reply is added (then no span of ids belongs to the reply).
-    """
-    plain = [sample.messages if images else without_images(sample.messages) for sample in samples]
-    todo: list[Conversation] = []
-    turns: list[list[int]] = []
-    for sample, messages in zip(samples, plain, strict=True):
-        places = [i for i, message in enumerate(messages) if message.role == "assistant"]
-        if not places or places[-1] != len(messages) - 1:
-            raise InputError(f"training row {sample.id}: the last message must be the assistant's reply")
-        turns.append(places)
-        todo += [messages[:i] for i in places]
-    prompts = iter(_render(loaded, todo, prompt=True))
-    partial = iter(_render(loaded, [plain[n][: i + 1] for n, places in enumerate(turns) for i in places], prompt=False))
-    result = []
-    for sample, messages, places in zip(samples, plain, turns, strict=True):
-        pairs = [(next(prompts), next(partial)) for _ in places]
-        whole = pairs[-1][1]
-        found = []
-        for place, (before, after) in zip(places, pairs, strict=True):
-            start = common_prefix(before, after)
-            if start < len(before) - 2 or common_prefix(after, whole) < len(after) - 2:
-                raise InputError(
-                    f"training row {sample.id}: the chat template changes earlier turns when a reply is added; "
-                    "train on single-turn rows with this model"
-                )
-            content, end = _ends(loaded.tokenizer, whole[start : len(after)], messages[place].text)
-            total = len(whole) - start
-            found.append(Span(total, total - content, total - end, tuple(whole[start:])))
-        result.append(found)
-    return result
-
-
-def _render(loaded: Loaded, conversations: list[Conversation], *, prompt: bool) -> list[list[int]]:
-    return rows(encode(loaded, conversations, add_generation_prompt=prompt, padding_side="right"))
-
-
-def _ends(tokenizer: Any, ids: list[int], reply: str) -> tuple[int, int]:
-    """Where the content and the end of turn stop in the tokens of one turn.
-
-    The content is the shortest prefix that decodes to the reply. The end of turn reaches to the last special token
-    behind it; white space behind that (ChatML writes a newline) belongs to no one and is never sampled.
-    """
-    special = set(tokenizer.all_special_ids)
-    content = len(ids)
-    wanted = _squeeze(reply)
-    while content > 1 and _squeeze(_decode(tokenizer, ids[: content - 1])).startswith(wanted):
-        content -= 1
-    if not _squeeze(_decode(tokenizer, ids[:content])).startswith(wanted):  # a tokenizer that does not round-trip
-        while content > 1 and (ids[content - 1] in special or not _decode(tokenizer, [ids[content - 1]]).strip()):
-            content -= 1
-    closing = [i + 1 for i in range(content, len(ids)) if ids[i] in special]
-    if closing:
-        return content, closing[-1]
-    visible = [i + 1 for i in range(content, len(ids)) if _decode(tokenizer, [ids[i]]).strip()]
-    return content, visible[-1] if visible else content
-
-
-def _decode(tokenizer: Any, ids: list[int]) -> str:
-    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
-
-
-def _squeeze(text: str) -> str:
-    return "".join(text.split())
-
-
-def check_against_masks(loaded: Loaded, samples: Sequence[Sample]) -> bool:
-    """Compare our spans with the assistant masks of the template, on these samples. False: the template has none.
-
-    Raises InputError when they disagree on the tokens of a reply.
-    """
-    template = (loaded.processor or loaded.tokenizer).chat_template
-    if not isinstance(template, str) or "{% generation" not in template.replace("{%-", "{%"):
-        return False
-    if not loaded.tokenizer.is_fast:
-        return False  # masks need character offsets
-    plain = [without_images(sample.messages) for sample in samples]
-    control = [str(token) for token in loaded.tokenizer.get_added_vocab()]
-    for sample, messages, found in zip(samples, plain, spans(loaded, samples), strict=True):
-        if any(token in message.text for message in messages for token in control):
-            continue  # transformers gives masks only without sanitising control tokens
-        turns = [
-            {"role": m.role, "content": [{"type": "text", "text": m.text}] if loaded.processor else m.text}
-            for m in messages
-        ]
-        # through the tokenizer, since some processors take its class for a slow one (5.23)
-        out = loaded.tokenizer.apply_chat_template(
-            turns, chat_template=template, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
-        )
-        mask = list(out["assistant_masks"])
-        n = len(mask)
-        if not all(all(mask[n - span.start : n - span.content]) for span in found):
-            raise InputError(f"training row {sample.id}: the template's assistant mask does not cover the reply")
-    return True

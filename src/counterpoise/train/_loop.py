@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from counterpoise.base import Artifact, InputError, Progress, write_json
+from counterpoise.base import Artifact, InputError, Progress, notice, write_json
 from counterpoise.models import Loaded, language_root
 
 from . import _checkpoint as checkpoint
@@ -22,8 +22,8 @@ from ._config import TrainConfig
 from ._distributed import Processes, precision_of
 from ._features import FeatureStore, unsupported
 from ._groups import Projector
-from ._labels import check_against_masks
 from ._losses import bare
+from ._mask_check import check_against_masks
 from ._objective import Loss, Objective, as_objective
 from ._plan import FixedPlan, Planner
 from ._stepper import Stepper
@@ -136,6 +136,11 @@ def _train(stepper: Stepper, planner: Planner[R], objective: Objective[R], stack
             stepper.save()
         if stop:
             raise KeyboardInterrupt(f"training stopped after step {stepper.number} of {total}; run again to go on")
+    if main and stepper.counts["apart"]:
+        notice(
+            f"{stepper.loaded.name}: its chat template rewrites history, so the replies of "
+            f"{stepper.counts['apart']:.0f} multi-turn rows were trained each behind its own prompt"
+        )
     if not stepper.counts["rows"]:
         raise InputError(f"training: no row fits max_length {stepper.limit}; raise it or shorten the rows")
 
@@ -147,6 +152,7 @@ def _result(stepper: Stepper, artifact: Artifact, masks_checked: bool) -> FitRes
         adapter=str(artifact.path), kind=artifact.kind, fingerprint=artifact.fingerprint, steps=stepper.total,
         rows=int(counts["rows"]), labelled_tokens=int(counts["labels"]), loss=sum(tail) / max(1, len(tail)),
         seconds=round(stepper.seconds, 3), n_masked_ends=int(counts["masked"]), n_left_out=int(counts["left_out"]),
+        n_apart=int(counts["apart"]),
         n_halvings=int(counts["halvings"]), n_skipped=int(counts["skipped"]), max_length=stepper.limit,
         lora_targets=tuple(trainable.lora_targets), precision=stepper.processes.precision,
         processes=stepper.processes.world, distributed=stepper.processes.kind,

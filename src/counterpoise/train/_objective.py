@@ -19,6 +19,7 @@ Rows that are more than labelled conversations (rollouts with advantages) overri
 
 import dataclasses
 import hashlib
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Objective(ABC, Generic[R]):
     """The LoRA group that is active in forward and backward; None: the plan's first one."""
     unit: Literal["label", "row"] = "label"
     """What a step's loss is divided by, over all micro-batches and processes: labelled tokens, or rows."""
+    last_only: bool = False
+    """Labels on the last reply of a conversation only, which is then one sequence under every chat template."""
 
     def samples(self, row: R) -> Sequence[Sample]:
         """The labelled conversations of a row, always equally many. A Sample is its own."""
@@ -61,9 +64,9 @@ class Objective(ABC, Generic[R]):
     def encode(self, loaded: Loaded, row: R, limit: int | None) -> tuple[Tokens, ...] | None:
         """The sequences of a row, or None when `limit` tokens leave nothing useful of one of them: the row is then left
         out and counted. Raises InputError for a row that is wrong."""
-        found = [encode_sample(loaded, sample, limit) for sample in self.samples(row)]
-        kept = tuple(tokens for tokens in found if tokens is not None)
-        return kept if len(kept) == len(found) else None
+        found = [encode_sample(loaded, each, limit, last_only=self.last_only) for each in self.samples(row)]
+        kept = [sequences for sequences in found if sequences is not None]
+        return tuple(itertools.chain(*kept)) if len(kept) == len(found) else None
 
     def size(self, row: Sequence[Tokens]) -> int:
         """Tokens of an encoded row as it is padded, image tokens included: what micro-batches are filled by."""
@@ -100,6 +103,7 @@ class DPO(Objective[Pair]):
     beta: float = 0.1
     """Strength of the tie to the reference."""
     unit: Literal["label", "row"] = dataclasses.field(default="row", init=False)
+    last_only: bool = dataclasses.field(default=True, init=False)
 
     def __post_init__(self) -> None:
         if not self.beta > 0:

@@ -37,7 +37,7 @@ from ._trainable import Trainable
 
 R = TypeVar("R")
 MAX_SKIPPED = 20  # float16 steps in a row; a scaler that starts at 2^16 needs far fewer to find its place
-COUNTED = ("rows", "labels", "masked", "left_out")
+COUNTED = ("rows", "labels", "masked", "left_out", "apart")
 """Sums of a step that are also added up over the run."""
 
 
@@ -191,7 +191,7 @@ class Stepper:
         """Gradients of the step; from the start again with half the tokens at once when memory runs out."""
         while True:
             sizes = [objective.size(row) for row in encoded.rows]
-            micro = micro_batches(sizes, self.micro_tokens)
+            micro = micro_batches(sizes, self.micro_tokens, self.processes.device.type)
             try:
                 return self._gradients(objective, encoded, micro)
             except (RuntimeError, MemoryError) as error:
@@ -251,6 +251,7 @@ class Stepper:
                     "loss": float(result.loss.detach()), "units": float(result.n), "rows": float(len(some)),
                     "labels": float(sum(tokens.n_labels for row in some for tokens in row)),
                     "tokens": float(batch.inputs["attention_mask"].sum()), "masked": float(batch.n_masked_ends),
+                    "apart": float(sum(tokens.n_apart for row in some for tokens in row)),
                     **result.metrics,
                 }  # fmt: skip
                 for name, value in seen.items():

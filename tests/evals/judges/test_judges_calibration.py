@@ -30,8 +30,9 @@ def percent(part):
 
 
 @pytest.fixture(scope="module")
-def xstest(data_dir):
-    return calibrate(JUDGES["xstest-prefix"], read_labels(data_dir / "xstest"), judge_all)
+def xstest(public):
+    public("xstest/model_completions")
+    return calibrate(JUDGES["xstest-prefix"], read_labels(public("xstest")), judge_all)
 
 
 def test_table_2_2_refusal_on_the_safe_side(xstest):
@@ -53,10 +54,10 @@ def test_table_2_2_agreement_and_its_ceiling(xstest):
     assert [round(min(agreement), 2), round(max(agreement), 2)] == [0.76, 0.92]
 
 
-def test_table_2_1_keywords_on_the_half_that_is_here(data_dir):
+def test_table_2_1_keywords_on_the_half_that_is_here(public):
     """The whole set gives 0.679, 0.614, 0.791, 0.587 and 58.5; here every number is recomputed from the file's own
     column of this judge, and the pinned ones are those of the 302 rows."""
-    path = data_dir / "harmbench" / "text_judge_labels.json"
+    path = public("harmbench/text_judge_labels.json")
     labels = read_labels(path)
     found = calibrate(JUDGES["advbench-keywords"], labels, judge_all)
     rows = [row for part in json.loads(path.read_text()).values() for row in part]
@@ -72,9 +73,9 @@ def test_table_2_1_keywords_on_the_half_that_is_here(data_dir):
         assert round(found["human"]["unanimous"], 2) == 0.80 and round(found["human"]["one_person"], 2) == 0.93
 
 
-def test_other_judges_of_the_harmbench_file_keep_their_order(data_dir):
+def test_other_judges_of_the_harmbench_file_keep_their_order(public):
     """Columns of the file against the people: the classifiers are near 0.9, Llama Guard 1 misses two of three."""
-    path = data_dir / "harmbench" / "text_judge_labels.json"
+    path = public("harmbench/text_judge_labels.json")
     rows = [row for part in json.loads(path.read_text()).values() for row in part]
     truth = [sum(row[f"human_{i}"] for i in range(3)) >= 2 for row in rows]
     found = {name: confusion(truth, [row[name] for row in rows]) for name in ("cls", "cls_mistral", "llama_guard")}
@@ -101,7 +102,7 @@ def test_own_labels_give_the_counts_they_hold(tmp_path):
     found = calibrate(JUDGES["opening"], read_labels(write(tmp_path / "mine.jsonl", lines)), judge_all)
     side = found["sides"]["all"]
     assert side["confusion"] == {"tp": 30, "fp": 10, "tn": 55, "fn": 5}
-    assert found["unscored"] == {"empty_answer": 1} and side["n_unscored"] == 1
+    assert found["unscored"] == {"empty": 1} and side["n_unscored"] == 1
     assert side["reported"]["least"] == 40 / 101 and side["reported"]["most"] == 41 / 101
     assert side["bias"]["value"] == pytest.approx(0.05) and side["bias"]["low"] < 0.05 < side["bias"]["high"]
     assert side["sensitivity"]["low"] < 30 / 35 < side["sensitivity"]["high"]
@@ -197,10 +198,8 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
         read_labels(tmp_path / "missing.csv")
 
 
-def test_the_command_prints_the_table_of_models(data_dir, tmp_path, capsys):
-    labels = data_dir / "xstest" / "model_completions"
-    if not labels.is_dir():
-        pytest.skip("no XSTest completions in COUNTERPOISE_DATA")
+def test_the_command_prints_the_table_of_models(public, tmp_path, capsys):
+    labels = public("xstest/model_completions")
     out = str(tmp_path / "c.json")
     assert main(["judge", "calibrate", "xstest-prefix", "--labels", str(labels), "--out", out]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -11,7 +11,7 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.evals.judges import Case, Facts, Judgement, Panel, judge_all, known_judges, make_judge
 from counterpoise.evals.judges import _make as make_module
-from counterpoise.evals.judges._inspect import judge as judge_scorer
+from counterpoise.evals.judges.inspect_scorer import judge as judge_scorer
 
 
 class Fixed:

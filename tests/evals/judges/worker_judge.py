@@ -11,7 +11,7 @@ from counterpoise.evals.judges import RUBRICS, RubricJudge, judge_run
 
 
 async def answer(messages, tools, choice, config):
-    with open(sys.argv[2], "a") as log:  # every call that reached the judge
+    with open(sys.argv[2], "a", encoding="utf-8") as log:  # every call that reached the judge
         log.write("call\n")
     await asyncio.sleep(0.03)
     return said("Class: full_refusal")

@@ -8,7 +8,7 @@ from ._agreement import ceiling, cohen_kappa
 from ._calibrate import calibrate
 from ._calibration import Calibration, load_calibration, save_calibration
 from ._classifier import ClassifierJudge
-from ._classifier_kinds import KINDS
+from ._classifier_kinds import CONVERSATION, KINDS
 from ._correct import corrected
 from ._journal import VerdictJournal, verdicts
 from ._judge import Case, Done, Extra, Facts, Judge, Judgement, judge_all, judge_id, unscored
@@ -16,14 +16,19 @@ from ._keywords import KeywordJudge, keyword_judges
 from ._labels import Labelled, LabelSet, read_labels
 from ._llm import RubricJudge
 from ._make import RUBRICS, known_judges, make_judge
+from ._outputs import safe_unsafe, wildguard_lines
 from ._panel import Panel
 from ._rejudge import Judged, case, items_file, judge_run, read_items, slug
-from ._rubric import OffFormat, Read, Rubric
+from ._rubric import OffFormat, Read, Rubric, before_last_line, last_line
 from ._sanitise import clean, fence, quiet
+from ._templates import LLAMA_GUARD_CATEGORIES, WILDGUARD, llama_guard
 
 __all__ = [
+    "CONVERSATION",
     "KINDS",
+    "LLAMA_GUARD_CATEGORIES",
     "RUBRICS",
+    "WILDGUARD",
     "Calibration",
     "Case",
     "ClassifierJudge",
@@ -42,6 +47,7 @@ __all__ = [
     "Rubric",
     "RubricJudge",
     "VerdictJournal",
+    "before_last_line",
     "calibrate",
     "case",
     "ceiling",
@@ -55,13 +61,17 @@ __all__ = [
     "judge_run",
     "keyword_judges",
     "known_judges",
+    "last_line",
+    "llama_guard",
     "load_calibration",
     "make_judge",
     "quiet",
     "read_items",
     "read_labels",
+    "safe_unsafe",
     "save_calibration",
     "slug",
     "unscored",
     "verdicts",
+    "wildguard_lines",
 ]

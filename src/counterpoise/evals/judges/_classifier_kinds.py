@@ -51,7 +51,7 @@ def _given(name: str) -> Callable[[Path, Path | None], str]:
     return read
 
 
-_CONVERSATION = ("<BEGIN CONVERSATION>", "<END CONVERSATION>", "<BEGIN UNSAFE CONTENT CATEGORIES>",
+CONVERSATION = ("<BEGIN CONVERSATION>", "<END CONVERSATION>", "<BEGIN UNSAFE CONTENT CATEGORIES>",
                  "<END UNSAFE CONTENT CATEGORIES>", "Provide your safety assessment")  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def _guard(version: int, default: str, images: Literal["none", "one", "many"], n
         f"{default}; categories S1-S14 of MLCommons", note,
     )  # fmt: skip
     return Kind(
-        facts, default, _fixed(llama_guard(version)), safe_unsafe, ("unsafe",), ("safe",), _CONVERSATION, 24, images
+        facts, default, _fixed(llama_guard(version)), safe_unsafe, ("unsafe",), ("safe",), CONVERSATION, 24, images
     )
 
 
@@ -98,7 +98,7 @@ KINDS: dict[str, Kind] = {
                 "text only; error on your models unmeasured until calibrated",
             ),
             "OpenSafetyLab/MD-Judge-v0.1", _given("md-judge"), safe_unsafe, ("unsafe", " unsafe"), ("safe", " safe"),
-            _CONVERSATION, 24,
+            CONVERSATION, 24,
         ),
     )
 }  # fmt: skip

@@ -5,7 +5,7 @@
 early. Everything is deterministic (fixed seeds) and independent of item order.
 """
 
-from ._cluster import ClusteredMean, cluster_bootstrap, clustered_mean
+from ._cluster import ClusteredMean, cluster_bootstrap, clustered_mean, percentiles, resample
 from ._items import Pairing, pair
 from ._judge import Confusion, Corrected, confusion, prediction_powered, rogan_gladen
 from ._many import benjamini_hochberg, claim, holm, non_inferior
@@ -59,10 +59,12 @@ __all__ = [
     "paired_difference",
     "parse_stop_rule",
     "pass_at_k",
+    "percentiles",
     "prediction_powered",
     "rank_intervals",
     "rank_normal",
     "rate",
+    "resample",
     "rogan_gladen",
     "units",
     "wilson",

@@ -1,7 +1,6 @@
 """The table of facts about published guard models. Sources: their model cards and papers (see docs/guards.md)."""
 
-from counterpoise.evals.judges._classifier_kinds import _CONVERSATION
-from counterpoise.evals.judges._templates import LLAMA_GUARD_CATEGORIES
+from counterpoise.evals.judges import CONVERSATION, LLAMA_GUARD_CATEGORIES
 
 from .._values import Sees
 from . import _parse, _wording
@@ -30,7 +29,7 @@ def _llama_guard(name: str, version: int, models: tuple[str, ...], sees: Sees, n
         raw=_wording.llama_guard(version, n),
         marks=_BLOCK,
         block=_BLOCK,
-        delimiters=_CONVERSATION,
+        delimiters=CONVERSATION,
         categories={key: _MLCOMMONS[key] for key in list(_MLCOMMONS)[:n]},
         note=note,
     )

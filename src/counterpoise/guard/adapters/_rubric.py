@@ -6,10 +6,19 @@ from typing import Any
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
-from counterpoise.evals.judges import Case, Judgement, Read, Rubric, RubricJudge, judge_all
-from counterpoise.evals.judges._judge import Facts
-from counterpoise.evals.judges._rubric import before_last_line, last_line
-from counterpoise.evals.judges._sanitise import fence
+from counterpoise.evals import answered
+from counterpoise.evals.judges import (
+    Case,
+    Facts,
+    Judgement,
+    Read,
+    Rubric,
+    RubricJudge,
+    before_last_line,
+    fence,
+    judge_all,
+    last_line,
+)
 
 from .._text import split_characters
 from .._values import Exchange, Inspected, Label, Sees, Verdict, unknown, worst
@@ -81,7 +90,11 @@ class RubricGuard:
         found: dict[int, Judgement] = {}
         for mode, judge in self._judges.items():
             own = [one for each in passes for one in each if one.mode == mode]
-            cases = [Case(Sample(str(n), (user(*one.images, "-"),)), _transcript(one)) for n, one in enumerate(own)]
+            # a transcript is no reply: a marker of thoughts in it is one of its words
+            cases = [
+                Case(Sample(str(n), (user(*one.images, "-"),)), answered(_transcript(one), reasoning=""))
+                for n, one in enumerate(own)
+            ]
             found |= {id(one): said for one, said in zip(own, judge_all(judge, cases) if cases else [], strict=True)}
         share = (time.perf_counter() - began) / max(len(exchanges), 1)
         return [

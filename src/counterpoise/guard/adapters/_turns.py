@@ -56,10 +56,10 @@ def read_turns(messages: Sequence[Message], delimiters: Sequence[str]) -> Read:
 def _broken(image: Image) -> str | None:
     """Why an image cannot be shown whole: no image, too large, or one of several frames."""
     try:
-        frames = int(getattr(image._open(), "n_frames", 1))
+        animated = image.header.animated
     except InputError as error:
         return str(error)
-    return f"{image.source}: {frames} frames, and a guard sees one" if frames > 1 else None
+    return f"{image.source}: several frames, and a guard sees one" if animated else None
 
 
 def _spaced(system: list[Part], parts: list[Part]) -> list[Part]:

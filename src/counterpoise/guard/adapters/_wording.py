@@ -2,8 +2,8 @@
 
 from importlib.resources import files
 
-from counterpoise.evals.judges._templates import LLAMA_GUARD_CATEGORIES, WILDGUARD
-from counterpoise.evals.judges._templates import llama_guard as _llama_guard
+from counterpoise.evals.judges import LLAMA_GUARD_CATEGORIES, WILDGUARD
+from counterpoise.evals.judges import llama_guard as _llama_guard
 
 from ._family import IMAGE, Raw, Tokens, Turns
 from ._parse import Mode

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from counterpoise.base import InputError, Progress
-from counterpoise.evals._journal import Journal
+from counterpoise.evals import Journal
 
 from .._labelled import Labelled
 from .._values import Exchange, Guard, Verdict

@@ -5,22 +5,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._corpus import corpus
+    from ._measure import Measured
     from ._small import SmallGuard, small
     from ._small_train import train_small
     from ._tiny import TinyGuard, tiny
     from ._tiny_train import train_tiny
+    from ._train import train_guard
 
 _PLACES = {
+    "Measured": "_measure",
     "SmallGuard": "_small",
     "TinyGuard": "_tiny",
     "corpus": "_corpus",
     "small": "_small",
     "tiny": "_tiny",
+    "train_guard": "_train",
     "train_small": "_small_train",
     "train_tiny": "_tiny_train",
 }
 
-__all__ = ["SmallGuard", "TinyGuard", "corpus", "small", "tiny", "train_small", "train_tiny"]
+__all__ = ["Measured", "SmallGuard", "TinyGuard", "corpus", "small", "tiny", "train_guard", "train_small", "train_tiny"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise.base import InputError, read_json, sha256_file
-from counterpoise.models import load
-from counterpoise.models._source import find_folder
+from counterpoise.models import find_folder, load
 
 from .._values import Exchange, Sees, Verdict
 from ..adapters import _parse

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from ._baselines import entropy
     from ._conformal import conformal_threshold
     from ._evaluate import Evaluation, evaluate_route
+    from ._folder import evaluate_folder
     from ._labels import routing_labels
     from ._observe import Observed, observe
     from ._paraphrase import by_model, by_rules
     from ._routed import Routed, saferoute
     from ._router import FeatureSpec, Router, load_router
-    from ._settings import RouterConfig
+    from ._settings import RouterConfig, router_config
+    from ._table import markdown
     from ._train import Trained, train_route
 
 _PLACES = {
@@ -30,9 +32,12 @@ _PLACES = {
     "by_rules": "_paraphrase",
     "conformal_threshold": "_conformal",
     "entropy": "_baselines",
+    "evaluate_folder": "_folder",
     "evaluate_route": "_evaluate",
     "load_router": "_router",
+    "markdown": "_table",
     "observe": "_observe",
+    "router_config": "_settings",
     "routing_labels": "_labels",
     "saferoute": "_routed",
     "train_route": "_train",
@@ -50,9 +55,12 @@ __all__ = [
     "by_rules",
     "conformal_threshold",
     "entropy",
+    "evaluate_folder",
     "evaluate_route",
     "load_router",
+    "markdown",
     "observe",
+    "router_config",
     "routing_labels",
     "saferoute",
     "train_route",

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.evals.stats import Interval
-from counterpoise.evals.stats._cluster import percentiles, resample
+from counterpoise.evals.stats import Interval, percentiles, resample
 
 from ._labels import Bools, Floats, cascade, route
 

@@ -1,16 +1,30 @@
 """The moderation server: OpenAI's, NeMo's and LiteLLM's endpoints, our own, and a proxy, over guards in batches."""
 
+from typing import TYPE_CHECKING, Any
+
 from ._config import ServerConfig, read_config
 
-__all__ = ["ServerConfig", "create_app", "read_config"]
+if TYPE_CHECKING:
+    from ._logs import configure as configure_logs
+    from ._serve import run as run_server
+    from .app import create_app
+
+_PLACES = {
+    "configure_logs": ("_logs", "configure"),
+    "create_app": ("app", "create_app"),
+    "run_server": ("_serve", "run"),
+}
+
+__all__ = ["ServerConfig", "configure_logs", "create_app", "read_config", "run_server"]
 
 
-def __getattr__(name: str) -> object:
-    if name != "create_app":
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
         raise AttributeError(name)
+    from importlib import import_module
+
     from counterpoise.base import require
 
     require("fastapi", purpose="the guard server", install="counterpoise[serve]")
-    from .app import create_app
-
-    return create_app
+    module, found = _PLACES[name]
+    return getattr(import_module(f"{__name__}.{module}"), found)

@@ -4,15 +4,13 @@ import asyncio
 import base64
 import binascii
 import io
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 import PIL.Image
-import PIL.ImageOps
 
-from counterpoise.chat import Image
+from counterpoise.chat import Image, TooManyPixels
 
 from ._config import Fetch, Limits
 from ._errors import ApiError
@@ -86,18 +84,17 @@ def header(data: bytes, where: str, limits: Limits) -> int:
     if len(data) > limits.image_bytes:
         raise ApiError(413, "too_large", f"{where}: an image may have at most {limits.image_bytes:,} bytes", where)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # our own limit below is an error
-            opened = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
-        frames = 2 if getattr(opened, "is_animated", False) else 1
-    except PIL.Image.DecompressionBombError:
+        found = Image.from_bytes(data, where).header
+    except TooManyPixels:
         raise _too_many(where, limits) from None
     except Exception:  # whatever a broken file makes its reader do
-        raise ApiError(400, "invalid_image", f"{where}: no readable {', '.join(FORMATS)}", where) from None
-    pixels = opened.size[0] * opened.size[1]
+        found = None
+    if found is None or found.format not in FORMATS:
+        raise ApiError(400, "invalid_image", f"{where}: no readable {', '.join(FORMATS)}", where)
+    pixels = found.size[0] * found.size[1]
     if pixels > limits.pixels:
         raise _too_many(where, limits)
-    if frames > 1:
+    if found.animated:
         raise ApiError(400, "unsupported_media", f"{where}: several frames; send a still image", where)
     return pixels
 
@@ -106,18 +103,12 @@ def flat(data: bytes, where: str, on_black: bool = False) -> Seen:
     """The image as RGB on white, the way models see it: guard and model get the same pixels."""
     try:
         image = Image.from_bytes(data, where)
-        return Seen(_stored(image.pil(), where), _on_black(data, where) if on_black else None)
+        white = image.pil()
+        black = image.pil("black") if on_black else white
+        differs = black is not white and black.tobytes() != white.tobytes()  # something shines through
+        return Seen(_stored(white, where), _stored(black, where) if differs else None)
     except Exception:  # whatever a broken file makes its reader do
         raise ApiError(400, "invalid_image", f"{where}: corrupt image", where) from None
-
-
-def _on_black(data: bytes, where: str) -> Image | None:
-    opened = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
-    turned = PIL.ImageOps.exif_transpose(opened).convert("RGBA")
-    if turned.getchannel("A").getextrema() == (255, 255):
-        return None  # nothing shines through
-    black = PIL.Image.new("RGBA", turned.size, (0, 0, 0, 255))
-    return _stored(PIL.Image.alpha_composite(black, turned).convert("RGB"), where)
 
 
 def _stored(image: PIL.Image.Image, where: str) -> Image:

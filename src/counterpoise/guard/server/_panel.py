@@ -28,7 +28,7 @@ class Panel:
         self._batchers = {name: self._batcher(name, guard) for name, guard in made.items()}
         self._cache = Cache(config.cache)
         if "torch" in sys.modules:  # what this thread computed while loading must not slow the guards' threads down
-            from counterpoise.models._cores import release_cores
+            from counterpoise.models import release_cores
 
             release_cores()
 

@@ -32,7 +32,7 @@ def renamed_tokenizer(lm: Path, folder: Path) -> Any:
     """The language model's tokenizer with four unused special tokens renamed for images."""
     from transformers import PreTrainedTokenizerFast
 
-    value = json.loads((lm / "tokenizer.json").read_text())
+    value = json.loads((lm / "tokenizer.json").read_text(encoding="utf-8"))
     for token in value["added_tokens"]:
         token["content"] = RENAMED.get(token["content"], token["content"])
     vocab = value["model"]["vocab"]
@@ -41,7 +41,7 @@ def renamed_tokenizer(lm: Path, folder: Path) -> Any:
             vocab[new] = vocab.pop(old)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "tokenizer.json"
-    file.write_text(json.dumps(value))
+    file.write_text(json.dumps(value), encoding="utf-8")
     return PreTrainedTokenizerFast(
         tokenizer_file=str(file),
         bos_token="<|im_start|>",

@@ -1,10 +1,15 @@
-"""Encoded conversations -> one padded batch of tensors."""
+"""A conversation -> the token ids of one row -> one padded batch of tensors."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from ._images import Processed
+from counterpoise.base import InputError
+from counterpoise.chat import Conversation, Image
+
+from ._images import Processed, processed_images
 from ._loaded import Loaded
+from ._template import expand, render, tokenize
+from ._values import Prompt
 
 
 class EncodedRow(NamedTuple):
@@ -15,6 +20,62 @@ class EncodedRow(NamedTuple):
     """Modality of each token, for processors whose model asks for it (Gemma 3, Qwen-VL)."""
     images: Processed | None
     n_images: int
+
+
+def encode(
+    loaded: Loaded,
+    conversations: Sequence[Conversation],
+    *,
+    add_generation_prompt: bool,
+    padding_side: Literal["left", "right"],
+) -> dict[str, Any]:
+    """Inputs of the model for a batch: `input_ids` and `attention_mask` (B, T), and pixel tensors where images are.
+
+    Control tokens inside messages are encoded as plain text. Raises InputError when a text-only model is given images,
+    an image cannot be decoded, or the chat template rejects the conversation.
+    """
+    rows = [encode_row(loaded, c, add_generation_prompt=add_generation_prompt) for c in conversations]
+    return collate_rows(loaded, rows, padding_side=padding_side)
+
+
+def encode_row(loaded: Loaded, conversation: Conversation | Prompt, *, add_generation_prompt: bool) -> EncodedRow:
+    """One conversation -> ids with every image expanded to its image tokens, whose number is checked."""
+    if isinstance(conversation, Prompt):
+        return encode_text(loaded, conversation.text, conversation.images)
+    images = [image for message in conversation for image in message.images]
+    _check_kind(loaded, images)
+    return encode_text(loaded, render(loaded, conversation, add_generation_prompt), images)
+
+
+def encode_text(loaded: Loaded, text: str, images: Sequence[Image], more: Sequence[int] = ()) -> EncodedRow:
+    """A rendered chat and its images -> one row, with the ids `more` behind it."""
+    _check_kind(loaded, images)
+    processed = processed_images(loaded, list(images)) if images else None
+    ids = [*tokenize(loaded, expand(loaded, text, processed.replacements if processed else ())), *more]
+    if processed is not None:
+        _check_image_tokens(loaded, ids, processed.replacements)
+    types = None
+    if loaded.is_vlm and getattr(loaded.processor, "return_mm_token_type_ids", False):
+        types = list(loaded.processor.create_mm_token_type_ids([ids])[0])
+    return EncodedRow(ids, types, processed, len(images))
+
+
+def _check_kind(loaded: Loaded, images: Sequence[Image]) -> None:
+    if images and not loaded.is_vlm:
+        raise InputError(
+            f"{loaded.name} is a text-only model, but the conversation has {len(images)} image(s); "
+            "choose a vision-language model or a text benchmark"
+        )
+
+
+def _check_image_tokens(loaded: Loaded, ids: list[int], replacements: Sequence[str]) -> None:
+    token_id = getattr(loaded.model.config, "image_token_id", None)
+    if token_id is None:
+        return
+    token = loaded.tokenizer.convert_ids_to_tokens(token_id)
+    expected = sum(r.count(token) for r in replacements)
+    if (found := ids.count(token_id)) != expected:
+        raise InputError(f"{loaded.name}: {found} image tokens in the prompt, but the images need {expected}")
 
 
 def collate_rows(

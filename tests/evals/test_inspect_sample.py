@@ -1,0 +1,28 @@
+"""What Inspect, and through it a server, gets of a sample."""
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from counterpoise.chat import Image, Sample, user
+from counterpoise.evals._inspect_sample import inspect_sample
+
+GREY = np.linspace(0, 255, 64).reshape(8, 8).round().astype(np.uint8)
+
+
+def sent(image: Image) -> str:
+    (message,) = inspect_sample(Sample("a", (user(image, "What is this?"),))).input
+    return str(message.content[0].image)  # type: ignore[union-attr]
+
+
+def test_a_file_that_every_server_sees_alike_stays_a_file(tmp_path: Path) -> None:
+    PIL.Image.fromarray(GREY).save(tmp_path / "a.png")
+    assert sent(Image.from_path(tmp_path / "a.png")) == str(tmp_path / "a.png")
+
+
+def test_a_print_in_sixteen_bits_is_sent_as_the_local_model_sees_it(tmp_path: Path) -> None:
+    PIL.Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / "a.png")
+    uri = sent(Image.from_path(tmp_path / "a.png"))
+    assert uri.startswith("data:image/png;base64,")
+    assert np.array_equal(np.asarray(Image.from_data_uri(uri).pil())[..., 0], GREY)

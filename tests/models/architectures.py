@@ -1,0 +1,45 @@
+"""Models of many architectures without weights (PyTorch's meta device): shapes and structure of the real classes.
+
+hollow("llama4")   # the architecture's default sizes, two layers; built in well under a second, no memory
+"""
+
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+DEPTHS = ("num_hidden_layers", "depth", "n_layer", "num_layers")
+
+
+def hollow(model_type: str) -> Any:
+    """The architecture with two layers per stack, on the meta device."""
+    config = _gemma4() if model_type == "gemma4" else AutoConfig.for_model(model_type)
+    _shorten(config)
+    if model_type == "glm4v":  # as in its checkpoints; the default does not fit the sections of its positions
+        config.text_config.rope_parameters["partial_rotary_factor"] = 0.5
+    vlm = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    with torch.device("meta"):
+        return (AutoModelForImageTextToText if vlm else AutoModelForCausalLM).from_config(config)
+
+
+def _gemma4() -> Any:
+    """With eyes and ears, which its default configuration lacks."""
+    parts = {
+        name: getattr(transformers, f"Gemma4{name.title()}Config")(num_hidden_layers=2)
+        for name in ("vision", "text", "audio")
+    }
+    return transformers.Gemma4Config(**{f"{name}_config": config for name, config in parts.items()})
+
+
+def _shorten(config: Any) -> None:
+    for part in list(vars(config).values()):
+        if isinstance(part, transformers.PretrainedConfig):
+            _shorten(part)
+    for name in DEPTHS:
+        if isinstance(getattr(config, name, None), int):
+            setattr(config, name, 2)
+    for name in ("layer_types", "mlp_layer_types"):
+        if getattr(config, name, None):
+            setattr(config, name, list(getattr(config, name))[:2])
