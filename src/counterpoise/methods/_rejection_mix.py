@@ -23,7 +23,7 @@ from ._answers import MAX_NEW_TOKENS, own_answers
 from ._knobs import Knob, Size
 from ._outcome import AlignResult, write_run
 from ._registry import method
-from ._sources import Overlaps, Source, made_rows, rows_from, store_rows
+from ._sources import Files, Overlaps, Source, made_rows, rows_from, store_rows
 
 if TYPE_CHECKING:
     from counterpoise.models import Loaded
@@ -38,11 +38,11 @@ class RejectionMixConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    rejection_files: tuple[Path, ...] = ()
+    rejection_files: Files = ()
     """LLaVA/ShareGPT files of benign, out-of-domain image questions whose replies become refusals. None: built-in."""
     rejection_images: Path | None = None
     """Folder the image paths of these files start from; default: each file's own folder."""
-    benign_files: tuple[Path, ...] = ()
+    benign_files: Files = ()
     """LLaVA/ShareGPT files of ordinary instructions that keep their replies. None: built-in."""
     benign_images: Path | None = None
     """Folder the image paths of these files start from; default: each file's own folder."""

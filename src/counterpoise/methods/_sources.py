@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator
 
 from counterpoise.base import InputError, sha256_file
 from counterpoise.chat import Sample
@@ -11,6 +13,9 @@ from counterpoise.data import SampleFile, read_llava, write_samples
 
 Source = Iterable[Sample] | Callable[[int], Iterable[Sample]]
 """Rows (finitely many), or a function from the seed to rows, which is called only when they are needed."""
+
+Files = Annotated[tuple[Path, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str | Path) else value)]
+"""Type of a setting that holds files; one of them needs no list."""
 
 Overlaps = Callable[[Sample], bool]
 """Says whether a training row overlaps an evaluation row; see `counterpoise.data.overlap_with`."""
