@@ -108,7 +108,7 @@ def method_pages() -> Iterator[tuple[str, str]]:
 
 def benchmark_pages() -> Iterator[tuple[str, str]]:
     """One page per family: the part of the name before a separator, so that variants share a page."""
-    from counterpoise.evals import benchmarks, pin
+    from counterpoise.evals import benchmarks
 
     families: dict[str, list[Any]] = {}
     for name, benchmark in benchmarks().items():
@@ -123,7 +123,7 @@ def benchmark_pages() -> Iterator[tuple[str, str]]:
                 "Rows": each.rows,
                 "Source": each.source,
                 "Revision": each.revision,
-                "Commit of the source": "" if each.source.startswith("counterpoise") else pin(each.source),
+                "Commit of the source": "" if each.source.startswith("counterpoise") else each.commit,
                 "Licence": each.licence,
                 "Gated": "yes" if each.gated else "no",
                 "Scorers": ", ".join(f"`{scorer}`" for scorer in each.scorers),

@@ -11,6 +11,8 @@ import pytest
 from installed import install
 
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
+# rows that the user of this machine has fetched are none of the tests' business
+os.environ["XDG_DATA_HOME"] = str(Path(__file__).with_name("no-data-here"))
 # What a terminal, a CI or a user of Inspect may have set, and what changes tables and evaluations. (A worker of
 # pytest-xdist imports readline, which sets the first two.)
 for name in ("COLUMNS", "LINES", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):

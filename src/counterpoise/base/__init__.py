@@ -1,5 +1,6 @@
 """What every room needs: errors a user can act on, files that are never half-written, the scorecard row."""
 
+from ._addresses import public_address
 from ._artifact import Artifact, ArtifactKind
 from ._environment import environment, git_commit, versions
 from ._errors import InputError, MissingPackageError, require
@@ -21,6 +22,7 @@ __all__ = [
     "load_rows",
     "load_yaml",
     "notice",
+    "public_address",
     "read_json",
     "read_jsonl",
     "require",

@@ -49,6 +49,12 @@ def evaluate(
         bool,
         typer.Option("--dry-run", help="Show the plan with rows, tokens, time and what differences can be seen."),
     ] = False,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="First fetch the rows that are missing; licences are shown and asked for.")
+    ] = False,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="With --fetch: accept the licences without being asked.")
+    ] = False,
     all_scorers: AllScorers = False,
 ) -> None:
     """Measure a model on a suite or on single benchmarks.
@@ -62,6 +68,8 @@ def evaluate(
     - `counterpoise eval pocket --suite smoke`
 
     - `counterpoise eval pocket --benchmark twins --limit 64 --out evals/first`
+
+    - `counterpoise eval my/model --suite core --fetch`
 
     - `counterpoise eval pocket --benchmark xstest --stop-when 'over_refusal<=0.10'`
 
@@ -92,6 +100,10 @@ def evaluate(
             )
         )
         return
+    if fetch:
+        from ._data import get_missing
+
+        get_missing(names, accept=accept_licence)
     from counterpoise.evals import evaluate as measure
 
     from ._print import print_rows
@@ -110,4 +122,6 @@ def evaluate(
         typer.echo(f"{name}: {what}", err=True)
     for name, reason in result.skipped.items():
         typer.echo(f"skipped {name}: {reason}", err=True)
+    if suite and not fetch and any("counterpoise data fetch" in reason for reason in result.skipped.values()):
+        typer.echo(f"counterpoise data fetch --suite {suite} gets what can be had; so does --fetch", err=True)
     typer.echo(f"results: {folder}")

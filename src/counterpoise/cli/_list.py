@@ -24,8 +24,8 @@ def show(
 ) -> None:
     """List benchmarks, methods, models or suites, with source and licence.
 
-    Benchmarks also say how many rows they have, whether these are here (`COUNTERPOISE_DATA` names the folder of public
-    rows; nothing is downloaded silently), whether they are gated, which way each metric gets better, and their scorers.
+    Benchmarks also say how many rows they have, whether these are here (`counterpoise data fetch` gets them; nothing is
+    downloaded silently), whether they are gated, which way each metric gets better, and their scorers.
     With `--json` also what is missing, the commit of the source, the citation, and the official scoring with its judge.
 
     Examples:
@@ -95,7 +95,7 @@ def _scorers(found: list[str], usual: tuple[str, ...], short: str) -> list[str]:
 
 
 def _benchmarks() -> list[dict[str, Any]]:
-    from counterpoise.evals import benchmarks, pin
+    from counterpoise.evals import benchmarks
 
     return [
         {
@@ -112,7 +112,8 @@ def _benchmarks() -> list[dict[str, Any]]:
             "direction": [f"{metric} {DIRECTIONS[way]}" for metric, way in b.directions.items()],
             "licence": b.licence,
             "source": b.source,
-            "commit": pin(b.source) if not b.source.startswith("counterpoise") else "this package",
+            "commit": b.commit if not b.source.startswith("counterpoise") else "this package",
+            "fetch": [each.name for each in b.data],
         }
         for name, b in benchmarks().items()
     ]

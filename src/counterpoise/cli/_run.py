@@ -16,6 +16,7 @@ from ._align import (
     RejectionSource,
     Seed,
     Settings,
+    SkipBadRows,
 )
 from ._print import AllScorers
 
@@ -50,8 +51,15 @@ def run(
     rejection_source: RejectionSource = None,
     benign_source: BenignSource = None,
     image_root: ImageRoot = None,
+    skip_bad_rows: SkipBadRows = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan with rows, tokens and time; do nothing.")
+    ] = False,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="First fetch the rows that are missing; licences are shown and asked for.")
+    ] = False,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="With --fetch: accept the licences without being asked.")
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Start over: remove what an earlier run left in --out.")
@@ -86,7 +94,7 @@ def run(
     folder = out or Path("runs") / f"{Path(model).name}-{suite}{'-target' if target else ''}"
     given = given_settings(config_file, settings or ())
     config = run_config(
-        given | source_settings(rejection_source, benign_source, image_root),
+        given | source_settings(rejection_source, benign_source, image_root, skip_bad_rows),
         model=model, suite=suite, out=folder, method=method, target=target, seed=seed, limit=limit,
         max_new_tokens=max_new_tokens, batch=batch, grids=given_grids(grid or ()),
         dose=given_doses(dose or (), fraction=fraction, amount=amount),
@@ -94,6 +102,12 @@ def run(
     if dry_run:
         typer.echo(str(run_plan(config)))
         return
+    if fetch:
+        from counterpoise.evals import suite as suite_called
+
+        from ._data import get_missing
+
+        get_missing(suite_called(config.suite).benchmarks, accept=accept_licence)
     from counterpoise.base import read_json
 
     from ._print import run_table

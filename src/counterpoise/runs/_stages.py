@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from counterpoise.base import Artifact
+from counterpoise.base import Artifact, notice
 from counterpoise.chat import Sample
 
 from ._config import RunConfig
@@ -46,7 +46,7 @@ class RealStages:
     def evaluate(self, config: RunConfig, out: Path, *, run: str, artifact: Artifact | None) -> None:
         from counterpoise.evals import evaluate, suite
 
-        evaluate(
+        done = evaluate(
             config.model,
             suite_names(config.suite),
             suite=suite(config.suite),
@@ -57,6 +57,9 @@ class RealStages:
             max_new_tokens=config.max_new_tokens,
             batch=config.batch,
         )
+        if run == "before":  # the same ones every time
+            for name, reason in done.skipped.items():
+                notice(f"skipped {name}: {reason}")
 
     def align(self, config: RunConfig, out: Path, *, dose: Mapping[str, float]) -> Artifact:
         from counterpoise.data import overlap_with
