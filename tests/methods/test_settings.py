@@ -34,6 +34,11 @@ def test_a_file_and_pairs_reach_every_setting_and_pairs_win(tmp_path: Path) -> N
     assert config.drop_follow_ups is False and config.train.max_length is None
 
 
+def test_one_file_needs_no_list() -> None:
+    config = mix(**given_settings(None, ["rejection_files=a.json", "benign_files=[b.json, c.json]"]))
+    assert config.rejection_files == (Path("a.json"),) and config.benign_files == (Path("b.json"), Path("c.json"))
+
+
 @pytest.mark.parametrize("name", sorted(TrainConfig.model_fields))
 def test_every_setting_of_training_is_reached_with_and_without_its_prefix(name: str) -> None:
     given = {

@@ -11,13 +11,14 @@ from ._registry import GROUP, Align, Method, all_methods, get, method
 from ._rejection_mix import FRACTIONS, MixRecord, RejectionMixConfig, build_mix
 from ._rejection_mix import align as rejection_mix
 from ._settings import align_defaults, changed, given_settings
-from ._sources import Overlaps, Rows, Source, check_images, made_rows, rows_from, store_rows
+from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, made_rows, rows_from, store_rows
 
 __all__ = [
     "FRACTIONS",
     "GROUP",
     "Align",
     "AlignResult",
+    "Files",
     "Knob",
     "Method",
     "MixRecord",
@@ -32,6 +33,7 @@ __all__ = [
     "build_mix",
     "changed",
     "check_images",
+    "draw_all",
     "get",
     "given_settings",
     "made_rows",

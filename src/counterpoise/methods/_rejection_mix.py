@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from counterpoise.base import InputError
 from counterpoise.chat import Image, Message, Sample
-from counterpoise.data import draw, rank, shuffled, source_of
+from counterpoise.data import rank, shuffled, source_of
 from counterpoise.train import TrainConfig
 
 from ._answers import MAX_NEW_TOKENS, own_answers
 from ._knobs import Knob, Size
 from ._outcome import AlignResult, write_run
 from ._registry import method
-from ._sources import Overlaps, Source, made_rows, rows_from, store_rows
+from ._sources import Files, Overlaps, Source, draw_all, made_rows, rows_from, store_rows
 
 if TYPE_CHECKING:
     from counterpoise.models import Loaded
@@ -38,11 +37,11 @@ class RejectionMixConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    rejection_files: tuple[Path, ...] = ()
+    rejection_files: Files = ()
     """LLaVA/ShareGPT files of benign, out-of-domain image questions whose replies become refusals. None: built-in."""
     rejection_images: Path | None = None
     """Folder the image paths of these files start from; default: each file's own folder."""
-    benign_files: tuple[Path, ...] = ()
+    benign_files: Files = ()
     """LLaVA/ShareGPT files of ordinary instructions that keep their replies. None: built-in."""
     benign_images: Path | None = None
     """Folder the image paths of these files start from; default: each file's own folder."""
@@ -158,9 +157,7 @@ def draw_rejections(
             else:
                 yield row
 
-    drawn = draw(usable(), n, seed=config.seed, purpose="rejection")
-    _enough(len(drawn), n, "rejection", "n_rejection")
-    return [refuse(config, row) for row in drawn]
+    return [refuse(config, row) for row in draw_all(usable(), n, config.seed, "rejection", "n_rejection")]
 
 
 def draw_benign(
@@ -182,9 +179,7 @@ def draw_benign(
             else:
                 yield row
 
-    drawn = draw(usable(), n, seed=config.seed, purpose="benign")
-    _enough(len(drawn), n, "benign", "n_benign")
-    return drawn
+    return draw_all(usable(), n, config.seed, "benign", "n_benign")
 
 
 def questions(config: RejectionMixConfig, row: Sample) -> list[int]:
@@ -225,11 +220,6 @@ def refuse(config: RejectionMixConfig, row: Sample) -> Sample:
 
 def _number(config: RejectionMixConfig, row: Sample, purpose: str) -> int:
     return int.from_bytes(rank(row, config.seed, purpose)[:8], "big")
-
-
-def _enough(have: int, want: int, name: str, option: str) -> None:
-    if have < want:
-        raise InputError(f"rejection-mix: the {name} source has {have} usable rows, {want} are wanted; lower {option}")
 
 
 def size(config: RejectionMixConfig) -> Size:

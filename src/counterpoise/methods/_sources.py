@@ -3,14 +3,19 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator
 
 from counterpoise.base import InputError, sha256_file
 from counterpoise.chat import Sample
-from counterpoise.data import ReadRecord, SampleFile, read_llava, write_samples
+from counterpoise.data import ReadRecord, SampleFile, draw, read_llava, write_samples
 
 Source = Iterable[Sample] | Callable[[int], Iterable[Sample]]
 """Rows (finitely many), or a function from the seed to rows, which is called only when they are needed."""
+
+Files = Annotated[tuple[Path, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str | Path) else value)]
+"""Type of a setting that holds files; one of them needs no list."""
 
 Overlaps = Callable[[Sample], bool]
 """Says whether a training row overlaps an evaluation row; see `counterpoise.data.overlap_with`."""
@@ -75,6 +80,14 @@ def made_rows(
 
     rows = islice(getattr(pocket_sets, name)(seed), n + n // 10 + 20)
     return Rows(fill(rows) if fill else rows, {"from": f"counterpoise.data.pocket_sets.{name}", "seed": seed})
+
+
+def draw_all(rows: Iterable[Sample], n: int, seed: int, purpose: str, setting: str) -> list[Sample]:
+    """`n` rows by `counterpoise.data.draw`. Raises InputError, naming the `setting` to lower, when there are fewer."""
+    drawn = draw(rows, n, seed=seed, purpose=purpose)
+    if len(drawn) < n:
+        raise InputError(f"the {purpose} source has {len(drawn)} usable rows, {n} are wanted; lower {setting}")
+    return drawn
 
 
 def store_rows(out: Path, name: str, rows: Sequence[Sample]) -> tuple[SampleFile, dict[str, str]]:
