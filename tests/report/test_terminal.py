@@ -33,7 +33,7 @@ SMOKE = [
     for scorer in ("opening", "other")
     for metric in ("asr", "over_refusal", "discrimination", "modality_gap")
     for modality in (MODALITIES[1:] if metric == "modality_gap" else MODALITIES)
-] + [
+] + [row("twins", "broken", "broken", modality) for modality in MODALITIES] + [
     row("reading", "accuracy", "exact"), row("reading/one", "accuracy", "exact"),
     row("reading/two", "accuracy", "exact"), row("simple-questions", "accuracy", "option"),
 ]  # fmt: skip
@@ -47,12 +47,12 @@ def printed(table, width: int) -> list[str]:
 
 def test_the_headline_is_the_own_scorer_without_groups() -> None:
     first = headline_rows(SMOKE)
-    assert len(SMOKE) == 34 and len(first) == 17
+    assert len(SMOKE) == 38 and len(first) == 21
     assert {(r.benchmark, r.scorer) for r in first} == {
-        ("twins", "opening"), ("reading", "exact"), ("simple-questions", "option")
+        ("twins", "opening"), ("twins", "broken"), ("reading", "exact"), ("simple-questions", "option")
     }  # fmt: skip
     line = scorer_line(first)
-    assert line == "per cent, scored by opening (twins); exact (reading); option (simple-questions)"
+    assert line == "per cent, scored by opening (twins); broken (twins); exact (reading); option (simple-questions)"
 
 
 def test_a_name_with_a_slash_and_the_mean_of_groups_are_no_groups() -> None:
@@ -72,9 +72,9 @@ def test_the_table_of_the_smoke_suite_fits_a_screen(width: int) -> None:
     assert len(lines) == 1 + len(shown) <= 25
     assert all(len(line.rstrip()) <= width and "…" not in line for line in lines)
     assert " ".join(lines[1].split()) == "twins text asr 45.8 45.8 −45.8 (−66.7 to 12.3) 312 unclear"
-    assert len(printed(terminal_table([], found), width)) > 34  # what was printed before
+    assert len(printed(terminal_table([], found), width)) > 38  # what was printed before
     single = printed(short_table(headline_rows(SMOKE)), width)
-    assert len(single) == 18 and " ".join(single[-1].split()) == "simple-questions accuracy 45.8 10.0 to 90.0 312"
+    assert len(single) == 22 and " ".join(single[-1].split()) == "simple-questions accuracy 45.8 10.0 to 90.0 312"
 
 
 def test_one_word_for_a_verdict() -> None:
