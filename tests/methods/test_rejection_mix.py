@@ -228,9 +228,16 @@ def test_align_from_the_users_files(model_folder: Path, tmp_path: Path) -> None:
     result = get("rejection-mix").align(loaded, small_config(model_folder, **files), tmp_path / "out")
     assert result.run["data"]["rejection"]["sha256"] == {"med.json": sha256_file(tmp_path / "med.json")}
     assert {source for source, _ in result.run["data"]["benign_ids"]} == {"mix.jsonl"}
+    assert result.run["data"]["benign"]["bad_rows"] == []
+    (tmp_path / "med.json").write_text(json.dumps([{"id": "none"}, *rows]))
+    with pytest.raises(InputError, match=r"med.json: row 1 \(id 'none'\)"):
+        get("rejection-mix").align(loaded, small_config(model_folder, **files), tmp_path / "out1")
+    skipping = small_config(model_folder, **files, skip_bad_rows=1)
+    (bad,) = get("rejection-mix").align(loaded, skipping, tmp_path / "out1").run["data"]["rejection"]["bad_rows"]
+    assert "row 1 (id 'none')" in bad
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
     with pytest.raises(InputError, match=r"(med.json|mix.jsonl): row \d+, field \"image\": .*a.png"):
-        get("rejection-mix").align(loaded, small_config(model_folder, **files), tmp_path / "out2")
+        get("rejection-mix").align(loaded, skipping, tmp_path / "out2")
 
 
 def test_record_starts_empty() -> None:

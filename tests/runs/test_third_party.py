@@ -75,6 +75,7 @@ def test_the_main_job_searches_its_knob(toy, model, tmp_path, capsys):
             "pears: no such setting; did you mean pairs",
         ),
         (["--method", "toy-plain", "--seed", "3"], "toy-plain: seed: no such setting"),
+        (["--method", "toy-hinge", "--skip-bad-rows", "2"], "skip_bad_rows: no such setting"),
         (
             ["--method", "toy-hinge", "--rejection-source", "a", "--benign-source", "b"],
             "rejection_files: no such setting",

@@ -25,6 +25,12 @@ Amount = Annotated[int | None, typer.Option(help="Short for --dose amount=VALUE:
 RejectionSource = Annotated[Path | None, typer.Option(help="Your LLaVA-format JSON whose answers become refusals.")]
 BenignSource = Annotated[Path | None, typer.Option(help="Your LLaVA-format JSON that keeps its answers.")]
 ImageRoot = Annotated[Path | None, typer.Option(help="Folder of the images of both sources.")]
+SkipBadRows = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Leave out up to so many bad rows of each source, and list them.  [default: 0]", show_default=False
+    ),
+]
 Seed = Annotated[
     int | None, typer.Option(min=0, help="Seed of the data draw and of training.  [default: 0]", show_default=False)
 ]
@@ -43,6 +49,7 @@ def align(
     rejection_source: RejectionSource = None,
     benign_source: BenignSource = None,
     image_root: ImageRoot = None,
+    skip_bad_rows: SkipBadRows = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the result.  [default: runs/MODEL-METHOD]")] = None,
     seed: Seed = None,
     dry_run: Annotated[
@@ -71,7 +78,7 @@ def align(
     folder = out or Path("runs") / f"{Path(model).name}-{method}"
     given = given_settings(config_file, settings or ())
     config = run_config(
-        given | source_settings(rejection_source, benign_source, image_root),
+        given | source_settings(rejection_source, benign_source, image_root, skip_bad_rows),
         model=model, method=method, out=folder, seed=seed,
         dose=given_doses(dose or (), fraction=fraction, amount=amount),
     )  # fmt: skip

@@ -151,7 +151,7 @@ def _models() -> list[dict[str, Any]]:
         },
         {
             "name": "<folder>",
-            "title": "The same on disk, or the folder of a PEFT adapter or an edit (its base is loaded, and it is proven active)",
+            "title": "The same on disk, or the folder of an adapter or edit (its base is found; proven active)",
             "licence": "the model's own",
             "source": "this machine",
         },

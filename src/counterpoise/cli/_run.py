@@ -16,6 +16,7 @@ from ._align import (
     RejectionSource,
     Seed,
     Settings,
+    SkipBadRows,
 )
 from ._print import AllScorers
 
@@ -50,6 +51,7 @@ def run(
     rejection_source: RejectionSource = None,
     benign_source: BenignSource = None,
     image_root: ImageRoot = None,
+    skip_bad_rows: SkipBadRows = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan with rows, tokens and time; do nothing.")
     ] = False,
@@ -92,7 +94,7 @@ def run(
     folder = out or Path("runs") / f"{Path(model).name}-{suite}{'-target' if target else ''}"
     given = given_settings(config_file, settings or ())
     config = run_config(
-        given | source_settings(rejection_source, benign_source, image_root),
+        given | source_settings(rejection_source, benign_source, image_root, skip_bad_rows),
         model=model, suite=suite, out=folder, method=method, target=target, seed=seed, limit=limit,
         max_new_tokens=max_new_tokens, batch=batch, grids=given_grids(grid or ()),
         dose=given_doses(dose or (), fraction=fraction, amount=amount),

@@ -5,6 +5,7 @@ from ._evaluate import EvalResult, evaluate
 from ._items import Item, item
 from ._journal import Journal
 from ._registry import benchmark, benchmarks, register
+from ._reply import PROBLEMS, AnyReply, answered, from_output, generated, in_parts
 from ._scorecard import rows
 from ._sources import all_sources, sources_of
 from ._suites import Suite, suite, suites
@@ -12,7 +13,9 @@ from ._target import Target
 
 __all__ = [
     "HEADLINE_SCORER",
+    "PROBLEMS",
     "REFUSAL_SCORERS",
+    "AnyReply",
     "Benchmark",
     "EvalResult",
     "Item",
@@ -21,9 +24,13 @@ __all__ = [
     "Suite",
     "Target",
     "all_sources",
+    "answered",
     "benchmark",
     "benchmarks",
     "evaluate",
+    "from_output",
+    "generated",
+    "in_parts",
     "item",
     "register",
     "rows",

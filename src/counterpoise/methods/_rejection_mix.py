@@ -46,6 +46,8 @@ class RejectionMixConfig(BaseModel):
     """LLaVA/ShareGPT files of ordinary instructions that keep their replies. None: built-in."""
     benign_images: Path | None = None
     """Folder the image paths of these files start from; default: each file's own folder."""
+    skip_bad_rows: int = Field(default=0, ge=0)
+    """Bad rows of each source's files that are left out, counted and listed; one more stops the run."""
     n_rejection: int = Field(default=2000, ge=0)
     """Rejection rows (n_r)."""
     n_benign: int = Field(default=5000, ge=0)
@@ -277,12 +279,13 @@ def align(
         journal.unlink(missing_ok=True)
     n_refused, n_kept = config.counts
     files = config.rejection_files, config.rejection_images
-    refused = rows_from(source, *files, config.seed, "rejection", partial(made_rows, "rejection_source", n_refused))
+    rows_of = partial(rows_from, skip_bad=config.skip_bad_rows)
+    refused = rows_of(source, *files, config.seed, "rejection", partial(made_rows, "rejection_source", n_refused))
     if config.contrast and benign is None and not config.benign_files:  # what is refused elsewhere is kept here
-        kept = rows_from(source, *files, config.seed, "rejection", partial(made_rows, "rejection_source", n_refused))
+        kept = rows_of(source, *files, config.seed, "rejection", partial(made_rows, "rejection_source", n_refused))
     else:
         own = partial(made_rows, "ordinary_instructions", n_kept, fill=partial(own_answers, loaded, journal=journal))
-        kept = rows_from(benign, config.benign_files, config.benign_images, config.seed, "benign", own)
+        kept = rows_of(benign, config.benign_files, config.benign_images, config.seed, "benign", own)
     rows, record = build_mix(config, refused.rows, kept.rows, overlaps=overlaps)
     mix, file = store_rows(out, "mix", rows)
     del rows  # training reads them from the file, however many they are

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from counterpoise.base import InputError, sha256_file
 from counterpoise.chat import Sample
-from counterpoise.data import SampleFile, read_llava, write_samples
+from counterpoise.data import ReadRecord, SampleFile, read_llava, write_samples
 
 Source = Iterable[Sample] | Callable[[int], Iterable[Sample]]
 """Rows (finitely many), or a function from the seed to rows, which is called only when they are needed."""
@@ -32,6 +32,8 @@ def rows_from(
     seed: int,
     kind: str,
     built_in: Callable[[int], Rows],
+    *,
+    skip_bad: int = 0,
 ) -> Rows:
     """The rows of one source: those that the caller gives, else those of the user's files, else the built-in ones.
 
@@ -40,6 +42,7 @@ def rows_from(
         images: folder that their image paths start from; default: each file's own folder.
         kind: what the rows are for, in messages: `rejection`.
         built_in: from the seed to rows; called only when nothing else is there.
+        skip_bad: so many bad rows of the files are left out; once the rows are read, the origin names them.
 
     Raises InputError when two files have one name, which tells sources apart.
     """
@@ -52,12 +55,15 @@ def rows_from(
         raise InputError(f"{kind} files: two have the name {max(names, key=names.count)!r}, which tells sources apart")
     ordered = sorted(files, key=lambda file: file.name)
     hashes = {file.name: sha256_file(file) for file in ordered if file.is_file()}
-    return Rows(_read(ordered, images), {"from": "files", "sha256": hashes})
+    origin: dict[str, Any] = {"from": "files", "sha256": hashes}
+    return Rows(_read(ordered, images, skip_bad, origin), origin)
 
 
-def _read(files: Sequence[Path], images: Path | None) -> Iterator[Sample]:
+def _read(files: Sequence[Path], images: Path | None, skip_bad: int, origin: dict[str, Any]) -> Iterator[Sample]:
+    record = ReadRecord()
     for file in files:
-        yield from read_llava(file, images)
+        yield from read_llava(file, images, skip_bad=skip_bad, record=record)
+    origin |= {"rows_read": record.rows, "bad_rows": record.bad_rows, "model_first": record.model_first}
 
 
 def made_rows(

@@ -269,10 +269,10 @@ def _misfit(each: TensorEdit, parameters: "dict[str, Tensor]") -> str | None:
         return "values that are no finite numbers"
     if each.indices is None:
         try:
-            fits = torch.broadcast_shapes(each.values.shape, each.shape) == torch.Size(each.shape)
+            each.values.expand(each.shape)
         except RuntimeError:
-            fits = False
-        return None if fits else f"values of shape {list(each.values.shape)} for {list(each.shape)}"
+            return f"values of shape {list(each.values.shape)} for {list(each.shape)}"
+        return None
     flat = each.indices
     if flat.dtype != torch.int64 or flat.ndim != 1 or flat.shape != each.values.shape or not flat.numel():
         return "sparse values and int64 indices must be two lists of the same length"

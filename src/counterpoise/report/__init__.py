@@ -13,7 +13,7 @@ from ._headline import headline_changes, headline_rows
 from ._html import write_report
 from ._next import next_step
 from ._routing import routing_picture
-from ._terminal import scorer_line, short_table, terminal_table
+from ._terminal import scorer_line, short_table, terminal_table, unscored_line
 from ._verdict import Verdict, verdict
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "scorer_line",
     "short_table",
     "terminal_table",
+    "unscored_line",
     "verdict",
     "write_guards",
     "write_report",

@@ -49,17 +49,20 @@ def run_config(settings: Mapping[str, Any] | None = None, **fields: Any) -> RunC
         raise InputError(f"run: {'; '.join(parts)}") from None
 
 
-def source_settings(rejection: Path | None, benign: Path | None, images: Path | None) -> dict[str, Any]:
-    """The settings behind `--rejection-source`, `--benign-source` and `--image-root`.
+def source_settings(
+    rejection: Path | None, benign: Path | None, images: Path | None, skip_bad: int | None = None
+) -> dict[str, Any]:
+    """The settings behind `--rejection-source`, `--benign-source`, `--image-root` and `--skip-bad-rows`.
 
     Raises InputError when only one of the two sources is given.
     """
     if (rejection is None) != (benign is None):
         missing = "--rejection-source" if rejection is None else "--benign-source"
         raise InputError(f"{missing} is missing: give both sources, or none for the built-in ones")
+    found: dict[str, Any] = {"skip_bad_rows": skip_bad} if skip_bad is not None else {}
     if rejection is None or benign is None:
-        return {}
-    found: dict[str, Any] = {"rejection_files": [str(rejection)], "benign_files": [str(benign)]}
+        return found
+    found |= {"rejection_files": [str(rejection)], "benign_files": [str(benign)]}
     return found | ({"rejection_images": str(images), "benign_images": str(images)} if images else {})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from counterpoise.base import InputError
+from counterpoise.evals import PROBLEMS, generated
 from counterpoise.evals.judges import OffFormat
 from counterpoise.models import Decoding, Engine, Loaded, Prompt, encode_row, load, plain
 
@@ -212,17 +213,24 @@ class ModelGuard:
     def _generate(self, asked: Sequence[Asked]) -> None:
         rows = [one.row for one in asked if one.row is not None]
         assert self.family.parse is not None
-        for one, reply in zip(asked, self.engine.generate(rows, Decoding(self.family.max_new_tokens)), strict=True):
+        for one, answer in zip(asked, self.engine.generate(rows, Decoding(self.family.max_new_tokens)), strict=True):
+            reply = generated(answer)
+            one.reasoning = reply.reasoning
             one.raw = (self.family.prefix[one.shown.mode] or "") + reply.text
+            cut = "; cut at the token limit" if reply.finish == "length" else ""
+            if reply.problem in ("unfinished_thought", "not_finite"):
+                one.off = f"{PROBLEMS[reply.problem]}{cut}"
+                continue
             try:
                 one.said = self.family.parse(one.raw, one.shown.mode)
             except OffFormat as error:
-                one.off = f"{error}{'; cut at the token limit' if reply.finish == 'length' else ''}"
+                one.off = f"{error}{cut}"
 
     def _continue(self, one: Asked) -> bool:
-        """Encode the prompt with the reply up to its verdict; False where the reply has none or no probability."""
+        """Encode the prompt with the reply up to its verdict; False where the reply has none or no probability, and
+        where a thought stood before it, which is not encoded again."""
         found = re.search(re.escape(self.family.anchor), one.raw, re.IGNORECASE) if self.family.anchor else None
-        if found is None or one.prompt is None:
+        if found is None or one.prompt is None or one.reasoning:
             return False
         text = one.prompt.text + plain(self.loaded, one.raw[: found.end()])
         one.row = encode_row(self.loaded, Prompt(text, one.prompt.images), add_generation_prompt=False)
