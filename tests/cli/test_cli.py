@@ -13,7 +13,7 @@ from counterpoise.cli import main
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from folders import evaluation
 
-COMMANDS = ("run", "eval", "align", "compare", "report", "list", "doctor", "pocket")
+COMMANDS = ("data", "run", "eval", "align", "compare", "report", "list", "doctor", "pocket")
 
 
 def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess:

@@ -238,6 +238,15 @@ def test_a_gate_says_what_to_accept_and_a_token_opens_it(server, root, monkeypat
     assert get(one, root) is not None
 
 
+def test_offline_stays_offline(server, root, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    server.hub["me/set"] = Repo({"rows.csv": ROWS})
+    with pytest.raises(InputError, match="HF_HUB_OFFLINE is set; unset it to fetch"):
+        get(source(Hub("me/set")), root)
+
+
 @pytest.mark.parametrize(
     ("origin", "part", "line"),
     [

@@ -1,5 +1,6 @@
 """Rows on demand as a user meets them: `counterpoise data`, and `--fetch` of an evaluation."""
 
+import io
 import os
 import signal
 import subprocess
@@ -105,6 +106,28 @@ def test_a_fetch_asks_once_and_shows_the_terms(server, tmp_path):
     code, _, err = run(server, tmp_path, "data", "fetch", "strongreject", "jailbreakbench", "--accept-licence")
     assert code == 2 and "strongreject: 2 files" in err  # the one that is there is fetched all the same
     assert "error: jailbreakbench: " in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 2), ("y", 0)])
+def test_the_question_is_asked_once_and_its_answer_holds(answer, code, server, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COUNTERPOISE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("COUNTERPOISE_GITHUB_ENDPOINT", server.url)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{answer}\n"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    assert main(["data", "fetch", "oktest", "advbench"]) == 2  # the server has no AdvBench
+    err = capsys.readouterr().err
+    assert err.count("Accept these licences and fetch?") == 1
+    assert ("error: not accepted; nothing was fetched" in err) == (answer == "n")
+    cards = read_cards(tmp_path / "data")
+    assert [(card.name, card.accepted) for card in cards] == ([] if code else [("oktest", "asked")])
+    assert server.served["data/OKTest.csv"] == (0 if code else 1)
+
+
+def test_a_benchmark_brings_all_its_sources(monkeypatch, tmp_path):
+    from counterpoise.cli._data import _sources
+
+    found = _sources("mm-safetybench-sd", all_sources())  # the name of a source as well
+    assert {each.name for each in found} == {"mm-safetybench", "mm-safetybench-sd"}
 
 
 def test_data_where_list_and_verify(server, tmp_path):

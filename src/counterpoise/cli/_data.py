@@ -194,13 +194,14 @@ def _sources(name: str, known: "dict[str, Source]") -> "list[Source]":
     from counterpoise.base import InputError
     from counterpoise.evals import benchmarks, sources_of
 
-    if name in known:
-        return [known[name]]
+    found = [known[name]] if name in known else []
     if name in benchmarks():
-        if found := sources_of([name]):
-            return found
-        raise InputError(f"{name}: its rows are part of this package; there is nothing to fetch")
-    raise InputError.unknown("source", name, sorted(known))
+        found += sources_of([name])
+        if not found:
+            raise InputError(f"{name}: its rows are part of this package; there is nothing to fetch")
+    if not found:
+        raise InputError.unknown("source", name, sorted(known))
+    return found
 
 
 def _ask(plans: "Sequence[Plan]", accept: bool) -> str:
@@ -227,7 +228,8 @@ def _ask(plans: "Sequence[Plan]", accept: bool) -> str:
         return ACCEPT
     if not sys.stdin.isatty():
         raise InputError(f"nobody to ask for the licences: give {ACCEPT} when you accept them")
-    typer.confirm("Accept these licences and fetch?", abort=True, err=True)
+    if not typer.confirm("Accept these licences and fetch?", err=True):
+        raise InputError("not accepted; nothing was fetched")
     return "asked"
 
 

@@ -84,7 +84,9 @@ class Web:
                 tag.unlink()
                 raise _Broken("the part that was here does not fit")
             _accept(answer, url)
-            start = start if answer.status_code == 206 else 0
+            if answer.status_code != 206:
+                part.unlink(missing_ok=True)  # before its tag changes: a kill in between must not join two versions
+                start = 0
             etag = answer.headers.get("etag", "")
             # a weak tag does not promise the same bytes; no sidecar then, and a broken download starts over
             tag.write_text("" if etag.startswith("W/") else etag, encoding="utf-8")
