@@ -194,6 +194,24 @@ def test_options_are_compared_not_generated(card, folder, tmp_path):
     assert all(len(line["logprobs"]) == 2 for line in lines)
 
 
+def test_an_option_without_a_number_is_no_choice(card, folder, tmp_path, monkeypatch):
+    """One question whose logits are no numbers is unscored with that reason; the others are answered."""
+    from counterpoise.models import Engine
+
+    real = Engine.score_options
+
+    def spoiled(self, conversations, options):
+        return [[float("nan")] * 2 if n == 1 else row for n, row in enumerate(real(self, conversations, options))]
+
+    monkeypatch.setattr(Engine, "score_options", spoiled)
+    samples = [Sample(str(i), (user(f"{i}?"),), target="one", choices=("one", "two")) for i in range(4)]
+    card(samples, scorer="option:v1", metric="accuracy")
+    result = evaluate(folder, ["mine"], out=tmp_path, run="r")
+    (row,) = [row for row in result.rows if row.metric == "accuracy"]
+    assert (row.n_scored, row.n_unscored) == (3, 1)
+    assert result.items[1].answer == ""
+
+
 def test_the_data_hash_is_of_the_rows_not_of_the_model(card, folder, remote, tmp_path):
     card(questions(2))
     for n, model in enumerate((folder, remote)):

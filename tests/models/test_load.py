@@ -5,11 +5,14 @@ import shutil
 
 import pytest
 import torch
+import transformers
+from safetensors.torch import load_file, save_file
 
 import tiny
 from counterpoise.base import InputError
 from counterpoise.chat import Image, user
 from counterpoise.models import Decoding, Engine, doctor, encode, load, resolve_device, resolve_dtype
+from counterpoise.models._defaults import generation_defaults
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,12 @@ def truncated(folder):
     file.write_bytes(file.read_bytes()[:5000])
 
 
+def incomplete(folder):
+    tensors = load_file(folder / "model.safetensors")
+    tensors.pop(next(name for name in tensors if name.endswith("layers.1.mlp.up_proj.weight")))
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
 def not_chatting(folder):
     (folder / "config.json").write_text(json.dumps({"model_type": "vit"}))
 
@@ -80,6 +89,7 @@ def unknown_type(folder):
         (no_weights, r"no weights .*\*\.safetensors"),
         (pickled, "only pickle weights"),
         (truncated, "damaged weights"),
+        (incomplete, r"1 of its weights are in none of the files, e\.g\. .*up_proj"),
         (not_chatting, "neither chats nor takes images"),
         (unknown_type, "from_the_future"),
         (lambda folder: (folder / "config.json").unlink(), "no config.json"),
@@ -120,6 +130,110 @@ def test_a_hub_id_without_a_network_says_what_to_do(tmp_path, monkeypatch, capsy
         load("some-org/some-model")
 
 
+def drop(*names):
+    def harm(folder):
+        for name in names:
+            (folder / name).unlink()
+
+    return harm
+
+
+def no_end(folder):
+    for name in ("tokenizer_config.json", "generation_config.json", "config.json"):
+        values = json.loads((folder / name).read_text())
+        for part in (values, values.get("text_config", {})):
+            part.pop("eos_token", None)
+            part.pop("eos_token_id", None)
+            part |= {"eos_token_id": None} if name == "config.json" else {}
+        (folder / name).write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (drop("processor_config.json"), r"cannot load its processor \(.* has no preprocessor_config\.json; copy it"),
+        (drop("tokenizer.json"), r"cannot load its processor \(.* has no tokenizer\.json; copy it"),
+        (drop("tokenizer.json", "tokenizer_config.json"), r"has no tokenizer_config\.json, tokenizer\.json; copy"),
+        (no_end, "names a token that ends a reply"),
+    ],
+)
+def test_missing_files_of_the_processor_are_named(llava, tmp_path, harm, message):
+    folder = tmp_path / "m"
+    shutil.copytree(llava, folder)
+    harm(folder)
+    with pytest.raises(InputError, match=message) as caught:
+        load(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_without_padding_is_no_hindrance(llama, tmp_path):
+    folder = tmp_path / "m"
+    shutil.copytree(llama, folder)
+    for name in ("tokenizer_config.json", "generation_config.json", "config.json"):
+        values = json.loads((folder / name).read_text())
+        (folder / name).write_text(
+            json.dumps({k: v for k, v in values.items() if k not in ("pad_token", "pad_token_id")})
+        )
+    rows = [(user("a"),), (user("who is there, and what is printed?"),)]
+    own, plain = load(str(llama), dtype="float32"), load(str(folder), dtype="float32")
+    assert own.tokenizer.pad_token and not plain.tokenizer.pad_token
+    assert Engine(plain).generate(rows, Decoding(6)) == Engine(own).generate(rows, Decoding(6))
+
+
+def test_generation_defaults_are_recorded_said_and_change_no_answer(llama, tmp_path, capsys):
+    folder = tmp_path / "m"
+    shutil.copytree(llama, folder)
+    defaults = {
+        "do_sample": True,
+        "temperature": 0.6,
+        "top_p": 1.0,
+        "repetition_penalty": 5.0,
+        "suppress_tokens": [1, 2],
+    }
+    config = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(config | defaults | {"top_p": 1.0}))
+    loaded = load(str(folder), dtype="float32")
+    said = capsys.readouterr().err
+    assert loaded.generation_defaults == {k: v for k, v in defaults.items() if k != "top_p"}
+    assert (
+        said.count("\n") == 1
+        and "switched off" in said
+        and "repetition_penalty=5.0" in said
+        and "temperature=0.6" in said
+    )
+    plain = load(str(llama), dtype="float32")
+    assert plain.generation_defaults == {} and capsys.readouterr().err == ""
+    rows = [(user("who is there?"),), (user("what is printed in the picture"),)]
+    assert Engine(loaded).generate(rows, Decoding(12)) == Engine(plain).generate(rows, Decoding(12))
+
+
+@pytest.mark.parametrize(
+    ("setting", "kept"),
+    [
+        ({"temperature": 0.6}, {}),  # means nothing without do_sample
+        ({"do_sample": True, "top_k": 1}, {"do_sample": True, "top_k": 1}),
+        ({"repetition_penalty": 1.0, "num_beams": 1, "no_repeat_ngram_size": 0}, {}),
+        ({"no_repeat_ngram_size": 1, "min_new_tokens": 1}, {"no_repeat_ngram_size": 1, "min_new_tokens": 1}),
+        ({"stop_strings": ["x"], "max_length": 9, "use_cache": False}, {"stop_strings": ["x"]}),
+    ],
+)
+def test_only_what_would_change_answers_counts_as_a_default(setting, kept):
+    class Model:
+        generation_config = transformers.GenerationConfig(**setting)
+
+    assert generation_defaults(Model) == kept
+
+
+def test_an_encoder_decoder_is_refused(tmp_path):
+    config = (
+        transformers.T5Gemma2Config() if hasattr(transformers, "T5Gemma2Config") else transformers.Florence2Config()
+    )
+    config.save_pretrained(tmp_path)
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match="has a text encoder; only decoders are supported"):
+        load(str(tmp_path))
+
+
 def test_a_text_only_model_given_images_says_so(llama):
     loaded = load(str(llama))
     with pytest.raises(InputError, match=r"text-only model, but the conversation has 1 image"):
@@ -134,11 +248,9 @@ def test_a_base_model_without_a_template_says_so(llama, tmp_path):
         encode(load(str(folder)), [(user("x"),)], add_generation_prompt=True, padding_side="left")
 
 
-def test_the_doctor_names_every_part_and_what_to_do(monkeypatch):
-    monkeypatch.delenv("COUNTERPOISE_DATA", raising=False)
+def test_the_doctor_names_every_part_and_what_to_do():
     checks = {check.name: check for check in doctor()}
     assert checks["python"].status == checks["torch"].status == "ok"
-    assert checks["benchmark data"].status == "optional" and "COUNTERPOISE_DATA" in checks["benchmark data"].detail
     assert all(check.detail for check in checks.values())
 
 

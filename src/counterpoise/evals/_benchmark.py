@@ -6,6 +6,8 @@ from typing import Literal
 
 from counterpoise.base import Direction, InputError
 from counterpoise.chat import Sample
+from counterpoise.data import data_root
+from counterpoise.data.sources import Source, interrupted
 
 from ._pipeline import Pipeline
 from .scorers import BROKEN, METRICS, get, self_check
@@ -14,6 +16,7 @@ HEADLINE_SCORER = "opening:v1"
 REFUSAL_SCORERS = (HEADLINE_SCORER, "counterpoise-refusal:v1", "wang-string:v1", "xstest-prefix:v1", "vlguard-list:v1")
 """The headline scorer first: it agrees best with the human labels of XSTest (docs/results/refusal-classifier.md)."""
 
+NOT_PINNED = "not pinned"
 GAPS: dict[str, Direction] = {"discrimination": "higher", "modality_gap": "lower"}
 """Metrics that compare two kinds of items, with the way each gets better."""
 ATTACKS = ("asr", "strongreject")
@@ -59,6 +62,8 @@ class Benchmark:
     metrics: tuple[str, ...]
     read: Callable[[], Iterator[Sample]] = field(repr=False)
     missing: Callable[[], str | None] = field(default=lambda: None, repr=False)
+    data: tuple[Source, ...] = ()
+    """What its rows can be fetched from; empty: they are made here, or have to be put in place by hand."""
     gated: bool = False
     counted: Literal["samples", "clusters"] = "samples"
     """What `rows` counts: a question that is asked in several orders of its options is one cluster."""
@@ -97,8 +102,22 @@ class Benchmark:
         return self.label or self.name
 
     def available(self) -> str | None:
-        """None when the rows are here, else one line that says what is missing and where to put it."""
-        return self.missing()
+        """None when the rows are here, else one line: what is missing, where to put it, and what command fetches it."""
+        root = data_root() if self.data else None
+        for each in self.data:
+            if root is not None and interrupted(root, each.name):
+                return f"{each.name} was being put in place when its fetch was stopped; {each.command} ends it"
+        reason = self.missing()
+        if reason is None or not self.data:
+            return reason
+        return f"{reason}; or: counterpoise data fetch {' '.join(each.name for each in self.data)}"
+
+    @property
+    def commit(self) -> str:
+        """The commit of its source that is fetched, or `not pinned`: then the count of rows, the data card and the hash
+        of the run's items are what identifies them."""
+        found = [each.origin.revision for each in self.data if each.origin.revision]
+        return found[0] if found else NOT_PINNED
 
     @property
     def directions(self) -> dict[str, Direction]:

@@ -86,19 +86,34 @@ def place(device: str, device_map: DeviceMap | None) -> Placement:
 
 
 def settle(model: Any, where: Placement, name: str) -> str:
-    """Move a loaded model to its device, unless it is spread already, and return the device that inputs go to.
+    """Move a loaded model to its device, unless loading has placed it, and return the device that inputs go to.
 
-    Raises InputError when the model does not fit.
+    Raises InputError when the model does not fit, or a device map does not cover it.
     """
     import torch
 
-    if not hasattr(model, "hf_device_map"):
+    if where.spread is None and not getattr(model, "is_quantized", False):
         try:
             model.to(where.device)
         except RuntimeError as error:
             hint = "; --device-map auto spreads it over several" if torch.cuda.device_count() > 1 else ""
             raise InputError(f"{name}: does not fit on {where.device} ({first_line(error)}){hint}") from error
         return where.device
+    if isinstance(where.spread, dict):
+        _check_map(model, where.spread, name)
     embeddings = model.get_input_embeddings()
     there = getattr(getattr(embeddings, "_hf_hook", None), "execution_device", None)  # offloaded weights lie on "meta"
     return str(torch.device(embeddings.weight.device if there is None else there))
+
+
+def _check_map(model: Any, spread: dict[str, str | int], name: str) -> None:
+    """transformers itself leaves what a map does not name on the CPU, without a word."""
+    from accelerate.utils import check_device_map
+
+    modules = {path for path, _ in model.named_modules()}
+    if unknown := [path for path in spread if path not in modules]:
+        raise InputError(f"{name}: the device map names {', '.join(unknown[:3])}, which the model does not have")
+    try:
+        check_device_map(model, spread)
+    except ValueError as error:
+        raise InputError(f"{name}: {first_line(error)}") from error

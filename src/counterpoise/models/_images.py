@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from counterpoise.base import InputError
 from counterpoise.chat import Image
 
+from ._source import first_line
+
 if TYPE_CHECKING:
     from ._loaded import Loaded
 
@@ -67,9 +69,19 @@ class ImageCache:
 def processed_images(loaded: "Loaded", images: list[Image]) -> Processed:
     """The images of one conversation, from the model's cache where they are in it.
 
-    Raises InputError when an image cannot be decoded, or the processor does not say how it expands images.
+    Raises InputError when an image cannot be decoded or the processor refuses it (file and size are named), or the
+    processor does not say how it expands images.
     """
     return loaded.images.get(tuple(image.sha256 for image in images), lambda: _process(loaded, images))
+
+
+def _refused(loaded: "Loaded", images: list[Image], error: Exception) -> InputError:
+    """The error for pictures that a processor does not take, such as one of 1 x 500 pixels."""
+    named = ", ".join(f"{image.source} ({image.size[0]} x {image.size[1]} pixels)" for image in images)
+    return InputError(
+        f"{named}: refused by the processor of {loaded.name} ({type(loaded.processor).__name__}: {first_line(error)}); "
+        "change the picture or leave its row out"
+    )
 
 
 def _process(loaded: "Loaded", images: list[Image]) -> Processed:
@@ -88,11 +100,18 @@ def _process(loaded: "Loaded", images: list[Image]) -> Processed:
         else:
             out = processor(**asked, return_text_replacement_offsets=True)
             replacements = tuple(item["replacement"] for item in out["text_replacement_offsets"][0])
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{loaded.name}: its processor ({type(processor).__name__}) does not report how it expands images ({error})"
-        ) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # each processor has its own exceptions for a picture it cannot cut
+        if "text_replacement_offsets" in str(error):
+            raise InputError(
+                f"{loaded.name}: its processor ({type(processor).__name__}) does not report how it expands images "
+                f"({error})"
+            ) from error
+        raise _refused(loaded, images, error) from error
+    # whatever else it makes, such as labels for training on its own prompt, is no input
     per_token = {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "text_replacement_offsets"}
+    per_token |= {"labels"}
     tensors = {}
     for name, value in out.items():
         if name in per_token or not isinstance(value, torch.Tensor):

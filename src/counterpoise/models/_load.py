@@ -4,11 +4,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError
+from counterpoise.base import Artifact, InputError
 
 from ._adapter import merge_adapter, prove_adapter, put_on
-from ._defaults import end_tokens, generation_defaults, say_defaults
+from ._artifact import load_with
+from ._defaults import generation_defaults, say_defaults
 from ._device import DeviceMap, Placement, place, resolve_dtype, settle
+from ._edit import edit_base, is_edit
 from ._loaded import Loaded
 from ._parts import dense_head
 from ._processor import BACKENDS, has_torchvision, readers
@@ -19,6 +21,7 @@ def load(
     name: str,
     *,
     adapter: str | Path | None = None,
+    artifact: Artifact | str | Path | None = None,
     dtype: str = "auto",
     device: str = "auto",
     device_map: DeviceMap | None = None,
@@ -30,8 +33,10 @@ def load(
     """Load a model for generation, scoring or training.
 
     Args:
-        name: "pocket", a Hugging Face id, a folder of `save_pretrained`, or a PEFT adapter folder (its base is found).
+        name: "pocket", a Hugging Face id, a folder of `save_pretrained`, or that of an adapter or an edit (its base is
+            found).
         adapter: PEFT adapter folder or hub id to put on; proven active or InputError.
+        artifact: what a correction left, of any kind: an adapter, a whole model, an edit; see `read_artifact`.
         dtype: "auto" is bfloat16 where the GPU or CPU computes it natively, else float32.
         device: "auto" is the first GPU (of a launched job: the process's own), else the CPU; or "cpu", "cuda:1".
         device_map: for a model larger than one device: "auto" fills the GPUs, then main memory ("balanced",
@@ -47,9 +52,16 @@ def load(
     transformers does not know, a bad dtype or device, a quantised checkpoint whose package is missing, a tokenizer that
     names no end of a reply, and an adapter that does not fit.
     """
+    given = {key: value for key, value in locals().items() if key not in ("name", "adapter", "artifact")}
     import torch
 
+    from ._generate import reply_ends
+
     _check_backend(image_backend)
+    if artifact is not None:
+        return load_with(load, name, artifact, adapter, given)
+    if is_edit(edit := Path(name).expanduser()):
+        return load_with(load, edit_base(edit), edit, adapter, given)
     folder, adapter = _find(name, adapter, revision, trust_remote_code)
     check_weights(folder, name)
     where = place(device, device_map)
@@ -57,11 +69,6 @@ def load(
     model, is_vlm = _model(folder, name, getattr(torch, kind), where, trust_remote_code)
     options = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     processor, tokenizer = readers(folder, name, is_vlm=is_vlm, backend=image_backend, **options)
-    if not end_tokens(model, tokenizer):
-        raise InputError(
-            f"{name}: neither its tokenizer nor its generation config names a token that ends a reply, so no answer "
-            "would ever end; set eos_token in tokenizer_config.json"
-        )
     put = find_folder(str(adapter)) if adapter is not None else None
     peft = put_on(model, put, name) if put is not None else None
     where = where._replace(device=settle(model, where, name))
@@ -85,6 +92,11 @@ def load(
         peft=peft,
         generation_defaults=generation_defaults(model),
     )
+    if not reply_ends(loaded):
+        raise InputError(
+            f"{name}: its tokenizer, generation config and chat template name no token that ends a reply, so no answer "
+            "would ever end; set eos_token in tokenizer_config.json"
+        )
     say_defaults(name, loaded.generation_defaults)
     if put is None:
         return loaded
@@ -112,7 +124,9 @@ def _find(name: str, adapter: str | Path | None, revision: str | None, code: boo
 def _model(folder: Path, name: str, dtype: Any, where: Placement, code: bool) -> tuple[Any, bool]:
     """The model and whether it takes images."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers import __version__ as version
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
     from transformers.utils import logging
 
     options: dict[str, Any] = {"trust_remote_code": code, "local_files_only": True}
@@ -132,6 +146,11 @@ def _model(folder: Path, name: str, dtype: Any, where: Placement, code: bool) ->
 
         auto = ShieldGemma2ForImageClassification
     quantised = getattr(config, "quantization_config", None)
+    if quantised and _method(quantised) not in AUTO_QUANTIZER_MAPPING:
+        raise InputError(
+            f"{name}: its weights are quantised with {_method(quantised)}, which transformers {version} does not know; "
+            "use the plain checkpoint"
+        )
     if where.spread is not None:
         options["device_map"] = where.spread
     elif quantised:
@@ -139,9 +158,9 @@ def _model(folder: Path, name: str, dtype: Any, where: Placement, code: bool) ->
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # a bar per load would drown ours
     try:
-        model = auto.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)
-        # ShieldGemma 2 is a Gemma 3 inside a class that picks two of its logits; we read them ourselves
-        return (model.model if config.model_type == "shieldgemma2" else model), is_vlm
+        model, found = auto.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+        )
     except ImportError as error:
         raise InputError(f"{name}: {_missing(quantised, error)}") from error
     except (OSError, ValueError, RuntimeError, KeyError, NotImplementedError) as error:
@@ -154,12 +173,22 @@ def _model(folder: Path, name: str, dtype: Any, where: Placement, code: bool) ->
     finally:
         if shown:
             logging.enable_progress_bar()
+    if missing := sorted(found["missing_keys"]):
+        raise InputError(
+            f"{name}: {len(missing)} of its weights are in none of the files, e.g. {', '.join(missing[:3])}; they "
+            f"would be random numbers; copy {folder} again"
+        )
+    # ShieldGemma 2 is a Gemma 3 inside a class that picks two of its logits; we read them ourselves
+    return (model.model if config.model_type == "shieldgemma2" else model), is_vlm
 
 
 def _method(quantised: Any) -> str:
     """How a checkpoint is quantised, from the `quantization_config` of its config.json."""
     known = quantised if isinstance(quantised, dict) else vars(quantised)
-    return str(getattr(known.get("quant_method"), "value", known.get("quant_method") or "an unnamed method"))
+    if known.get("load_in_4bit") or known.get("load_in_8bit"):
+        return "bitsandbytes_4bit" if known.get("load_in_4bit") else "bitsandbytes_8bit"
+    method = known.get("quant_method")
+    return str(getattr(method, "value", method) or "an unnamed method")
 
 
 def _missing(quantised: Any, error: ImportError) -> str:

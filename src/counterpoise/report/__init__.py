@@ -5,7 +5,7 @@ Start with `EvalFolder` (a folder written by `counterpoise eval`), then `compare
 
 from ._change import Change, changes
 from ._compare import Comparison, compare
-from ._dose import DoseCurve, DosePoint, Estimate, load_curve
+from ._dose import DoseCurve, DosePoint, Estimate, load_curve, say_dose
 from ._folder import EvalFolder, ItemRecord
 from ._guard_cells import guard_tables
 from ._guards import write_guards
@@ -33,6 +33,7 @@ __all__ = [
     "load_curve",
     "next_step",
     "routing_picture",
+    "say_dose",
     "scorer_line",
     "short_table",
     "terminal_table",

@@ -24,7 +24,7 @@ from ._shown import Pass
 from ._template import Source, Template, policy_file
 from ._verdict import LEAST_MASS, verdict
 
-LOADING = {"adapter", "dtype", "device", "revision", "trust_remote_code", "image_backend", "merge"}
+LOADING = {"adapter", "artifact", "dtype", "device", "revision", "trust_remote_code", "image_backend", "merge"}
 OWN = ("threshold", "explain", "template", "policy", "policies", "max_new_tokens", "batch")
 Explain = Literal["no", "unsafe", "all"]
 
@@ -41,7 +41,7 @@ class ModelGuard:
         policy: file with the policy or system text of a family that takes one.
         max_new_tokens: longest reply; a reply that is cut off is unknown.
         policies: further policies of ShieldGemma 2, name -> text.
-        options: of `models.load` (dtype, device, revision, adapter).
+        options: of `models.load` (dtype, device, revision, adapter or artifact).
 
     Raises InputError when the model is not here, is no such guard, or its tokenizer cannot tell the verdicts apart.
     """
