@@ -283,14 +283,49 @@ def test_early_stopping_counts_replies_by_their_text(tmp_path):
     assert f", {end.n_unscored} unscored (" in str(end)
 
 
-def test_an_inspect_scorer_gets_the_text_of_a_reply():
+def test_an_inspect_scorer_gets_the_text_of_a_reply(monkeypatch):
     """What scores tasks of inspect_evals is one of our scorers, and sees what they all see."""
     from inspect_ai.scorer import match
 
     from counterpoise.evals._inspect_evals import _register
 
+    monkeypatch.setattr("counterpoise.evals._inspect_evals._version", lambda: "test")  # it need not be installed
     scorer = get(_register("match", match()))
     sums = Sample("1", (user("?"),), target="42")
     assert scorer(sums, "<think>ANSWER: 41</think>ANSWER: 42").value == 1.0
     assert scorer(sums, "<think>ANSWER: 42</think>ANSWER: 41").value == 0.0
     assert scorer(sums, "<think>ANSWER: 42") == Score(None, "unfinished_thought")
+
+
+def test_a_local_model_that_thinks_in_plain_text(tmp_path, monkeypatch):
+    """A tiny real model whose output layer is made to say one reply: its tokenizer knows no markers, and still the
+    thought does not reach a scorer, the journal's text or the item's answer."""
+    import torch
+
+    from counterpoise.evals import Target, evaluate
+    from counterpoise.evals import _registry as registry
+    from counterpoise.models import Engine, load
+    from tiny import build
+
+    loaded = load(str(build("smolvlm", tmp_path / "model")), dtype="float32")
+    bench, _ = card(1)
+    monkeypatch.setattr(registry, "_own", dict(registry._own) | {"mine": lambda: bench})
+    said = "<think>Sure.</think>I can't help."
+    left = [*loaded.tokenizer(said, add_special_tokens=False)["input_ids"], loaded.tokenizer.eos_token_id]
+
+    def forced(module, given, out):
+        bias = torch.full((out.shape[-1],), -100.0)
+        bias[left.pop(0)] = 100.0
+        return out * 0 + bias
+
+    hook = loaded.model.get_output_embeddings().register_forward_hook(forced)
+    try:
+        target = Target.of(Engine(loaded, max_batch=1), "tiny")
+        found = evaluate(target, ["mine"], out=tmp_path / "out", run="r", max_new_tokens=len(left))
+    finally:
+        hook.remove()
+    (one,) = found.items
+    assert (one.answer, one.reasoning, one.problem) == ("I can't help.", "Sure.", "")
+    assert {row.metric: row.value for row in found.rows} == {"asr": 0.0, "broken": 0.0}
+    kept = next(value for _, value in read_jsonl(tmp_path / "out" / "answers.jsonl"))
+    assert (kept["answer"], kept["problem"]) == ("I can't help.", None)

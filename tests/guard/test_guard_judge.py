@@ -89,5 +89,5 @@ def test_labelled_answers_are_texts(tmp_path):
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [row.exchange.answer for row in read_labelled(file)] == ["Like this.", "No."]
     file.write_text(json.dumps(rows[0] | {"answer": "<think>hm"}) + "\n")
-    with pytest.raises(InputError, match=r"rows\.jsonl: row 1: answer: the thought never ended.*leave the row out"):
+    with pytest.raises(InputError, match=r"row 1, field \"answer\": the thought never ended.*leave the row out"):
         read_labelled(file)
