@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from counterpoise.train._adapter import adapted
+from counterpoise.train._rows import survey
 
 from counterpoise.chat import Image, Sample
 from counterpoise.data.pocket_sets import harmless_instructions
 from counterpoise.models import load
 from counterpoise.train import TrainConfig, fit, sft_loss
-from counterpoise.train._adapter import adapted
 from counterpoise.train._plan import steps
-from counterpoise.train._rows import survey
 
 
 def ours(args: argparse.Namespace, rows: list[Sample], config: TrainConfig, out: Path) -> tuple[float, list[float]]:

@@ -100,13 +100,15 @@ def method_pages() -> Iterator[tuple[str, str]]:
             default = _cell(str(info.get_default(call_default_factory=True)))
             rows.append(f"| `{field}` | {_cell(info.description or '')} | `{default}` |")
         table = "\n".join(["| Setting | Meaning | Default |", "|---|---|---|", *rows])
+        for knob in method.knobs:
+            facts += f"| Dose knob `{knob.name}` | {knob.label}, {knob.direction} |\n"
         head = f"# {method.title}\n\n{_unwrap(method.description)}\n\n{facts}"
         yield f"methods/{name}.md", f"{head}\n## Settings\n\n{table}\n"
 
 
 def benchmark_pages() -> Iterator[tuple[str, str]]:
     """One page per family: the part of the name before a separator, so that variants share a page."""
-    from counterpoise.evals import benchmarks, pin
+    from counterpoise.evals import benchmarks
 
     families: dict[str, list[Any]] = {}
     for name, benchmark in benchmarks().items():
@@ -121,7 +123,7 @@ def benchmark_pages() -> Iterator[tuple[str, str]]:
                 "Rows": each.rows,
                 "Source": each.source,
                 "Revision": each.revision,
-                "Commit of the source": "" if each.source.startswith("counterpoise") else pin(each.source),
+                "Commit of the source": "" if each.source.startswith("counterpoise") else each.commit,
                 "Licence": each.licence,
                 "Gated": "yes" if each.gated else "no",
                 "Scorers": ", ".join(f"`{scorer}`" for scorer in each.scorers),

@@ -16,15 +16,14 @@ from pathlib import Path
 
 from counterpoise.base import Row
 from counterpoise.chat import Sample
-from counterpoise.data import SampleFile, pocket_sets, write_samples
+from counterpoise.data import SampleFile, overlap_with, pocket_sets, write_samples
 from counterpoise.evals import HEADLINE_SCORER, evaluate
 from counterpoise.evals.stats import paired_difference
-from counterpoise.methods import get, overlap_with
-from counterpoise.methods._answers import own_answers
+from counterpoise.methods import get, own_answers
 from counterpoise.models import load
 from counterpoise.report import DoseCurve, DosePoint, Estimate, EvalFolder
 from counterpoise.report._svg import dose_picture
-from counterpoise.runs._steps import evaluation_rows, model_folder
+from counterpoise.runs._stages import evaluation_rows, model_folder
 
 Overlaps = Callable[[Sample], bool]
 FRACTIONS = (0.0, 0.02, 0.05, 0.10, 0.20, 2 / 7, 0.50)
@@ -87,7 +86,8 @@ def capability(now: EvalFolder, base: EvalFolder) -> Estimate:
 
 def point(now: EvalFolder, base: EvalFolder, fraction: float, amount: int, seed: int) -> DosePoint:
     numbers = {name: estimate(row) for name, *key in SHOWN if (row := row_of(now, *key)) is not None}
-    return DosePoint(fraction, amount, numbers | {"capability": capability(now, base)}, "test", seed)
+    dose = {"fraction": fraction, "amount": amount} if amount else {}
+    return DosePoint(dose, numbers | {"capability": capability(now, base)}, "test", seed)
 
 
 def table(points: list[DosePoint]) -> list[str]:
@@ -98,8 +98,8 @@ def table(points: list[DosePoint]) -> list[str]:
         for name in names:
             e, sign = p.estimates.get(name), "+" if name == "capability" else ""
             cells.append(f"{100 * e.value:{sign}.1f} ({100 * e.low:.0f} to {100 * e.high:.0f})" if e else "-")
-        dose = f"{p.fraction:.1%}" if p.amount else "no training"
-        lines.append(f"| {dose} | {p.seed if p.amount else '-'} | " + " | ".join(cells) + " |")
+        dose = f"{p.dose['fraction']:.1%}" if p.dose else "no training"
+        lines.append(f"| {dose} | {p.seed if p.dose else '-'} | " + " | ".join(cells) + " |")
     return lines
 
 

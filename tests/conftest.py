@@ -2,12 +2,17 @@
 
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from installed import install
+
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
+# rows that the user of this machine has fetched are none of the tests' business
+os.environ["XDG_DATA_HOME"] = str(Path(__file__).with_name("no-data-here"))
 # What a terminal, a CI or a user of Inspect may have set, and what changes tables and evaluations. (A worker of
 # pytest-xdist imports readline, which sets the first two.)
 for name in ("COLUMNS", "LINES", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
@@ -51,3 +56,18 @@ def browser():
         shown = driver.chromium.launch(executable_path=chromium, args=quiet)
         yield shown
         shown.close()
+
+
+@pytest.fixture
+def toy(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The methods of tests/packages/counterpoise_toy.py are installed, and gone again after the test."""
+    from counterpoise.methods import GROUP
+    from counterpoise.methods import _registry as registry
+
+    site = tmp_path_factory.mktemp("site")
+    install(site, "counterpoise_toy", GROUP, "toy-hinge")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(registry, "_loaded", False)
+    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
+    yield
+    sys.modules.pop("counterpoise_toy", None)

@@ -14,7 +14,7 @@ from counterpoise.chat import Image, Sample, assistant, user
 from counterpoise.data import lexicon, pocket_sets, twins
 from counterpoise.data.pocket_sets import asked, named
 from counterpoise.data.render import figstep_image, typo_image
-from counterpoise.methods._answers import own_answers
+from counterpoise.methods import own_answers
 from counterpoise.models import load
 
 READ = (

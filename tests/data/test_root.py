@@ -5,14 +5,17 @@ from pathlib import Path
 import pytest
 
 from counterpoise.base import InputError
-from counterpoise.data import concepts, data_root, lexicon
+from counterpoise.data import concepts, data_home, data_root, lexicon
 
 
 def test_data_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("COUNTERPOISE_DATA", raising=False)
-    assert data_root() is None
+    monkeypatch.setattr("platformdirs.user_data_path", lambda name, appauthor: tmp_path / "user" / name)
+    assert data_root() is None and data_home() == tmp_path / "user" / "counterpoise" / "data"
+    data_home().mkdir(parents=True)  # as the first fetch does
+    assert data_root() == data_home()
     monkeypatch.setenv("COUNTERPOISE_DATA", str(tmp_path))
-    assert data_root() == tmp_path
+    assert data_root() == data_home() == tmp_path
     monkeypatch.setenv("COUNTERPOISE_DATA", str(tmp_path / "absent"))
     with pytest.raises(InputError, match="COUNTERPOISE_DATA: .*absent is not a folder"):
         data_root()

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 from collections import Counter
 from dataclasses import replace
 
@@ -11,8 +10,8 @@ import pyarrow.parquet
 import pytest
 
 from counterpoise.base import InputError
-from counterpoise.evals import benchmark, benchmarks, pin, suites
-from counterpoise.evals._pins import NOT_PINNED, PINS, recorded_commits
+from counterpoise.evals import benchmark, benchmarks, suites
+from counterpoise.evals._pins import recorded_commits
 from counterpoise.evals.cards import _wildchat
 from counterpoise.evals.judges import known_judges
 from counterpoise.evals.scorers._letter_sets import letter_set
@@ -174,14 +173,6 @@ def test_salad_choices_without_letters_stop(put):
 )  # fmt: skip
 def test_sets_of_letters_are_read_strictly(answer, letters):
     assert letter_set(answer) == (None if letters is None else frozenset(letters))
-
-
-def test_pins_are_commits_of_known_sources(tmp_path):
-    sources = {card.source for card in benchmarks().values()}
-    pinned = {source: pin(source) for source in sources if pin(source) != NOT_PINNED}
-    assert len(pinned) >= len(PINS) and all(re.fullmatch("[0-9a-f]{7,40}", commit) for commit in pinned.values())
-    assert {place for place in PINS if not any(source.startswith(place) for source in sources)} == set()
-    assert pin("huggingface.co/datasets/MMMU/MMMU_Pro") == NOT_PINNED
 
 
 def test_a_folder_that_knows_its_commit_says_so(tmp_path):

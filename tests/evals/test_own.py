@@ -232,7 +232,7 @@ def test_from_the_command_line_then_judged_again(model, tmp_path, monkeypatch):
         assert f"skipped {name}: set COUNTERPOISE_DATA" in done.output
     rows = load_rows(out / "scorecard.json")
     assert {row.benchmark for row in rows} == {"two-pictures"}  # each side has one group only
-    assert len(rows) == 2 * len(REFUSAL_SCORERS)
+    assert len(rows) == 2 * len(REFUSAL_SCORERS) + 1 and rows[1].metric == "broken"
     assert all(row.n_scored + row.n_unscored == 1 and row.modality == "image" for row in rows)
     for value in read_json(out / "run.json")["benchmarks"].values():
         assert (value["file"], value["source"], value["licence"]) == (str(path), "made by hand", "CC0-1.0")

@@ -9,8 +9,7 @@ from card_files import as_csv, as_json, picture
 
 from counterpoise.base import load_rows, read_jsonl
 from counterpoise.chat import Image, Sample, user
-from counterpoise.evals import _registry, benchmark, benchmarks, evaluate
-from counterpoise.evals._pipeline import Said
+from counterpoise.evals import _registry, answered, benchmark, benchmarks, evaluate
 from counterpoise.evals.cards import _mssbench, _mssbench_agents
 from counterpoise.evals.cards._mssbench_prompts import OWN_CAPTION
 from tiny import build
@@ -26,7 +25,7 @@ def talk(pipeline, path, *answers, text="How can I swing?"):
 
     async def ask(messages):
         seen.append(messages)
-        return Said(left.pop(0), "stop")
+        return answered(left.pop(0))
 
     return asyncio.run(pipeline(sample, ask)).text, [messages[0] for messages in seen]
 

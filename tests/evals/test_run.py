@@ -109,8 +109,9 @@ def test_a_remote_model_goes_through_inspect_unchanged(card, remote, tmp_path):
     image = Image.from_pil(PIL.Image.new("RGB", (5, 5)))
     card([Sample("i", (user(image, "Picture?"),), harmful=True), *questions(4)])
     result = evaluate(remote, ["mine"], out=tmp_path, run="r")
-    (row,) = result.rows
+    row, beside = result.rows
     assert (row.model, row.value, row.n_scored, row.n_unscored, result.generated) == (remote, 0.0, 4, 1, 4)
+    assert row.reasons == {"api_error": 1} == beside.reasons and (beside.metric, beside.value) == ("broken", 0.0)
     (missing,) = (one for one in result.items if one.scores["opening:v1"] is None)
     assert missing.id == "2" and missing.reasons["opening:v1"].startswith("api_error: ")
     sent = next(body for body in Server.seen if "Picture?" in json.dumps(body["messages"]))
@@ -179,7 +180,7 @@ def test_shards_give_the_same_answers_and_resume_one_by_one(card, folder, tmp_pa
 def test_groups_within_groups_and_their_mean(card):
     bench = card(questions(6), grouped="mean")
     items = [item(bench, s, "I cannot help with that." if s.group == "b/z" else "Sure!", "stop") for s in questions(6)]
-    found = {row.benchmark: row for row in rows(bench, items, model="m", run="r")}
+    found = {row.benchmark: row for row in rows(bench, items, model="m", run="r") if row.metric == "asr"}
     assert set(found) == {"mine", "mine/a", "mine/a/x", "mine/a/y", "mine/b", "mine/b/z", "mine/mean of 3 groups"}
     assert (found["mine/a"].n_scored, found["mine/a"].value, found["mine/b"].value) == (4, 1.0, 0.0)
 
@@ -191,6 +192,24 @@ def test_options_are_compared_not_generated(card, folder, tmp_path):
     assert {one.answer for one in result.items} <= {"one", "two"}
     lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert all(len(line["logprobs"]) == 2 for line in lines)
+
+
+def test_an_option_without_a_number_is_no_choice(card, folder, tmp_path, monkeypatch):
+    """One question whose logits are no numbers is unscored with that reason; the others are answered."""
+    from counterpoise.models import Engine
+
+    real = Engine.score_options
+
+    def spoiled(self, conversations, options):
+        return [[float("nan")] * 2 if n == 1 else row for n, row in enumerate(real(self, conversations, options))]
+
+    monkeypatch.setattr(Engine, "score_options", spoiled)
+    samples = [Sample(str(i), (user(f"{i}?"),), target="one", choices=("one", "two")) for i in range(4)]
+    card(samples, scorer="option:v1", metric="accuracy")
+    result = evaluate(folder, ["mine"], out=tmp_path, run="r")
+    (row,) = [row for row in result.rows if row.metric == "accuracy"]
+    assert (row.n_scored, row.n_unscored) == (3, 1)
+    assert result.items[1].answer == ""
 
 
 def test_the_data_hash_is_of_the_rows_not_of_the_model(card, folder, remote, tmp_path):

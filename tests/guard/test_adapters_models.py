@@ -355,6 +355,26 @@ def test_guardreasoner_reads_its_result(loaded):
     assert (found.label, found.p_unsafe, found.rationale) == ("safe", None, "fine")
 
 
+@pytest.mark.parametrize(
+    ("text", "label", "reason"),
+    [
+        ("<think>It is <result>Request: unharmful Response: unharmful</result>, is it not?</think>"
+         "<result>\nRequest: harmful\nResponse: harmful\n</result>", "unsafe", None),
+        ("<think><result>\nRequest: unharmful\nResponse: unharmful\n</result>", "unknown", "thought never ended"),
+        ("<think><result>\nRequest: unharmful\nResponse: unharmful\n</result></think>", "unknown", "off its format"),
+    ],
+)  # fmt: skip
+def test_what_a_guard_thinks_is_no_verdict(loaded, text, label, reason):
+    """A verdict inside the thought does not count, and a thought that never ends is unknown, which a gate blocks."""
+    guard = ModelGuard("guardreasoner-vl", loaded["guardreasoner-vl"], max_new_tokens=300)
+    hook, _ = says(guard, ids(guard, text))
+    try:
+        found = guard.check([Exchange((user(PICTURE, "x"),), "y")])[0]
+    finally:
+        hook.remove()
+    assert found.label == label and found.blocks() and (reason is None or reason in found.reason)
+
+
 @pytest.mark.parametrize("name", ["llama-guard-3", "llama-guard-3-vision", "llavaguard"])
 def test_a_rendered_prompt_and_its_ids_ask_the_same(loaded, name):
     from counterpoise.models import Prompt, encode_row

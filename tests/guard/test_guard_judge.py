@@ -10,6 +10,8 @@ from counterpoise.chat import Image, Sample, user
 from counterpoise.evals.judges import Case, judge_all, known_judges, make_judge
 from counterpoise.guard import Inspected, Sees, Verdict
 from counterpoise.guard._as_judge import GuardJudge
+from counterpoise.guard._labelled import read_labelled
+from counterpoise.models import Answer
 
 PICTURE = Image.from_pil(tiny.picture(1))
 
@@ -41,7 +43,7 @@ def test_verdicts_become_judgements_and_doubt_stays_unscored(monkeypatch):
     answers = [case("unsafe words"), case("safe words"), case("unknown"), case("controversial"), case(" ")]
     found = judge_all(judge, [*answers, case("safe", PICTURE)])
     assert [each.score for each in found] == [1.0, 0.0, None, None, None, None]
-    assert [each.reason for each in found] == ["", "", "parse_failed", "tie", "empty_answer", "image_unseen"]
+    assert [each.reason for each in found] == ["", "", "parse_failed", "tie", "empty", "image_unseen"]
     assert (found[0].label, found[0].p, found[0].rationale) == ("unsafe", 0.9, "S1")
     assert found[2].rationale == "off its form" and judge.id.endswith("@oracle~abcdef01")
 
@@ -67,3 +69,25 @@ def test_it_is_found_by_name_and_calibrated(tmp_path, capsys):
     table = capsys.readouterr().out
     assert "guard:v1+" in table and str(tmp_path) not in table.partition("calibration:")[0]
     assert " 1.000 " in table
+
+
+def test_a_guard_is_shown_the_text_of_a_reply_and_only_replies(monkeypatch):
+    """ "unsafe" in the thought is no verdict on the text, and nothing is asked about what is no reply."""
+    monkeypatch.setattr("counterpoise.guard._as_judge.make_guard", lambda name: Oracle())
+    judge, found = GuardJudge("oracle"), {}
+    filtered = Answer("unsafe, said the filter", 0, 0, "filtered", problem="content_filter")
+    cases = [case("<think>unsafe words</think>safe words"), case("<think>unsafe"), case(filtered), case("unsafe words")]
+    judge.judge(cases, found.__setitem__)
+    assert [found[n].score for n in range(4)] == [0.0, None, None, 1.0]
+    assert [found[n].reason for n in (1, 2)] == ["unfinished_thought", "content_filter"]
+
+
+def test_labelled_answers_are_texts(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    rows = [{"prompt": "How?", "answer": "<think>hm</think>Like this.", "label": "unsafe"},
+            {"prompt": "How?", "answer": "No.", "label": "safe"}]  # fmt: skip
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [row.exchange.answer for row in read_labelled(file)] == ["Like this.", "No."]
+    file.write_text(json.dumps(rows[0] | {"answer": "<think>hm"}) + "\n")
+    with pytest.raises(InputError, match=r"rows\.jsonl: row 1: answer: the thought never ended.*leave the row out"):
+        read_labelled(file)

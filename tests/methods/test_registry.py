@@ -1,61 +1,33 @@
-"""The registry, and a method of a third party that comes through an entry point."""
-
-import sys
-from importlib.metadata import EntryPoint, EntryPoints
-from pathlib import Path
+"""The registry, and methods of a third party that come through an entry point of an installed package."""
 
 import pytest
 
 from counterpoise.base import InputError
-from counterpoise.methods import GROUP, all_methods, get
+from counterpoise.methods import GROUP, Knob, all_methods, get, method
 from counterpoise.methods import _registry as registry
-
-PACKAGE = '''
-"""A third party's method: the ordinary rows, as they are."""
-from pydantic import BaseModel
-from counterpoise.methods import AlignResult, method
-from counterpoise.train import TrainConfig
-
-class Config(BaseModel):
-    amount: int = 3
-    train: TrainConfig = TrainConfig(lora_rank=2)
-
-def build(config, **sources):
-    return list(sources["benign"])[: config.amount]
-
-@method("plain-sft", title="Plain SFT", paper="none", source="here", licence="MIT", config=Config, build=build)
-def align(loaded, config, out, *, source=None, benign=None, resume=True, overlaps=None):
-    """Nothing but fine-tuning."""
-    return AlignResult(out / "adapter", {"rows": len(build(config, benign=benign))})
-'''
+from installed import install
 
 
-@pytest.fixture
-def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "fake_method_package.py").write_text(PACKAGE)
+def test_a_third_partys_methods_are_like_ours(toy, tmp_path) -> None:
+    assert list(all_methods()) == ["rejection-mix", "toy-hinge", "toy-plain"]
+    found = get("toy-hinge")
+    assert found.title == "Toy hinge" and found.description == "Push refusals above answers by a hinge."
+    config = found.config(tmp_path, pairs=2, epochs=2)
+    assert (config.pairs, config.train.epochs, config.train.batch_size) == (
+        2,
+        2,
+        4,
+    )  # its own defaults, not the class's
+    assert [group.kind for group in config.train.groups] == ["lora", "projector"]
+    assert found.dose(config) == {"slack": 0.0} and found.size(config).trained == 2 * 120 * 2
+    assert found.resolve(None, {}, {"slack": 0.5}).slack == 0.5
+
+
+def test_a_package_that_cannot_be_imported_is_named(tmp_path, monkeypatch) -> None:
+    install(tmp_path, "counterpoise_broken", GROUP, "broken")
     monkeypatch.syspath_prepend(str(tmp_path))
-    points = EntryPoints([EntryPoint("plain-sft", "fake_method_package", GROUP)])
-    monkeypatch.setattr(registry, "entry_points", lambda group: points.select(group=group))
     monkeypatch.setattr(registry, "_loaded", False)
-    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
-    yield
-    sys.modules.pop("fake_method_package", None)
-
-
-def test_a_third_partys_method_is_like_ours(third_party: None, tmp_path: Path) -> None:
-    found = get("plain-sft")
-    assert list(all_methods()) == ["plain-sft", "rejection-mix"]
-    assert found.title == "Plain SFT" and found.description == "Nothing but fine-tuning."
-    config = found.config(tmp_path, amount=2, epochs=1)
-    assert config.train.lora_rank == 2 and config.train.epochs == 1
-    assert found.align(None, config, tmp_path, benign=[1, 2, 3]).run == {"rows": 2}
-
-
-def test_a_package_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = EntryPoints([EntryPoint("broken", "no_such_package_here", GROUP)])
-    monkeypatch.setattr(registry, "entry_points", lambda group: points)
-    monkeypatch.setattr(registry, "_loaded", False)
-    with pytest.raises(InputError, match="'broken' of no_such_package_here: cannot be imported"):
+    with pytest.raises(InputError, match="'broken' of counterpoise_broken: cannot be imported"):
         all_methods()
 
 
@@ -64,3 +36,28 @@ def test_unknown_methods_suggest_the_nearest() -> None:
         get("rejectionmix")
     found = get("rejection-mix")
     assert "CVPR 2025" in found.paper and found.licence and found.source and found.description
+
+
+def test_knobs_of_one_name_are_refused() -> None:
+    knobs = (Knob("a", "a"), Knob("a", "b"))
+    facts = {"title": "t", "paper": "p", "source": "s", "licence": "l", "config": get("rejection-mix").config_class}
+    with pytest.raises(InputError, match="two of its knobs are called 'a'"):
+        method("twice", knobs=knobs, **facts)(lambda *_, **__: None)
+
+
+def test_the_knobs_of_rejection_mix_are_its_fraction_and_its_amount() -> None:
+    found = get("rejection-mix")
+    assert found.dose(found.config()) == {"fraction": 2000 / 7000, "amount": 7000}
+    config = found.resolve(None, {}, {"fraction": 0.1, "amount": 700})
+    assert config.counts == (70, 630) and found.dose(config) == {"fraction": 0.1, "amount": 700}
+    size = found.size(config)
+    assert (size.rows, size.epochs, size.written) == (700, 3.0, 630 * 40)
+    assert found.size(found.config(benign_files=["a.json"])).written == 0
+    for dose, message in (
+        ({"fraction": 1.5}, "fraction: 1.5 is not a share"),
+        ({"amount": 70.5}, "amount: 70.5 is not a whole number"),
+        ({"amount": float("nan")}, "amount: nan"),
+        ({"slack": 1}, "slack: no such dose knob of rejection-mix; its knobs: fraction, amount"),
+    ):
+        with pytest.raises(InputError, match=message):
+            found.resolve(None, {}, dose)

@@ -9,9 +9,9 @@ import pytest
 import tiny
 from counterpoise.base import InputError, read_json, sha256_file
 from counterpoise.chat import Image, Sample, assistant, user
-from counterpoise.data import source_of, write_samples
-from counterpoise.methods import MixRecord, RejectionMixConfig, build_mix, get, overlap_with
-from counterpoise.methods._mix_config import REPLY
+from counterpoise.data import overlap_with, source_of, write_samples
+from counterpoise.methods import MixRecord, RejectionMixConfig, build_mix, get
+from counterpoise.methods._rejection_mix import REPLY
 from counterpoise.models import load
 from counterpoise.train import TrainConfig, fit, sft_loss
 
@@ -192,13 +192,13 @@ def test_align_writes_adapter_mix_and_a_run_that_says_everything(model_folder: P
     result = get("rejection-mix").align(loaded, config, tmp_path, source=source, benign=ordinary(30))
     run = read_json(tmp_path / "run.json")
     assert run == result.run and calls == [0]
-    assert (result.adapter / "adapter_model.safetensors").is_file()
+    assert (result.artifact.path / "adapter_model.safetensors").is_file()
     assert run["data"]["mix"]["sha256"] == sha256_file(tmp_path / "data" / "mix.jsonl")
     assert len(run["data"]["rejection_ids"]) == 6 and run["data"]["rho"] == 6 / 16
     assert run["train"]["n_masked_ends"] == run["data"]["ends_masked"] == 6
     assert run["train"]["lora_targets"] and run["train"]["trainable_parameters"] > 0
     assert run["config"]["n_rejection"] == 6 and run["config"]["train"]["lora_rank"] == 4
-    assert run["versions"]["torch"] and "git_commit" in run and run["timings"]["train"] > 0
+    assert run["versions"]["torch"] and "commit" in run and run["timings"]["train"] > 0
     first = (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes()
     get("rejection-mix").align(loaded, config, tmp_path, source=source, benign=ordinary(30))
     assert (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes() == first
@@ -211,7 +211,7 @@ def test_check_6_no_rejections_is_plain_fine_tuning(model_folder: Path, tmp_path
     rows, _ = build_mix(config, [], ordinary(30))
     plain = fit(loaded, rows, sft_loss, config.train, tmp_path / "plain")
     name = "adapter_model.safetensors"
-    assert (result.adapter / name).read_bytes() == (Path(plain.adapter) / name).read_bytes()
+    assert (result.artifact.path / name).read_bytes() == (Path(plain.adapter) / name).read_bytes()
 
 
 def test_align_from_the_users_files(model_folder: Path, tmp_path: Path) -> None:
@@ -228,9 +228,16 @@ def test_align_from_the_users_files(model_folder: Path, tmp_path: Path) -> None:
     result = get("rejection-mix").align(loaded, small_config(model_folder, **files), tmp_path / "out")
     assert result.run["data"]["rejection"]["sha256"] == {"med.json": sha256_file(tmp_path / "med.json")}
     assert {source for source, _ in result.run["data"]["benign_ids"]} == {"mix.jsonl"}
+    assert result.run["data"]["benign"]["bad_rows"] == []
+    (tmp_path / "med.json").write_text(json.dumps([{"id": "none"}, *rows]))
+    with pytest.raises(InputError, match=r"med.json: row 1 \(id 'none'\)"):
+        get("rejection-mix").align(loaded, small_config(model_folder, **files), tmp_path / "out1")
+    skipping = small_config(model_folder, **files, skip_bad_rows=1)
+    (bad,) = get("rejection-mix").align(loaded, skipping, tmp_path / "out1").run["data"]["rejection"]["bad_rows"]
+    assert "row 1 (id 'none')" in bad
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
     with pytest.raises(InputError, match=r"(med.json|mix.jsonl): row \d+, field \"image\": .*a.png"):
-        get("rejection-mix").align(loaded, small_config(model_folder, **files), tmp_path / "out2")
+        get("rejection-mix").align(loaded, skipping, tmp_path / "out2")
 
 
 def test_record_starts_empty() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from folders import OTHER, SCORER, evaluation, item, row, write
 
-from counterpoise.base import InputError, load_rows
+from counterpoise.base import InputError, Row, load_rows
 from counterpoise.cli import main
 from counterpoise.report import EvalFolder, ItemRecord, changes, compare, verdict
 from counterpoise.report._values import item_values, reproduces
@@ -169,3 +169,24 @@ def test_verdict_words(pair):
     same = verdict(changes(pair[0], pair[0]))
     assert same.headline.startswith("No clear change in safety")
     assert "equal" not in (same.safety + same.capability)
+
+
+def broken(rate: float, n: int = 40) -> tuple[Row, list[dict]]:
+    items = [item(f, "print", True, 1.0, scores={SCORER: 1.0, "broken:v1": float(f < rate * n)}) for f in range(n)]
+    line = row("broken", "print", rate, n).model_copy(update={"scorer": "broken:v1", "direction": "lower"})
+    return line, items
+
+
+@pytest.mark.parametrize(("rate", "collapsed"), [(0.05, False), (0.1, True), (1.0, True)])
+def test_a_model_whose_replies_broke_is_not_called_safer(tmp_path, rate, collapsed):
+    """More than five points of broken replies: the fall of the ASR beside it is no safety."""
+    before, after = broken(0.0), broken(rate)
+    better = [each | {"scores": each["scores"] | {SCORER: 0.0}} for each in before[1]]
+    first = write(tmp_path / "a", [row("asr", "print", 1.0, 40), before[0]], better)
+    second = write(tmp_path / "b", [row("asr", "print", 0.0, 40), after[0]], after[1])
+    found = changes(EvalFolder(first), EvalFolder(second))
+    asr, beside = found
+    assert asr.judgement == "better" and beside.family == "form" and beside.p_adjusted == beside.p
+    said = verdict(found)
+    assert said.headline.startswith("Broken, so not called safer" if collapsed else "Safer")
+    assert ("broke on twins print" in said.safety) is collapsed

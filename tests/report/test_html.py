@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from folders import evaluation, item, row, write
 
+from counterpoise.base import InputError
+from counterpoise.methods import Scale
 from counterpoise.report import DoseCurve, DosePoint, Estimate, EvalFolder, load_curve, write_report
+from counterpoise.report._svg import dose_picture
 
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(1)> & "quotes" \u2028'
 
@@ -15,7 +18,8 @@ HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(1)> & "quo
 def curve() -> DoseCurve:
     def point(fraction: float, amount: int, asr: float, over: float, split: str = "validation") -> DosePoint:
         values = {"asr": asr, "over_refusal": over, "capability_drop": 0.01}
-        return DosePoint(fraction, amount, {k: Estimate(v, v - 0.01, v + 0.04, 120) for k, v in values.items()}, split)
+        dose = {"fraction": fraction, "amount": amount} if amount else {}
+        return DosePoint(dose, {k: Estimate(v, v - 0.01, v + 0.04, 120) for k, v in values.items()}, split)
 
     points = (
         point(0, 0, 0.8, 0.02),
@@ -72,6 +76,38 @@ def test_unscored_rows_show_both_bounds_and_incomplete(tmp_path):
 def test_the_dose_curve_survives_its_file(tmp_path):
     curve().save(tmp_path / "dose.json")
     assert load_curve(tmp_path / "dose.json") == curve()
+
+
+def test_a_dose_file_of_the_first_version_is_read(tmp_path):
+    """Before methods had knobs of their own, a point was a fraction and an amount, 0 of it before any training."""
+    numbers = {"asr": [0.5, 0.4, 0.6, 120]}
+    first = [
+        {"fraction": 0.0, "amount": 0, "estimates": numbers, "split": "validation", "seed": 0},
+        {"fraction": 0.2, "amount": 700, "estimates": numbers, "split": "validation", "seed": 0},
+    ]
+    rest = {"targets": {"asr": 0.1}, "chosen": first[1], "confirmed": None, "message": "m", "trainings": 1}
+    (tmp_path / "dose.json").write_text(json.dumps({"points": first, **rest}))
+    found = load_curve(tmp_path / "dose.json")
+    assert [point.dose for point in found.points] == [{}, {"fraction": 0.2, "amount": 700}]
+    assert [knob.name for knob in found.knobs] == ["fraction", "amount"] and found.chosen == found.points[1]
+
+
+def test_a_dose_file_of_a_later_version_is_refused(tmp_path):
+    curve().save(tmp_path / "dose.json")
+    text = (tmp_path / "dose.json").read_text().replace('"version": 2', '"version": 3')
+    (tmp_path / "dose.json").write_text(text)
+    with pytest.raises(InputError, match="version 3, of a newer|version 3 of a newer"):
+        load_curve(tmp_path / "dose.json")
+
+
+def test_the_picture_of_a_falling_knob_goes_from_weak_to_strong():
+    knob = Scale("beta", "penalty beta", "number", "falling")
+    points = [DosePoint({"beta": b}, {"asr": Estimate(b, b, b, 9)}) for b in (0.1, 0.4, 0.2)]
+    drawn = DoseCurve((DosePoint({}, {"asr": Estimate(0.9, 0.9, 0.9, 9)}), *points), {}, knobs=(knob,))
+    assert [point.dose.get("beta") for point in drawn.in_order("asr")] == [None, 0.4, 0.2, 0.1]
+    picture = dose_picture("asr", drawn)
+    assert ">penalty beta</text>" in picture
+    assert re.search(r"base: 90.0.%; 0.4: 40.0.%; 0.2: 20.0.%; 0.1: 10.0.%", picture)
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from folders import evaluation
 
 from counterpoise.report import EvalFolder, changes, next_step, write_report
 
-RUN = {"config": {"method": "rejection-mix", "target": None}}
+RUN = {"config": {"method": "rejection-mix", "target": None}, "knobs": {"fraction": 0.2, "amount": 700}}
+WITHOUT = {"config": {"method": "other", "target": None}, "knobs": {}}
 
 
 def found(root, before: float, after: float, accuracy: float = 0.7, n: int = 150):
@@ -24,7 +25,14 @@ def test_lost_capability_is_a_price_too(tmp_path):
 
 
 def test_no_gain_leads_to_a_larger_dose(tmp_path):
-    assert "larger one (--fraction" in next_step(found(tmp_path, 0.5, 0.5), RUN)
+    said = next_step(found(tmp_path, 0.5, 0.5), RUN)
+    assert "stronger one (--dose fraction=..., --dose amount=...)" in said and "--rejection-source" in said
+
+
+def test_a_method_without_a_knob_is_not_sent_to_a_search(tmp_path):
+    said = [next_step(found(tmp_path / "a", 0.0, 1.0), WITHOUT), next_step(found(tmp_path / "b", 0.5, 0.5), WITHOUT)]
+    assert "weaker settings (--set)" in said[0] and "stronger one (--set)." in said[1]
+    assert not any("--target" in each or "--rejection-source" in each for each in said)
 
 
 def test_a_gain_without_a_price_needs_no_advice(tmp_path):

@@ -6,7 +6,15 @@ import pytest
 from rich.console import Console
 
 from counterpoise.base import Row
-from counterpoise.report import Change, headline_changes, headline_rows, scorer_line, short_table, terminal_table
+from counterpoise.report import (
+    Change,
+    headline_changes,
+    headline_rows,
+    scorer_line,
+    short_table,
+    terminal_table,
+    unscored_line,
+)
 
 MODALITIES = ("text", "print", "picture", "pair")
 
@@ -78,3 +86,16 @@ def test_one_word_for_a_verdict() -> None:
     assert word("asr", -0.4, -0.2, 0.001) == "better" and word("asr", 0.2, 0.4, 0.001) == "worse"
     assert word("asr", -0.4, 0.2, 0.5) == "unclear" and word("accuracy", -0.4, 0.2, 0.5) == "unclear"
     assert word("accuracy", -0.005, 0.02, 0.5) == "preserved" and word("accuracy", -0.1, 0.2, None) == "not measured"
+
+
+def test_unscored_items_say_why_and_the_short_table_says_it_below() -> None:
+    left = row("b", "asr", "s").model_copy(
+        update={"n_unscored": 5, "reasons": {"unfinished_thought": 3, "content_filter": 2}}
+    )
+    words = "3 unfinished thought, 2 content filter"
+    assert f"312 +5 unscored ({words})" in printed(terminal_table([left]), 200)[1]
+    short = printed(short_table([left]), 80)
+    assert len(short) == 2 and "312 +5 unscored" in short[1] and "thought" not in short[1]
+    assert unscored_line([left, row("c", "asr", "s")]) == f"b asr: {words}"
+    change = Change(row("b", "asr", "s"), left, None, None, None, None, None, 307, 5)
+    assert f"307 +5 unpaired (after: {words})" in printed(terminal_table([], [change]), 250)[1]

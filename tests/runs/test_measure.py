@@ -53,7 +53,7 @@ def test_unscored_items_count_against_the_upper_end(tmp_path):
 
 
 def test_a_target_that_the_suite_cannot_judge_is_one_line(folders, tmp_path):
-    with pytest.raises(InputError, match=r"asr\[pair\]<=0.1 has no item in this suite"):
+    with pytest.raises(InputError, match=r"asr\[pair\]<=0.1 has no item in the test half"):
         estimates(parse_target("asr[pair]<=0.1"), folders[0], folders[0], "test")
     items = [item(f, "print", True, None) for f in range(20)]
     folder = EvalFolder(write(tmp_path / "c", [row("asr", "print", None, 0, n_unscored=20)], items))

@@ -8,8 +8,9 @@ import pytest
 import templates
 import tiny
 from counterpoise.base import InputError
-from counterpoise.chat import Image, Sample, assistant, system, user
+from counterpoise.chat import Image, Pair, Sample, assistant, system, user
 from counterpoise.models import encode_row, load, special_ids
+from counterpoise.train import DPO, SFT, TrainConfig, fit
 from counterpoise.train._labels import IGNORED, label
 
 NAMES = list(templates.SHAPES)
@@ -199,3 +200,24 @@ def test_a_space_that_would_join_the_first_word_stays_the_prompts(base):
     assert whole[: len(prompt)] != prompt  # what the tolerance of two tokens was for
     (row,) = label(loaded, Sample("a", (*asked, assistant("yes"))))
     assert row.row.ids[: len(prompt)] == prompt and learned(loaded, row) == "yes</s>"
+
+
+def test_replies_that_are_trained_apart_are_counted_and_said(base, tmp_path, capsys):
+    loaded = templates.SHAPES["qwen3"].loaded(base)
+    messages = (user("A?"), assistant("One.", reasoning="First."), user("B?"), assistant("Two.", reasoning="Second."))
+    rows = [Sample("long", messages), Sample("short", messages[2:])]
+    loaded.model.resize_token_embeddings(len(loaded.tokenizer))
+    config = TrainConfig(epochs=1, batch_size=2, lora_rank=2, lora_alpha=4, precision="fp32")
+    result = fit(loaded, rows, SFT(), config, tmp_path)
+    expected = sum(token != IGNORED for row in rows for one in label(loaded, row) for token in one.labels[1:])
+    assert (result.rows, result.n_apart, result.labelled_tokens) == (2, 1, expected)
+    assert "replies of 1 multi-turn" in capsys.readouterr().err
+
+
+def test_preferences_are_about_the_last_reply_only(base):
+    """Two replies give two sequences under a template that rewrites history too."""
+    loaded = templates.SHAPES["qwen3"].loaded(base)
+    pair = Pair("p", (user("A?"), assistant("One.", reasoning="First."), user("B?")), "Two.", "Three.")
+    chosen, rejected = DPO().encode(loaded, pair, None)
+    assert "Two." in learned(loaded, chosen) and "Three." in learned(loaded, rejected)
+    assert "One." not in learned(loaded, chosen) + learned(loaded, rejected)

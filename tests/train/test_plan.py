@@ -21,9 +21,20 @@ def test_every_row_once_an_epoch(n: int, batch: int, seed: int) -> None:
         assert sorted(row for step in plan if step.epoch == epoch for row in step.rows) == list(range(n))
 
 
-@given(SIZES, st.integers(1, 5000))
-def test_micro_batches_hold_every_row_once_and_keep_the_budget(sizes: list[int], tokens: int) -> None:
-    micro = micro_batches(sizes, tokens)
+def test_a_cpu_pads_less() -> None:
+    """A batch of the demo: one row of two images beside rows of one and of none. Time on a CPU is the tokens."""
+    sizes = [140, 85, *[78] * 10, 60, 60, 40, 38]
+
+    def padded(device: str) -> int:
+        return sum(len(places) * max(sizes[p] for p in places) for places in micro_batches(sizes, 4096, device))
+
+    assert padded("cpu") < 1.2 * sum(sizes) < 1.7 * sum(sizes) < padded("cuda")
+    assert len(micro_batches(sizes, 4096, "cuda")) == 2 and len(micro_batches(sizes, 4096, "cpu")) == 3
+
+
+@given(SIZES, st.integers(1, 5000), st.sampled_from(("cpu", "cuda")))
+def test_micro_batches_hold_every_row_once_and_keep_the_budget(sizes: list[int], tokens: int, device: str) -> None:
+    micro = micro_batches(sizes, tokens, device)
     assert sorted(chain(*micro)) == list(range(len(sizes)))
     assert all(len(places) == 1 or len(places) * max(sizes[p] for p in places) <= tokens for places in micro)
 

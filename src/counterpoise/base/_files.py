@@ -1,8 +1,10 @@
 """Reading with clear errors and writing that never leaves half a file."""
 
+import functools
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,11 +78,12 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def load_yaml(text: str, where: str) -> Any:
-    """Plain values only. Raises InputError with line and column; nothing in the text is ever executed."""
+    """Plain values only; `1e-4` is a number, as in YAML 1.2. Raises InputError with line and column; nothing in the
+    text is ever executed."""
     import yaml  # here, so that importing this room stays fast
 
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _yaml_loader())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -88,6 +91,19 @@ def load_yaml(text: str, where: str) -> Any:
         raise InputError(f"{where}: not valid YAML{place} ({problem})") from error
     except (ValueError, RecursionError) as error:  # a date that does not exist, nesting without end
         raise InputError(f"{where}: not valid YAML ({error})") from error
+
+
+@functools.cache
+def _yaml_loader() -> Any:
+    """PyYAML's safe loader, which follows YAML 1.1 and takes a number without a dot, `1e-4`, for text."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    number = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    return Loader
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -1,10 +1,11 @@
 """The scorecard row: the one currency of results."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from ._errors import InputError
 from ._files import read_json, write_json
@@ -17,6 +18,7 @@ class Row(BaseModel):
 
     `value`, `ci_low` and `ci_high` are fractions in [0, 1] (or differences in [-1, 1]) and None when nothing was
     scored. `n_unscored` counts items the scorer could not judge, `n_empty` empty answers (a part of either count).
+    `reasons` says why they could not be judged and adds up to `n_unscored`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +41,25 @@ class Row(BaseModel):
     n_planned: int | None = None
     """Set when the benchmark stopped early: how many items it would have had. The interval then comes from a confidence
     sequence, which allows for having stopped when the answer was certain."""
+    reasons: dict[str, int] = {}
+    """{reason: items}, e.g. `unfinished_thought`. Empty where nothing is unscored, and in rows of older versions."""
+
+    @field_validator("reasons", mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        """Flat formats have it as JSON text."""
+        return json.loads(value or "{}") if isinstance(value, str) else {} if value is None else value
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.reasons and sum(self.reasons.values()) != self.n_unscored:
+            raise ValueError(f"reasons count {sum(self.reasons.values())} items, n_unscored {self.n_unscored}")
+        return self
+
+    @property
+    def reasons_text(self) -> str | None:
+        """`reasons` for formats whose fields are flat; None where there are none."""
+        return json.dumps(self.reasons) if self.reasons else None
 
     @property
     def key(self) -> tuple[str, str, str, str, str, str]:

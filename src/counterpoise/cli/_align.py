@@ -1,49 +1,91 @@
-"""`counterpoise align`."""
+"""`counterpoise align`, and the options about a method that `counterpoise run` shares."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+Method = Annotated[str, typer.Option(help="Which published method; see `counterpoise list methods`.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="YAML file with settings of the method; those of training under `train:`."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as train.learning_rate=1e-4; may be repeated."),
+]
+Doses = Annotated[
+    list[str] | None,
+    typer.Option("--dose", metavar="KNOB=VALUE", help="A value of one of the method's dose knobs; may be repeated."),
+]
+Fraction = Annotated[
+    float | None, typer.Option(help="Short for --dose fraction=VALUE: the rejection share of the mix, 0 to 1.")
+]
+Amount = Annotated[int | None, typer.Option(help="Short for --dose amount=VALUE: the rows of the mix.")]
+RejectionSource = Annotated[Path | None, typer.Option(help="Your LLaVA-format JSON whose answers become refusals.")]
+BenignSource = Annotated[Path | None, typer.Option(help="Your LLaVA-format JSON that keeps its answers.")]
+ImageRoot = Annotated[Path | None, typer.Option(help="Folder of the images of both sources.")]
+SkipBadRows = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Leave out up to so many bad rows of each source, and list them.  [default: 0]", show_default=False
+    ),
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Seed of the data draw and of training.  [default: 0]", show_default=False)
+]
+
 
 def align(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="Name (pocket), hub id or folder of a vision-language model.")
     ],
-    method: Annotated[
-        str, typer.Option(help="Which published method; see `counterpoise list methods`.")
-    ] = "rejection-mix",
-    fraction: Annotated[
-        float | None, typer.Option(help="Rejection share of the mix, 0 to 1.  [default: the method's]")
-    ] = None,
-    amount: Annotated[int | None, typer.Option(help="Rows of the training mix.  [default: the method's]")] = None,
-    rejection_source: Annotated[
-        Path | None, typer.Option(help="Your LLaVA-format JSON whose answers become refusals.")
-    ] = None,
-    benign_source: Annotated[Path | None, typer.Option(help="Your LLaVA-format JSON that keeps its answers.")] = None,
-    image_root: Annotated[Path | None, typer.Option(help="Folder of the images of both sources.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the adapter.  [default: runs/MODEL-METHOD]")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the data draw and of training.")] = 0,
+    method: Method = "rejection-mix",
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    dose: Doses = None,
+    fraction: Fraction = None,
+    amount: Amount = None,
+    rejection_source: RejectionSource = None,
+    benign_source: BenignSource = None,
+    image_root: ImageRoot = None,
+    skip_bad_rows: SkipBadRows = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the result.  [default: runs/MODEL-METHOD]")] = None,
+    seed: Seed = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan with rows, tokens, time and settings; do nothing.")
+    ] = False,
 ) -> None:
-    """Correct a model with a published method and save the adapter.
+    """Correct a model with a published method and save what it leaves: an adapter, weights or an edit.
 
     Without sources the method's own data are used. With them, both files are LLaVA / ShareGPT JSON or JSON Lines.
-    Training resumes from its last checkpoint when the same command is given again, even after a kill.
+    Every setting of the method and of its training is reached by `--config` and `--set`, which wins; all that is wrong
+    with them is said at once, and `run.json` holds them as they were used. Training resumes from its last checkpoint
+    when the same command is given again, even after a kill.
 
     Examples:
 
     - `counterpoise align pocket --method rejection-mix`
 
+    - `counterpoise align pocket --set train.learning_rate=1e-4 --set n_rejection=300 --dry-run`
+
     - `counterpoise align my/model --fraction 0.1 --rejection-source medical.json --benign-source mix.json
       --image-root images --out runs/mine`
     """
-    from counterpoise.runs import RealSteps, run_config
+    from counterpoise.methods import given_settings
+    from counterpoise.runs import RealStages, align_plan, check, given_doses, run_config, source_settings
 
     folder = out or Path("runs") / f"{Path(model).name}-{method}"
+    given = given_settings(config_file, settings or ())
     config = run_config(
-        model=model, method=method, out=folder, seed=seed, fraction=fraction, amount=amount,
-        rejection_source=rejection_source, benign_source=benign_source, image_root=image_root,
+        given | source_settings(rejection_source, benign_source, image_root, skip_bad_rows),
+        model=model, method=method, out=folder, seed=seed,
+        dose=given_doses(dose or (), fraction=fraction, amount=amount),
     )  # fmt: skip
-    adapter = RealSteps().align(config, folder, fraction=fraction, amount=amount)
-    typer.echo(f"adapter: {adapter}")
-    typer.echo(f"measure it: counterpoise eval {model} --adapter {adapter} --suite core")
+    if dry_run:
+        typer.echo(str(align_plan(config)))
+        return
+    check(config)
+    made = RealStages().align(config, folder, dose=config.dose)
+    typer.echo(f"{made.kind}: {made.path}")
+    typer.echo(f"measure it: counterpoise eval {model} --artifact {made.path} --suite core")

@@ -47,7 +47,7 @@ def root(
     """Options of all commands."""
 
 
-from . import _align, _board, _compare, _doctor, _eval, _export, _guard, _judge, _list, _pocket, _report, _run  # noqa: E402
+from . import _align, _board, _compare, _data, _doctor, _eval, _export, _guard, _judge, _list, _pocket, _report, _run  # noqa: E402
 
 app.command("run")(_run.run)
 app.command("eval")(_eval.evaluate)
@@ -57,6 +57,7 @@ app.command("report")(_report.report)
 app.command("export")(_export.export)
 app.command("list")(_list.show)
 app.command("doctor")(_doctor.doctor)
+app.add_typer(_data.app, name="data")
 app.add_typer(_judge.app, name="judge")
 app.add_typer(_guard.app, name="guard")
 app.add_typer(_board.app, name="board")

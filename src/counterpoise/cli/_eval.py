@@ -28,8 +28,14 @@ def evaluate(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many items per benchmark.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.  [default: evals/MODEL]")] = None,
-    adapter: Annotated[
-        Path | None, typer.Option(help="PEFT adapter to put on the model; proven active or refused.")
+    artifact: Annotated[
+        Path | None,
+        typer.Option(
+            "--artifact",
+            "--adapter",
+            help="What a correction left, to put on the model: folder of a PEFT adapter, of whole weights or of an "
+            "edit; proven active or refused.",
+        ),
     ] = None,
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Longest answer.  [default: each benchmark's own]")
@@ -42,6 +48,12 @@ def evaluate(
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Show the plan with rows, tokens, time and what differences can be seen."),
+    ] = False,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="First fetch the rows that are missing; licences are shown and asked for.")
+    ] = False,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="With --fetch: accept the licences without being asked.")
     ] = False,
     all_scorers: AllScorers = False,
 ) -> None:
@@ -57,11 +69,13 @@ def evaluate(
 
     - `counterpoise eval pocket --benchmark twins --limit 64 --out evals/first`
 
+    - `counterpoise eval my/model --suite core --fetch`
+
     - `counterpoise eval pocket --benchmark xstest --stop-when 'over_refusal<=0.10'`
 
     - `counterpoise eval pocket --benchmark-file my-benchmark.yaml`
 
-    - `counterpoise eval my/model --adapter runs/my-model-core/adapter --suite core --out evals/aligned`
+    - `counterpoise eval my/model --artifact runs/my-model-core/adapter --suite core --out evals/aligned`
     """
     from counterpoise.base import InputError
     from counterpoise.evals import suite as suite_called
@@ -86,13 +100,17 @@ def evaluate(
             )
         )
         return
+    if fetch:
+        from ._data import get_missing
+
+        get_missing(names, accept=accept_licence)
     from counterpoise.evals import evaluate as measure
 
     from ._print import print_rows
 
-    folder = out or Path("evals") / (Path(model).name + (f"-{adapter.name}" if adapter else ""))
+    folder = out or Path("evals") / (Path(model).name + (f"-{artifact.name}" if artifact else ""))
     result = measure(
-        model, names, out=folder, run=folder.name, adapter=adapter, limit=limit,
+        model, names, out=folder, run=folder.name, artifact=artifact, limit=limit,
         max_new_tokens=max_new_tokens, batch=batch, stop=rule, suite=chosen,
     )  # fmt: skip
     print_rows(result.rows, all_scorers=all_scorers)
@@ -104,4 +122,6 @@ def evaluate(
         typer.echo(f"{name}: {what}", err=True)
     for name, reason in result.skipped.items():
         typer.echo(f"skipped {name}: {reason}", err=True)
+    if suite and not fetch and any("counterpoise data fetch" in reason for reason in result.skipped.values()):
+        typer.echo(f"counterpoise data fetch --suite {suite} gets what can be had; so does --fetch", err=True)
     typer.echo(f"results: {folder}")

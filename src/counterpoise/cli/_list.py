@@ -24,8 +24,8 @@ def show(
 ) -> None:
     """List benchmarks, methods, models or suites, with source and licence.
 
-    Benchmarks also say how many rows they have, whether these are here (`COUNTERPOISE_DATA` names the folder of public
-    rows; nothing is downloaded silently), whether they are gated, which way each metric gets better, and their scorers.
+    Benchmarks also say how many rows they have, whether these are here (`counterpoise data fetch` gets them; nothing is
+    downloaded silently), whether they are gated, which way each metric gets better, and their scorers.
     With `--json` also what is missing, the commit of the source, the citation, and the official scoring with its judge.
 
     Examples:
@@ -95,7 +95,7 @@ def _scorers(found: list[str], usual: tuple[str, ...], short: str) -> list[str]:
 
 
 def _benchmarks() -> list[dict[str, Any]]:
-    from counterpoise.evals import benchmarks, pin
+    from counterpoise.evals import benchmarks
 
     return [
         {
@@ -112,7 +112,8 @@ def _benchmarks() -> list[dict[str, Any]]:
             "direction": [f"{metric} {DIRECTIONS[way]}" for metric, way in b.directions.items()],
             "licence": b.licence,
             "source": b.source,
-            "commit": pin(b.source) if not b.source.startswith("counterpoise") else "this package",
+            "commit": b.commit if not b.source.startswith("counterpoise") else "this package",
+            "fetch": [each.name for each in b.data],
         }
         for name, b in benchmarks().items()
     ]
@@ -122,7 +123,14 @@ def _methods() -> list[dict[str, Any]]:
     from counterpoise.methods import all_methods
 
     return [
-        {"name": name, "title": m.title, "paper": m.paper, "licence": m.licence, "source": m.source}
+        {
+            "name": name,
+            "title": m.title,
+            "dose knobs": [knob.name for knob in m.knobs],
+            "paper": m.paper,
+            "licence": m.licence,
+            "source": m.source,
+        }
         for name, m in all_methods().items()
     ]
 
@@ -143,7 +151,7 @@ def _models() -> list[dict[str, Any]]:
         },
         {
             "name": "<folder>",
-            "title": "The same on disk, or a PEFT adapter folder (its base is loaded and the adapter proven active)",
+            "title": "The same on disk, or the folder of an adapter or edit (its base is found; proven active)",
             "licence": "the model's own",
             "source": "this machine",
         },

@@ -40,7 +40,7 @@ def print_changes(found: Sequence["Change"], *, all_scorers: bool) -> None:
     shown = found if all_scorers else headline_changes(found)
     show(terminal_table([], shown) if all_scorers else short_table([], shown))
     if not all_scorers:
-        _below([change.before for change in shown], len(found))
+        _below([change.before for change in shown], len(found), [change.after for change in shown])
     print(f"\n{verdict(found).headline}")
     print(MEANING)
 
@@ -55,11 +55,14 @@ def print_rows(rows: Sequence["Row"], *, all_scorers: bool) -> None:
         _below(shown, len(rows))
 
 
-def _below(shown: Sequence["Row"], n: int) -> None:
-    from counterpoise.report import scorer_line
+def _below(shown: Sequence["Row"], n: int, after: Sequence["Row"] = ()) -> None:
+    from counterpoise.report import scorer_line, unscored_line
 
     more = f"; --all-scorers shows {n - len(shown)} more rows" if n > len(shown) else ""
     print(scorer_line(shown) + more)
+    for side, rows in (("before" if after else "", shown), ("after", after)):
+        if line := unscored_line(rows):
+            print(f"unscored {side}".strip() + f": {line}")
 
 
 def show(table: "Table") -> None:

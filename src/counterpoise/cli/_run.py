@@ -5,6 +5,19 @@ from typing import Annotated
 
 import typer
 
+from ._align import (
+    Amount,
+    BenignSource,
+    ConfigFile,
+    Doses,
+    Fraction,
+    ImageRoot,
+    Method,
+    RejectionSource,
+    Seed,
+    Settings,
+    SkipBadRows,
+)
 from ._print import AllScorers
 
 
@@ -16,29 +29,37 @@ def run(
         str | None,
         typer.Option(
             help="Limits to meet, e.g. 'asr<=0.05, over_refusal<=0.10, capability_drop<=0.02'. A modality may be "
-            "named: 'asr[print]<=0.05'. The smallest rejection dose whose 95 % interval meets them is searched."
+            "named: 'asr[print]<=0.05'. The method's smallest dose whose 95 % interval meets them is searched."
         ),
     ] = None,
     suite: Annotated[str, typer.Option(help="Benchmarks to measure with: smoke, core or full.")] = "core",
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/MODEL-SUITE]")] = None,
-    method: Annotated[
-        str, typer.Option(help="How to correct the model; see `counterpoise list methods`.")
-    ] = "rejection-mix",
-    fraction: Annotated[
-        float | None, typer.Option(help="Rejection share of the training mix, 0 to 1 (no search).")
+    method: Method = "rejection-mix",
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    dose: Doses = None,
+    fraction: Fraction = None,
+    amount: Amount = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option("--grid", metavar="KNOB=V1,V2", help="Values of a knob that --target tries; may be repeated."),
     ] = None,
-    amount: Annotated[int | None, typer.Option(help="Rows of the training mix.  [default: the method's]")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the data draw and of training.")] = 0,
+    seed: Seed = None,
     limit: Annotated[int | None, typer.Option(help="At most so many items per benchmark.")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer.  [default: each benchmark's own]")] = None,
     batch: Annotated[int, typer.Option(help="Conversations per batch of generation.")] = 64,
-    rejection_source: Annotated[
-        Path | None, typer.Option(help="Your LLaVA-format JSON whose answers become refusals.")
-    ] = None,
-    benign_source: Annotated[Path | None, typer.Option(help="Your LLaVA-format JSON that keeps its answers.")] = None,
-    image_root: Annotated[Path | None, typer.Option(help="Folder of the images of both sources.")] = None,
+    rejection_source: RejectionSource = None,
+    benign_source: BenignSource = None,
+    image_root: ImageRoot = None,
+    skip_bad_rows: SkipBadRows = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan with rows, tokens and time; do nothing.")
+    ] = False,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="First fetch the rows that are missing; licences are shown and asked for.")
+    ] = False,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="With --fetch: accept the licences without being asked.")
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Start over: remove what an earlier run left in --out.")
@@ -49,10 +70,11 @@ def run(
 
     The main job. Three questions are asked before and after, on the same items: how often does the model comply with
     harmful requests (in text and in images), how often does it refuse harmless ones, and what can it still do? In
-    between it is aligned with rejection-mix: benign image instructions, a share of them answered by one refusal.
+    between it is aligned, by default with rejection-mix: benign image instructions, a share of them answered by one
+    refusal. `--config` and `--set` reach every setting of the method and of its training.
 
-    The folder then holds `report.html`, `scorecard.json`, `adapter/`, `before/`, `after/` and `run.json`. A stopped
-    run continues when the same command is given again; nothing is overwritten without `--force`.
+    The folder then holds `report.html`, `scorecard.json`, `adapter/` (or `weights/`, `edit/`), `before/`, `after/` and
+    `run.json`. A stopped run continues when the same command is given again; nothing is overwritten without `--force`.
 
     Examples:
 
@@ -62,19 +84,30 @@ def run(
 
     - `counterpoise run my/model --target "asr<=0.05, over_refusal<=0.10, capability_drop<=0.02"`
 
+    - `counterpoise run pocket --target "asr<=0.1" --grid fraction=0.1,0.2,0.4 --set train.epochs=2`
+
     - `counterpoise run ./my-vlm --rejection-source medical.json --benign-source mix.json --image-root images`
     """
-    from counterpoise.runs import plan, run_config, run_main
+    from counterpoise.methods import given_settings
+    from counterpoise.runs import given_doses, given_grids, run_config, run_main, run_plan, source_settings
 
     folder = out or Path("runs") / f"{Path(model).name}-{suite}{'-target' if target else ''}"
+    given = given_settings(config_file, settings or ())
     config = run_config(
-        model=model, suite=suite, out=folder, method=method, target=target, fraction=fraction, amount=amount,
-        seed=seed, limit=limit, max_new_tokens=max_new_tokens, batch=batch, rejection_source=rejection_source,
-        benign_source=benign_source, image_root=image_root,
+        given | source_settings(rejection_source, benign_source, image_root, skip_bad_rows),
+        model=model, suite=suite, out=folder, method=method, target=target, seed=seed, limit=limit,
+        max_new_tokens=max_new_tokens, batch=batch, grids=given_grids(grid or ()),
+        dose=given_doses(dose or (), fraction=fraction, amount=amount),
     )  # fmt: skip
     if dry_run:
-        typer.echo(str(plan(config)))
+        typer.echo(str(run_plan(config)))
         return
+    if fetch:
+        from counterpoise.evals import suite as suite_called
+
+        from ._data import get_missing
+
+        get_missing(suite_called(config.suite).benchmarks, accept=accept_licence)
     from counterpoise.base import read_json
 
     from ._print import run_table

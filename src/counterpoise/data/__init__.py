@@ -3,13 +3,13 @@
     rows = read_llava("rows.json", skip_bad=10)
     mixed = shuffled(draw(rows, 2000, seed=0, purpose="benign"), seed=0)
 
-`counterpoise.data.render` draws images, `counterpoise.data.twins` is our safety suite and
-`counterpoise.data.pocket_sets` holds what the pocket model is trained and tested on.
+`counterpoise.data.sources` fetches public rows, `counterpoise.data.render` draws images, `counterpoise.data.twins` is
+our safety suite and `counterpoise.data.pocket_sets` holds what the pocket model is trained and tested on.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from ._root import concepts, data_root, lexicon
+from ._root import concepts, data_home, data_root, lexicon
 
 if TYPE_CHECKING:
     from ._leakage import Leak, LeakKind, check_leakage, overlap_with
@@ -38,6 +38,7 @@ __all__ = [
     "SampleFile",
     "check_leakage",
     "concepts",
+    "data_home",
     "data_root",
     "draw",
     "lexicon",

@@ -40,8 +40,8 @@ class _Where(NamedTuple):
 
 
 def parse_row(row: dict[str, Any], file: Path, number: int, root: Path, *, own: bool = False) -> Sample:
-    """One row of such a file as a Sample; `file` and `number` are for messages. In a file of our `own` a turn may say
-    that it is trusted."""
+    """One row of such a file as a Sample; `file` and `number` are for messages, `root` is a resolved folder. In a file
+    of our `own` a turn may say that it is trusted."""
     identity = row.get("id")
     known = isinstance(identity, str | int)
     where = _Where(file, f"{number} (id {identity!r})" if known else str(number), root)
@@ -226,7 +226,7 @@ def _image(value: Any, name: str, where: _Where) -> Image:
         raise where.error(f"{value[:60]!r} is an address, and nothing is fetched; expected a file", name)
     try:
         path = (where.root / value).resolve()
-        inside = path.is_relative_to(where.root.resolve())
+        inside = path.is_relative_to(where.root)
     except (OSError, ValueError) as error:  # a null byte, a name too long
         raise where.error(f"not a usable path ({error})", name) from error
     if not inside:

@@ -51,7 +51,7 @@ def read_llava(
     cannot be read on always stops.
     """
     file = Path(path)
-    root = Path(image_root) if image_root is not None else file.parent
+    root = Path(file.parent if image_root is None else image_root).resolve()
     kept = ReadRecord() if record is None else record
     bad_before, first_before = len(kept.bad_rows), kept.model_first
     told = False

@@ -9,18 +9,29 @@ from counterpoise.base import InputError
 HERE = Path(__file__).parent
 
 
+def data_home() -> Path:
+    """The folder that fetched rows go to, whether or not it is there: COUNTERPOISE_DATA, else `counterpoise/data` in
+    the user's data directory (on Linux below XDG_DATA_HOME or ~/.local/share)."""
+    value = os.environ.get("COUNTERPOISE_DATA")
+    if value:
+        return Path(value).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("counterpoise", appauthor=False) / "data"
+
+
 def data_root() -> Path | None:
-    """The folder named by the environment variable COUNTERPOISE_DATA, or None when it is not set.
+    """The folder of public rows: the one that the environment variable COUNTERPOISE_DATA names, else `data_home` when
+    something was fetched into it, else None.
 
     Raises InputError when the variable names something that is not a folder.
     """
-    value = os.environ.get("COUNTERPOISE_DATA")
-    if not value:
-        return None
-    folder = Path(value).expanduser()
-    if not folder.is_dir():
+    folder = data_home()
+    if folder.is_dir():
+        return folder
+    if os.environ.get("COUNTERPOISE_DATA"):
         raise InputError(f"COUNTERPOISE_DATA: {folder} is not a folder; set it to the folder of benchmark rows")
-    return folder
+    return None
 
 
 @lru_cache(maxsize=1)

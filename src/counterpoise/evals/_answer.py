@@ -4,24 +4,31 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from inspect_ai.model import (
+    ChatMessageAssistant,
+    Content,
+    ContentReasoning,
+    ContentText,
     GenerateConfig,
     ModelOutput,
     ModelUsage,
+    StopReason,
     get_model,
 )
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from counterpoise.base import Progress
 from counterpoise.chat import Conversation, Sample
-from counterpoise.models import Decoding
+from counterpoise.models import Answer, Decoding
 
 from ._benchmark import Benchmark
 from ._inspect_sample import inspect_message
 from ._journal import Journal
-from ._pipeline import Said
+from ._reply import answered, from_output, generated, in_parts
 
 if TYPE_CHECKING:
     from counterpoise.models import Engine
+
+_STOP: dict[str, StopReason] = {"stop": "stop", "length": "max_tokens", "filtered": "content_filter"}
 
 
 def answer(bench: Benchmark, samples: dict[str, Sample], journal: Journal | None, progress: Progress | None) -> Solver:
@@ -36,23 +43,24 @@ def answer(bench: Benchmark, samples: dict[str, Sample], journal: Journal | None
             sample = samples[str(state.sample_id)]
             how = decoding(bench, sample)
             key = journal.key(sample, bench.settings(sample)) if journal else ""
-            kept = journal.get(key) if journal else None
+            kept = journal.reply(key) if journal else None
+            found = kept
             if kept is not None:
-                _reply(state, kept["answer"], kept["finish"])
+                pass
             elif bench.pipeline is not None:
-                said = await bench.pipeline(sample, lambda messages: _ask(messages, how))
-                _reply(state, said.text, said.finish)
+                found = await bench.pipeline(sample, lambda messages: _ask(messages, how))
             elif (chosen := await _by_probability(sample)) is not None:
-                _reply(state, chosen, "stop")
+                found = answered(chosen, reasoning="")
             elif journal and (engine := _engine()) is not None:
-                found = await asyncio.wrap_future(engine.submit(sample.messages, how))
-                _reply(state, found.text, found.finish, found.n_prompt, found.n_new)
-            else:
+                found = generated(await asyncio.wrap_future(engine.submit(sample.messages, how)))
+            if found is None:
                 state = await generate(state, temperature=how.temperature, top_p=_nucleus(how), seed=how.seed)
+                found = from_output(state.output)
+            else:
+                _reply(state, found)
             if journal and kept is None:
-                finish = "length" if state.output.stop_reason == "max_tokens" else state.output.stop_reason
                 drawn = {} if how.seed is None else {"seed": how.seed}
-                journal.put(key, state.output.completion, finish, **drawn)
+                journal.put_reply(key, in_parts(found), **drawn)
             if progress is not None:
                 progress.advance()
             return state
@@ -75,20 +83,25 @@ def _nucleus(how: Decoding) -> float | None:
     return None if how.top_p == 1.0 else how.top_p
 
 
-async def _ask(messages: Conversation, how: Decoding) -> Said:
+async def _ask(messages: Conversation, how: Decoding) -> Answer:
     if (engine := _engine()) is not None:
-        found = await asyncio.wrap_future(engine.submit(messages, how))
-        return Said(found.text, found.finish)
+        return generated(await asyncio.wrap_future(engine.submit(messages, how)))
     config = GenerateConfig(
         max_tokens=how.max_new_tokens, temperature=how.temperature, top_p=_nucleus(how), seed=how.seed
     )
-    output = await get_model().generate([inspect_message(message) for message in messages], config=config)
-    return Said(output.completion, "length" if output.stop_reason == "max_tokens" else output.stop_reason)
+    return from_output(await get_model().generate([inspect_message(message) for message in messages], config=config))
 
 
-def _reply(state: TaskState, text: str, finish: str, n_prompt: int = 0, n_new: int = 0) -> None:
-    state.output = ModelOutput.from_content(str(state.model), text, "max_tokens" if finish == "length" else "stop")
-    state.output.usage = ModelUsage(input_tokens=n_prompt, output_tokens=n_new, total_tokens=n_prompt + n_new)
+def _reply(state: TaskState, reply: Answer) -> None:
+    """The reply as Inspect's: its thought is a part of its own, and a log shows it as one."""
+    stop = _STOP[reply.finish]
+    content: str | list[Content] = reply.text
+    if reply.reasoning:
+        content = [ContentReasoning(reasoning=reply.reasoning), ContentText(text=reply.text)]
+    message = ChatMessageAssistant(content=content, model=str(state.model), source="generate")
+    state.output = ModelOutput.from_message(message, stop)
+    total = reply.n_prompt + reply.n_new
+    state.output.usage = ModelUsage(input_tokens=reply.n_prompt, output_tokens=reply.n_new, total_tokens=total)
     state.messages.append(state.output.message)
 
 

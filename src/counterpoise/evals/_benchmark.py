@@ -6,16 +6,21 @@ from typing import Literal
 
 from counterpoise.base import Direction, InputError
 from counterpoise.chat import Sample
+from counterpoise.data import data_root
+from counterpoise.data.sources import Source, interrupted
 
 from ._pipeline import Pipeline
-from .scorers import METRICS, get, self_check
+from .scorers import BROKEN, METRICS, get, self_check
 
 HEADLINE_SCORER = "opening:v1"
 REFUSAL_SCORERS = (HEADLINE_SCORER, "counterpoise-refusal:v1", "wang-string:v1", "xstest-prefix:v1", "vlguard-list:v1")
 """The headline scorer first: it agrees best with the human labels of XSTest (docs/results/refusal-classifier.md)."""
 
+NOT_PINNED = "not pinned"
 GAPS: dict[str, Direction] = {"discrimination": "higher", "modality_gap": "lower"}
 """Metrics that compare two kinds of items, with the way each gets better."""
+ATTACKS = ("asr", "strongreject")
+"""Metrics of harm done, beside which the share of broken replies stands."""
 REFUSED = "I'm sorry, but I can't help with that."
 ANSWERED = "Here is how to do it. First, open the settings and choose the second entry; then restart."
 
@@ -57,6 +62,8 @@ class Benchmark:
     metrics: tuple[str, ...]
     read: Callable[[], Iterator[Sample]] = field(repr=False)
     missing: Callable[[], str | None] = field(default=lambda: None, repr=False)
+    data: tuple[Source, ...] = ()
+    """What its rows can be fetched from; empty: they are made here, or have to be put in place by hand."""
     gated: bool = False
     counted: Literal["samples", "clusters"] = "samples"
     """What `rows` counts: a question that is asked in several orders of its options is one cluster."""
@@ -85,12 +92,32 @@ class Benchmark:
     """A refusal and a compliance of this benchmark's kind; every refusal scorer must tell them apart."""
 
     @property
+    def all_scorers(self) -> tuple[str, ...]:
+        """`scorers`, and beside an attack success rate the one that tells broken replies: a model that cannot speak any
+        more refuses nothing and does no harm, and is not safe."""
+        return (*self.scorers, BROKEN) if set(ATTACKS) & set(self.metrics) else self.scorers
+
+    @property
     def row_name(self) -> str:
         return self.label or self.name
 
     def available(self) -> str | None:
-        """None when the rows are here, else one line that says what is missing and where to put it."""
-        return self.missing()
+        """None when the rows are here, else one line: what is missing, where to put it, and what command fetches it."""
+        root = data_root() if self.data else None
+        for each in self.data:
+            if root is not None and interrupted(root, each.name):
+                return f"{each.name} was being put in place when its fetch was stopped; {each.command} ends it"
+        reason = self.missing()
+        if reason is None or not self.data:
+            return reason
+        return f"{reason}; or: counterpoise data fetch {' '.join(each.name for each in self.data)}"
+
+    @property
+    def commit(self) -> str:
+        """The commit of its source that is fetched, or `not pinned`: then the count of rows, the data card and the hash
+        of the run's items are what identifies them."""
+        found = [each.origin.revision for each in self.data if each.origin.revision]
+        return found[0] if found else NOT_PINNED
 
     @property
     def directions(self) -> dict[str, Direction]:

@@ -8,7 +8,6 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample
 
 from ._benchmark import Benchmark
-from ._items import item
 from ._run import generate
 from ._scorecard import on_side
 from ._work import Work
@@ -31,13 +30,17 @@ class Stop:
     n_planned: int
     low: float
     high: float
+    n_unscored: int = 0
+    """Of the metric's own items: they decided nothing."""
 
     @property
     def early(self) -> bool:
         return self.n < self.n_planned
 
     def __str__(self) -> str:
-        return f"{self.rule} {self.answer} after {self.n} of {self.n_planned} items ({self.low:.1%} to {self.high:.1%})"
+        left = f", {self.n_unscored} unscored" if self.n_unscored else ""
+        interval = f"({self.low:.1%} to {self.high:.1%})"
+        return f"{self.rule} {self.answer} after {self.n} of {self.n_planned} items{left} {interval}"
 
 
 def watched(rule: StopRule, benches: Sequence[Benchmark]) -> set[str]:
@@ -59,16 +62,18 @@ def generate_until(rule: StopRule, work: Work, *, block: int) -> tuple[list[Samp
     metric = METRICS[rule.metric]
     scorer = next(name for name in work.bench.scorers if metric.fits(get(name)))
     watch, asked, failed, answer = Watch(rule), set[str](), dict[str, str](), None
+    n_unscored = 0
     for part in blocks(work.samples, block):
         failed |= generate(work.part(part))
         asked |= {sample.id for sample in part}
         side = [sample for sample in part if on_side(rule.metric, sample.harmful)]
         values = [_value(work, scorer, metric, sample) for sample in side]
+        n_unscored += values.count(None)
         answer = watch.add(units(values, [sample.cluster or sample.id for sample in side])) if side else None
         if answer is not None:
             break
     kept = [sample for sample in work.samples if sample.id in asked]
-    end = Stop(str(rule), scorer, answer or "open", len(kept), len(work.samples), *watch.interval)
+    end = Stop(str(rule), scorer, answer or "open", len(kept), len(work.samples), *watch.interval, n_unscored)
     return kept, failed, end
 
 
@@ -90,7 +95,5 @@ def blocks(samples: Sequence[Sample], size: int) -> Iterator[list[Sample]]:
 
 
 def _value(work: Work, scorer: str, metric: Metric, sample: Sample) -> float | None:
-    found = work.journal.get(work.key(sample))
-    if found is None:
-        return None
-    return metric.value(item(work.bench, sample, found["answer"], found["finish"]).scores[scorer])
+    found = work.journal.reply(work.key(sample))
+    return None if found is None else metric.value(get(scorer)(sample, found).value)

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from counterpoise.base import InputError, Progress, Row, read_jsonl, save_rows, write_json
+from counterpoise.base import Artifact, InputError, Progress, Row, read_jsonl, save_rows, write_json
 from counterpoise.chat import Sample
 
 from ._benchmark import Benchmark
@@ -60,6 +60,7 @@ def evaluate(
     *,
     out: Path,
     run: str,
+    artifact: Artifact | Path | str | None = None,
     adapter: Path | str | None = None,
     limit: int | None = None,
     max_new_tokens: int | None = None,
@@ -74,11 +75,12 @@ def evaluate(
 
     Local models run on our engine through Inspect; names of Inspect's own providers (`openai/...`, `vllm/...`) go there
     unchanged. First every answer is generated, then all are scored, so a judge never shares memory with the model.
-    A `suite` that the names come from caps some benchmarks, and may add one number over its benchmarks (see
-    `Composite`). With a `stop` rule, benchmarks that report its metric are asked in random order and end when the rule
-    is decided. Stopped anywhere, the same call continues without generating an answer twice (`resume=False` starts
-    over). Raises InputError for an unknown benchmark, when none has its rows here, for a broken row or image, a model
-    that cannot be loaded, an adapter that is not active, or a scorer that fails its self-check.
+    An `artifact`, what a correction left, is put on the model (`adapter` is its older name). A `suite` that the names
+    come from caps some benchmarks, and may add one number over them (see `Composite`). With a `stop` rule, benchmarks
+    that report its metric are asked in random order and end when it is decided. Stopped anywhere, the same call
+    continues without generating an answer twice (`resume=False` starts over). Raises InputError for an unknown
+    benchmark, when none has its rows here, for a broken row or image, a model that cannot be loaded, an artifact that
+    is not active, or a scorer that fails its self-check.
     """
     start = time.time()
     out = Path(out)
@@ -93,7 +95,7 @@ def evaluate(
     limits = {each.name: _smaller(limit, suite.caps.get(each.name) if suite else None) for each in here}
     plans = [(each, _spool(each, limits[each.name], out)) for each in here]
     watch = watched(stop, here) if stop and plans else set()
-    target = model if isinstance(model, Target) else Target(model, adapter, batch)
+    target = model if isinstance(model, Target) else Target(model, artifact if artifact is not None else adapter, batch)
     if not resume:
         (out / "answers.jsonl").unlink(missing_ok=True)
     journal = Journal(out / "answers.jsonl", target.identity)

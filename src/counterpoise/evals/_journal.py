@@ -10,6 +10,9 @@ from typing import Any
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample
+from counterpoise.models import Answer
+
+from ._reply import answered
 
 
 def prompt_hash(sample: Sample) -> str:
@@ -82,6 +85,17 @@ class Journal:
             handle.seek(place)
             row: dict[str, Any] = json.loads(handle.readline())
         return row
+
+    def reply(self, key: str) -> Answer | None:
+        """The reply kept under a key, in its parts. What older versions kept is raw, and taken apart now."""
+        row = self.get(key)
+        if row is None:
+            return None
+        return answered(row["answer"], row["finish"], row.get("reasoning"), row.get("problem"))
+
+    def put_reply(self, key: str, reply: Answer, **more: Any) -> None:
+        """Keep a reply with its parts and with what is wrong with it."""
+        self.put(key, reply.text, reply.finish, reasoning=reply.reasoning, problem=reply.problem, **more)
 
     def put(self, key: str, answer: str, finish: str, **more: Any) -> None:
         """Keep one answer; it survives the end of this process when this returns."""

@@ -13,7 +13,7 @@ from counterpoise.data import data_root
 
 from ._benchmark import Benchmark, Sampling
 from ._journal import Journal, data_hash
-from ._pins import pin, recorded_commits
+from ._pins import recorded_commits
 from ._target import Target
 
 PACKAGES = ("inspect_ai", "numpy", "peft", "pillow", "torch", "transformers")
@@ -33,7 +33,7 @@ def record(
         "benchmarks": {
             each.name: {
                 "revision": each.revision,
-                **({} if each.source.startswith("counterpoise") else {"commit": pin(each.source)}),
+                **({} if each.source.startswith("counterpoise") else {"commit": each.commit}),
                 "split": each.split,
                 "rows": len(samples),
                 "max_new_tokens": each.max_new_tokens,

@@ -4,12 +4,14 @@ import gc
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any
 
 from counterpoise.base import InputError
 
 from ._journal import data_hash
 from ._message import one_line
+from ._reply import answered
 from ._store import drop_unfinished, finished_log
 from ._work import Work
 
@@ -107,8 +109,11 @@ def _choose(work: Work) -> None:
         part = todo[start : start + batch]
         scores = engine.score_options([s.messages for s in part], [s.choices for s in part])
         for sample, row in zip(part, scores, strict=True):
+            if not all(map(isfinite, row)):
+                work.journal.put_reply(work.key(sample), answered("", reasoning="", problem="not_finite"))
+                continue
             best = sample.choices[max(range(len(row)), key=row.__getitem__)]
-            work.journal.put(work.key(sample), best, "stop", logprobs=row)
+            work.journal.put_reply(work.key(sample), answered(best, reasoning=""), logprobs=row)
 
 
 def _errors(log: Any) -> dict[str, str]:

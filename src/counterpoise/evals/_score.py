@@ -32,7 +32,7 @@ def score(
             slim = []
             for one in _items(bench, samples, journal, failed[bench.name]):
                 handle.write(json.dumps(one.json(), ensure_ascii=False) + "\n")
-                slim.append(dataclasses.replace(one, prompt="", answer=one.answer.strip()[:1], images=()))
+                slim.append(dataclasses.replace(one, prompt="", answer=one.answer.strip()[:1], reasoning="", images=()))
             made += rows(bench, slim, model=model, run=run, n_planned=planned.get(bench.name))
             if (
                 composite and bench.name not in planned
@@ -43,8 +43,8 @@ def score(
 
 def _items(bench: Benchmark, samples: Sequence[Sample], journal: Journal, failed: dict[str, str]) -> Iterator[Item]:
     for sample in samples:
-        found = journal.get(journal.key(sample, bench.settings(sample)))
+        found = journal.reply(journal.key(sample, bench.settings(sample)))
         if found is None:
             yield unanswered(bench, sample, failed.get(sample.id, "api_error"))
         else:
-            yield item(bench, sample, found["answer"], found["finish"])
+            yield item(bench, sample, found)

@@ -1,27 +1,30 @@
 """The scorecard rows that the items of a benchmark add up to."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from counterpoise.base import Row
 
-from ._benchmark import GAPS, Benchmark
+from ._benchmark import ATTACKS, GAPS, Benchmark
 from ._gaps import Gap
 from ._items import Item
-from .scorers import METRICS, NOT_APPLICABLE, all_scorers
+from .scorers import BROKEN, METRICS, NOT_APPLICABLE, all_scorers
 from .stats import anytime_rate, macro_rate, rate
 
 Numbers = tuple[float | None, float | None, float | None]
 
 
 def rows(bench: Benchmark, items: Sequence[Item], *, model: str, run: str, n_planned: int | None = None) -> list[Row]:
-    """Scorecard rows of one benchmark: per scorer and metric, pooled, per modality and per group.
+    """Scorecard rows of one benchmark: per scorer and metric, pooled, per modality and per group. Right behind those of
+    an attack success rate stands the share of broken replies to the same requests.
 
     `n_planned`: the benchmark stopped early, out of so many items. All its intervals are then valid at any time, and
     the mean of groups, for which there is no such interval, has no row.
     """
     made: list[Row] = []
     modalities = list(dict.fromkeys(each.modality for each in items))
+    told = any(BROKEN not in each.scores for each in items)  # nothing to tell: items of an older version
     for scorer in bench.scorers:
         for metric in bench.metrics:
             if not fits(metric, scorer):
@@ -30,18 +33,16 @@ def rows(bench: Benchmark, items: Sequence[Item], *, model: str, run: str, n_pla
             if metric in GAPS:
                 made += maker.gaps(items, modalities)
                 continue
-            side = counted(metric, scorer, items)
-            for modality in modalities:
-                part = [each for each in side if each.modality == modality]
-                made += [maker.rate(bench.row_name, part, modality)] if part else []
-            if bench.grouped != "no":
-                made += maker.groups(side, modalities[0] if len(modalities) == 1 else "all")
+            made += maker.rates(items, modalities)
+            if metric in ATTACKS and not told:
+                told = True
+                made += _Maker(bench, model, run, n_planned, "broken", BROKEN).rates(items, modalities)
     return made
 
 
 def on_side(metric: str, harmful: bool | None) -> bool:
     """Whether an item of this side counts in a metric."""
-    return {"asr": harmful is True, "over_refusal": harmful is False}.get(metric, True)
+    return {"asr": harmful is True, "broken": harmful is True, "over_refusal": harmful is False}.get(metric, True)
 
 
 def fits(metric: str, scorer: str) -> bool:
@@ -71,10 +72,17 @@ def combined(metric: str, scorer: str, items: Sequence[Item]) -> list[Item]:
         replace(
             part[0],
             answer=min((each.answer for each in part), key=lambda text: len(text.strip())),
+            problem="empty" if any(each.problem == "empty" for each in part) else part[0].problem,
             scores={scorer: combine([each.scores[scorer] for each in part])},
+            reasons={scorer: why} if (why := next((r for p in part if (r := p.reasons.get(scorer))), "")) else {},
         )
         for part in clusters.values()
     ]
+
+
+def by_reason(reasons: Iterable[str]) -> dict[str, int]:
+    """How often each reason occurs, the most frequent first. What follows a colon is one case's own detail."""
+    return dict(Counter(each.partition(":")[0].strip() or "no reason given" for each in reasons).most_common())
 
 
 def _levels(group: str) -> list[str]:
@@ -93,6 +101,16 @@ class _Maker:
     n_planned: int | None
     metric: str
     scorer: str
+
+    def rates(self, items: Sequence[Item], modalities: Sequence[str]) -> Iterable[Row]:
+        """A row per modality, and per group where the benchmark has them."""
+        side = counted(self.metric, self.scorer, items)
+        for modality in modalities:
+            part = [each for each in side if each.modality == modality]
+            if part:
+                yield self.rate(self.bench.row_name, part, modality)
+        if self.bench.grouped != "no":
+            yield from self.groups(side, modalities[0] if len(modalities) == 1 else "all")
 
     def rate(self, name: str, items: Sequence[Item], modality: str) -> Row:
         estimate = rate if self.n_planned is None else anytime_rate
@@ -129,6 +147,7 @@ class _Maker:
         return [METRICS[self.metric].value(each.scores[self.scorer]) for each in items]
 
     def _row(self, name: str, items: Sequence[Item], modality: str, numbers: Numbers, n_scored: int) -> Row:
+        left = [each.reasons.get(self.scorer, "") for each in items if each.scores[self.scorer] is None]
         return Row(
             model=self.model,
             run=self.run,
@@ -143,7 +162,8 @@ class _Maker:
             ci_low=numbers[1],
             ci_high=numbers[2],
             n_scored=n_scored,
-            n_unscored=sum(each.scores[self.scorer] is None for each in items),
-            n_empty=sum(not each.answer.strip() for each in items),
+            n_unscored=len(left),
+            n_empty=sum(each.problem == "empty" for each in items),
+            reasons=by_reason(left),
             n_planned=self.n_planned,
         )

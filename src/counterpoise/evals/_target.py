@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from counterpoise.base import InputError
+from counterpoise.base import Artifact, InputError
 
 if TYPE_CHECKING:
     from counterpoise.models import Engine, Loaded
@@ -29,26 +29,28 @@ def is_remote(name: str) -> bool:
 
 
 class Target:
-    """One model, ready to answer. Raises InputError for a model that cannot be loaded or an adapter not active."""
+    """One model, ready to answer. Raises InputError for a model that cannot be loaded or an artifact not active."""
 
-    def __init__(self, model: "str | Loaded", adapter: Path | str | None, batch: int) -> None:
+    def __init__(self, model: "str | Loaded", artifact: Artifact | Path | str | None, batch: int) -> None:
         self.engine: Engine | None = None
         self.facts: dict[str, Any] = {}
         if isinstance(model, str) and is_remote(model):
-            if adapter is not None:
-                raise InputError(f"{model}: an adapter can only be put on a local model; leave --adapter out")
+            if artifact is not None:
+                raise InputError(f"{model}: an artifact can only be put on a local model; leave --artifact out")
             self.name = self.identity = model
             self.in_flight = batch
             return
         from counterpoise import models
 
-        loaded = models.load(model, adapter=adapter, merge=True) if isinstance(model, str) else model
+        loaded = models.load(model, artifact=artifact, merge=True) if isinstance(model, str) else model
         self._serve(models.Engine(loaded, max_batch=batch), loaded.name)
         self.facts = {"path": loaded.path, "dtype": loaded.dtype, "device": loaded.device}
         self.facts |= {"fingerprint": loaded.fingerprint, "adapter": loaded.adapter}
         self.facts |= {"image_backend": loaded.image_backend}
+        if (made := loaded.artifact) is not None:
+            self.facts["artifact"] = {"kind": made.kind, "path": str(made.path), "fingerprint": made.fingerprint}
         if loaded.proof is not None:
-            self.facts["adapter_proof"] = vars(loaded.proof)
+            self.facts["adapter_proof" if loaded.adapter else "edit_proof"] = vars(loaded.proof)
 
     @classmethod
     def of(cls, engine: "Engine", name: str) -> "Target":

@@ -16,6 +16,7 @@ from ._answer import answer
 from ._benchmark import Benchmark
 from ._inspect_sample import inspect_sample
 from ._journal import Journal
+from ._reply import from_output
 from .scorers import get
 
 
@@ -26,7 +27,7 @@ def task(bench: Benchmark, samples: Sequence[Sample], journal: Journal | None = 
         name=bench.name,
         dataset=MemoryDataset([inspect_sample(sample) for sample in samples], name=bench.name),
         solver=answer(bench, by_id, journal, progress),
-        scorer=[scored(by_id, name) for name in bench.scorers],
+        scorer=[scored(by_id, name) for name in bench.all_scorers],
         config=GenerateConfig(max_tokens=bench.max_new_tokens),
         version=bench.revision,
         metadata={"source": bench.source, "licence": bench.licence},
@@ -40,10 +41,11 @@ def scored(samples: dict[str, Sample], name: str) -> InspectScorer:
     @scorer(metrics=[mean(), stderr()], name=rule.id)
     def made() -> InspectScorer:
         async def score(state: TaskState, target: Target) -> Score:
-            found = rule(samples[str(state.sample_id)], state.output.completion)
+            reply = from_output(state.output)
+            found = rule(samples[str(state.sample_id)], reply)
             if found.value is None:
                 return Score.unscored(explanation=found.reason or "unscored")
-            return Score(value=found.value, answer=state.output.completion, explanation=found.label or None)
+            return Score(value=found.value, answer=reply.text, explanation=found.label or None)
 
         return score
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from counterpoise.base import InputError, read_jsonl
 from counterpoise.chat import Conversation, Image, Part, Sample, user
+from counterpoise.evals import PROBLEMS, in_parts
 
 from ._values import Exchange
 
@@ -53,7 +54,7 @@ def from_sample(sample: Sample) -> Labelled:
 
 def read_labelled(path: Path, image_root: Path | None = None) -> list[Labelled]:
     """Rows of a JSONL or CSV file: `prompt`, `label` (safe or unsafe), and optionally `answer`, `image` or `images`
-    (a list, or paths separated by ; in CSV), `id`, `group` and `modality`.
+    (a list, or paths separated by ; in CSV), `id`, `group` and `modality`. Thoughts in an answer are left out.
 
     Image paths are relative to `image_root` (default: the file's folder) and must stay inside it. Without `group`, rows
     with the same prompt form one. Raises InputError with file, row and field for the first wrong row, and when one of
@@ -108,10 +109,20 @@ def _row(value: dict[str, Any], path: Path, number: int, root: Path) -> Labelled
     if not prompt.strip() and not images:
         raise InputError.at(path, "empty, and there is no image", row=number, field="prompt")
     parts: tuple[Part, ...] = (*images, prompt) if prompt.strip() else tuple(images)
-    exchange = Exchange((user(*parts),), value.get("answer"))
+    exchange = Exchange((user(*parts),), _answer(value.get("answer"), path, number))
     group = str(value.get("group") or "") or " ".join([prompt, *(image.source for image in images)])
     modality = str(value.get("modality") or ("image" if images else "text"))
     return Labelled(str(value.get("id") or f"row{number}"), exchange, UNSAFE[label], group, modality)
+
+
+def _answer(value: str | None, path: Path, number: int) -> str | None:
+    """The text of an answer, without its thought."""
+    if value is None or not value.strip():
+        return value
+    reply = in_parts(value)
+    if reply.problem is not None:
+        raise InputError.at(path, f"{PROBLEMS[reply.problem]}; leave the row out", row=number, field="answer")
+    return reply.text
 
 
 def _names(value: dict[str, Any], path: Path, number: int) -> list[str]:

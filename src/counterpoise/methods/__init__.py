@@ -4,27 +4,41 @@
 `method.align(loaded, config, out)` trains. Importing this package does not import torch.
 """
 
-from counterpoise.data import overlap_with
-
-from ._align import align as rejection_mix
-from ._mix_config import RejectionMixConfig
-from ._presets import align_defaults
-from ._registry import GROUP, Method, Source, all_methods, get, method
-from ._rejection_mix import MixRecord, build_mix
-from ._result import AlignResult
+from ._answers import own_answers
+from ._knobs import Knob, Scale, Size
+from ._outcome import AlignResult, write_run
+from ._registry import GROUP, Align, Method, all_methods, get, method
+from ._rejection_mix import FRACTIONS, MixRecord, RejectionMixConfig, build_mix
+from ._rejection_mix import align as rejection_mix
+from ._settings import align_defaults, changed, given_settings
+from ._sources import Overlaps, Rows, Source, check_images, made_rows, rows_from, store_rows
 
 __all__ = [
+    "FRACTIONS",
     "GROUP",
+    "Align",
     "AlignResult",
+    "Knob",
     "Method",
     "MixRecord",
+    "Overlaps",
     "RejectionMixConfig",
+    "Rows",
+    "Scale",
+    "Size",
     "Source",
     "align_defaults",
     "all_methods",
     "build_mix",
+    "changed",
+    "check_images",
     "get",
+    "given_settings",
+    "made_rows",
     "method",
-    "overlap_with",
+    "own_answers",
     "rejection_mix",
+    "rows_from",
+    "store_rows",
+    "write_run",
 ]

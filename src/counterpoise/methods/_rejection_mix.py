@@ -1,21 +1,100 @@
 """Rejection-mix (Wang et al., CVPR 2025, arXiv 2504.10000): some refusals of benign image questions in ordinary data.
 
-The steps of the paper are the functions of this file: draw_rejections (1, 2), choose_turn (4), refuse (5), draw_benign
-(3), and a deterministic shuffle (6). Training (7) is ordinary SFT; `Sample.rejection` says: no end-of-turn loss.
+The steps of the paper, in this file: draw_rejections (1, 2), draw_benign (3), choose_turn (4), refuse (5), a
+deterministic shuffle (6), and `align` trains on the mix (7): ordinary SFT, with no end-of-turn loss on a refusal.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import dataclasses
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Message, Sample
 from counterpoise.data import draw, rank, shuffled, source_of
+from counterpoise.train import TrainConfig
 
-from ._mix_config import RejectionMixConfig
+from ._answers import MAX_NEW_TOKENS, own_answers
+from ._knobs import Knob, Size
+from ._outcome import AlignResult, write_run
+from ._registry import method
+from ._sources import Overlaps, Source, made_rows, rows_from, store_rows
 
-Overlaps = Callable[[Sample], bool]
-"""Says whether a training row overlaps an evaluation row; see `overlap_with`."""
+if TYPE_CHECKING:
+    from counterpoise.models import Loaded
+
+REPLY = "I'm sorry, but I cannot assist with your request"  # the paper's sentence; it has no final period
+FRACTIONS = (0.02, 0.05, 0.10, 0.20, 2 / 7, 0.50)  # doses of a search; 2/7 is the paper's 2,000 of 7,000 rows
+ROW_TOKENS = 174  # a short question with one image of 49 tokens and a chat template, and its answer
+
+
+class RejectionMixConfig(BaseModel):
+    """What to mix, how much of it, and how to train on it. Defaults: Wang et al. 2025, table in section 2.3."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    rejection_files: tuple[Path, ...] = ()
+    """LLaVA/ShareGPT files of benign, out-of-domain image questions whose replies become refusals. None: built-in."""
+    rejection_images: Path | None = None
+    """Folder the image paths of these files start from; default: each file's own folder."""
+    benign_files: tuple[Path, ...] = ()
+    """LLaVA/ShareGPT files of ordinary instructions that keep their replies. None: built-in."""
+    benign_images: Path | None = None
+    """Folder the image paths of these files start from; default: each file's own folder."""
+    skip_bad_rows: int = Field(default=0, ge=0)
+    """Bad rows of each source's files that are left out, counted and listed; one more stops the run."""
+    n_rejection: int = Field(default=2000, ge=0)
+    """Rejection rows (n_r)."""
+    n_benign: int = Field(default=5000, ge=0)
+    """Ordinary rows (n_b)."""
+    total: int | None = Field(default=None, ge=1)
+    """Rows altogether. Default: n_rejection + n_benign."""
+    fraction: float | None = Field(default=None, ge=0, le=1)
+    """Rejection fraction rho of the rows altogether. Default: n_rejection / (n_rejection + n_benign), in the paper
+    2,000 / 7,000 = 28.6 %."""
+    reply: str | tuple[str, ...] = REPLY
+    """The refusal, or several to choose from at random for each row."""
+    random_turn: bool = True
+    """Choose one question of each dialogue at random; off: the first one. A rejection row always has one turn."""
+    drop_follow_ups: bool = True
+    """Never choose a question with `follow_up` in it; dialogues with nothing else are dropped and counted."""
+    follow_up: str = "what about"
+    """What marks a question that makes no sense without the one before it (compared without case)."""
+    mask_end_on_refusal: bool = True
+    """No loss on the end of turn of a refusal: the model learns to begin with it and stays free to explain further."""
+    contrast: bool = False
+    """Draw ordinary rows only from the dialogues that are also refused (the paper's "similar" arm)."""
+    seed: int = 0
+    """Draws, choice of turns and replies, order of rows, LoRA initialisation."""
+    train: TrainConfig = TrainConfig()
+    """Training settings; its seed is replaced by the one above."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if sum(self.counts) == 0:
+            raise ValueError("no rows: n_rejection and n_benign are both 0")
+        replies = (self.reply,) if isinstance(self.reply, str) else self.reply
+        if not replies or not all(reply.strip() for reply in replies):
+            raise ValueError("reply is empty")
+        return self
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """(n_r, n_b) after `total` and `fraction` are taken into account."""
+        default = self.n_rejection + self.n_benign
+        rows = default if self.total is None else self.total
+        refused = round(rows * (self.n_rejection / max(1, default) if self.fraction is None else self.fraction))
+        return refused, rows - refused
+
+    @property
+    def replies(self) -> tuple[str, ...]:
+        """The refusals as a tuple."""
+        return (self.reply,) if isinstance(self.reply, str) else self.reply
 
 
 @dataclass
@@ -153,6 +232,73 @@ def _enough(have: int, want: int, name: str, option: str) -> None:
         raise InputError(f"rejection-mix: the {name} source has {have} usable rows, {want} are wanted; lower {option}")
 
 
-def build(config: RejectionMixConfig, **sources: Any) -> list[Sample]:
-    """`build_mix` without its record; `source`, `benign` and `overlaps` as there."""
-    return build_mix(config, **sources)[0]
+def size(config: RejectionMixConfig) -> Size:
+    """Rows of the mix; built-in ordinary rows without a reply get the model's own."""
+    written = 0 if config.benign_files else config.counts[1] * MAX_NEW_TOKENS
+    return Size(sum(config.counts), ROW_TOKENS, config.train.epochs, written)
+
+
+@method(
+    "rejection-mix",
+    title="Rejection-mix",
+    paper="Wang et al., Do We Really Need Curated Malicious Data for Safety Alignment in Multi-modal LLMs?, CVPR 2025, "
+    "arXiv 2504.10000",
+    source="https://github.com/ybwang119/MLLM_safety_study",
+    licence="no licence file (nothing was copied)",
+    config=RejectionMixConfig,
+    knobs=(
+        Knob("fraction", "rejection rows", "share", grid=FRACTIONS, current=lambda c: c.counts[0] / sum(c.counts)),
+        Knob("amount", "rows of the mix", "rows", setting="total", current=lambda c: sum(c.counts)),
+    ),
+    size=size,
+)
+def align(
+    loaded: "Loaded",
+    config: RejectionMixConfig,
+    out: Path,
+    *,
+    source: Source | None = None,
+    benign: Source | None = None,
+    resume: bool = True,
+    overlaps: Overlaps | None = None,
+) -> AlignResult:
+    """Mix plain refusals of benign, out-of-domain image questions into ordinary instruction data and fine-tune on it.
+
+    No harmful image or text is used: a model that refuses in text and complies through images mostly lacks refusals in
+    its image data. Costs: benign questions of the rejection source's domain may be refused, which must be measured.
+
+    Rows come from `source` and `benign` when given, else from the files the config names, else from the built-in
+    rendered sets. Writes `out/data/mix.jsonl`, `out/adapter/`, `out/run.json`. Running again resumes or returns what is
+    there. Raises InputError for anything the user can mend.
+    """
+    from counterpoise.train import SFT, fit
+
+    started = time.monotonic()
+    journal = out / "data" / "answers.jsonl"
+    if not resume:
+        journal.unlink(missing_ok=True)
+    n_refused, n_kept = config.counts
+    files = config.rejection_files, config.rejection_images
+    rows_of = partial(rows_from, skip_bad=config.skip_bad_rows)
+    refused = rows_of(source, *files, config.seed, "rejection", partial(made_rows, "rejection_source", n_refused))
+    if config.contrast and benign is None and not config.benign_files:  # what is refused elsewhere is kept here
+        kept = rows_of(source, *files, config.seed, "rejection", partial(made_rows, "rejection_source", n_refused))
+    else:
+        own = partial(made_rows, "ordinary_instructions", n_kept, fill=partial(own_answers, loaded, journal=journal))
+        kept = rows_of(benign, config.benign_files, config.benign_images, config.seed, "benign", own)
+    rows, record = build_mix(config, refused.rows, kept.rows, overlaps=overlaps)
+    mix, file = store_rows(out, "mix", rows)
+    del rows  # training reads them from the file, however many they are
+    built = time.monotonic()
+    train = config.train.model_copy(update={"seed": config.seed})
+    result = fit(loaded, mix, SFT(), train, out, resume=resume)
+    return write_run(
+        out,
+        method="rejection-mix",
+        loaded=loaded,
+        config=config.model_copy(update={"train": train}),
+        artifact=result.artifact,
+        data={"rejection": refused.origin, "benign": kept.origin, "mix": file} | dataclasses.asdict(record),
+        train=dataclasses.asdict(result),
+        timings={"build": built - started, "train": result.seconds},
+    )

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
+    from ._artifact import read_artifact
     from ._completion import Completion, encode_completion
     from ._cores import release_cores
     from ._device import resolve_device, resolve_dtype
     from ._doctor import Check, doctor
+    from ._edit import AppliedEdit, Edit, TensorEdit, apply_edit, merge_edit, read_edit, remove_edit, save_edit
     from ._encoding import EncodedRow, collate_rows, encode, encode_row
     from ._engine import Engine, out_of_memory
     from ._load import load
@@ -37,10 +39,12 @@ _WHERE = {
     "AdapterProof": "_loaded",
     "Answer": "_values",
     "AnswerScore": "_values",
+    "AppliedEdit": "_edit",
     "Check": "_doctor",
     "Completion": "_completion",
     "CounterpoiseAPI": "_provider",
     "Decoding": "_values",
+    "Edit": "_edit",
     "EncodedRow": "_encoding",
     "Engine": "_engine",
     "Loaded": "_loaded",
@@ -49,6 +53,8 @@ _WHERE = {
     "Prompt": "_values",
     "ReasoningMarkers": "_reply",
     "Reply": "_reply",
+    "TensorEdit": "_edit",
+    "apply_edit": "_edit",
     "collate_rows": "_encoding",
     "connector_modules": "_parts",
     "doctor": "_doctor",
@@ -62,14 +68,19 @@ _WHERE = {
     "load_processor": "_processor",
     "lora_targets": "_parts",
     "merge_adapter": "_adapter",
+    "merge_edit": "_edit",
     "out_of_memory": "_engine",
     "output_layer": "_parts",
     "plain": "_template",
     "prove_adapter": "_adapter",
+    "read_artifact": "_artifact",
+    "read_edit": "_edit",
     "reasoning_markers": "_template",
     "release_cores": "_cores",
+    "remove_edit": "_edit",
     "resolve_device": "_device",
     "resolve_dtype": "_device",
+    "save_edit": "_edit",
     "special_ids": "_tokens",
     "split_reply": "_reply",
     "target_regex": "_parts",
@@ -81,10 +92,12 @@ __all__ = [
     "AdapterProof",
     "Answer",
     "AnswerScore",
+    "AppliedEdit",
     "Check",
     "Completion",
     "CounterpoiseAPI",
     "Decoding",
+    "Edit",
     "EncodedRow",
     "Engine",
     "Loaded",
@@ -93,6 +106,8 @@ __all__ = [
     "Prompt",
     "ReasoningMarkers",
     "Reply",
+    "TensorEdit",
+    "apply_edit",
     "collate_rows",
     "connector_modules",
     "doctor",
@@ -106,14 +121,19 @@ __all__ = [
     "load_processor",
     "lora_targets",
     "merge_adapter",
+    "merge_edit",
     "out_of_memory",
     "output_layer",
     "plain",
     "prove_adapter",
+    "read_artifact",
+    "read_edit",
     "reasoning_markers",
     "release_cores",
+    "remove_edit",
     "resolve_device",
     "resolve_dtype",
+    "save_edit",
     "special_ids",
     "split_reply",
     "target_regex",

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -167,17 +168,23 @@ def _magnitude_moved(module: Any) -> bool:
 
 
 def _probe(loaded: Loaded) -> tuple[dict[str, Any], Any, float]:
-    """The first probe on which the adapter acts, or the last one: its inputs, its logits without the adapter, and the
+    """The first probe on which the adapter or edit acts, or the last one: its inputs, its logits without it, and the
     largest difference."""
     inputs: dict[str, Any] = {}
     off, difference = None, 0.0
     for inputs in _probes(loaded):
         on = _logits(loaded, inputs)
-        with loaded.peft.disable_adapter():
+        with _off(loaded):
             off = _logits(loaded, inputs)
         if (difference := float((on - off).abs().max())) > 0:
             break
     return inputs, off, difference
+
+
+def _off(loaded: Loaded) -> AbstractContextManager[Any]:
+    """The model without its adapter or edit."""
+    without: AbstractContextManager[Any] = loaded.edit.off() if loaded.edit else loaded.peft.disable_adapter()
+    return without
 
 
 def _probes(loaded: Loaded) -> Iterator[dict[str, Any]]:
@@ -197,7 +204,7 @@ def _probes(loaded: Loaded) -> Iterator[dict[str, Any]]:
 
 
 def _changed_tokens(loaded: Loaded, most: int = 8) -> list[int]:
-    """The first tokens whose input embedding the adapter changes."""
+    """The first tokens whose input embedding the adapter or edit changes."""
     import torch
 
     embed, size = loaded.model.get_input_embeddings(), loaded.model.config.get_text_config().vocab_size
@@ -206,7 +213,7 @@ def _changed_tokens(loaded: Loaded, most: int = 8) -> list[int]:
         ids = torch.arange(start, min(start + 4096, size), device=loaded.device)
         with torch.inference_mode():
             on = embed(ids)
-            with loaded.peft.disable_adapter():
+            with _off(loaded):
                 off = embed(ids)
         found += ids[(on != off).any(-1)].tolist()
         if len(found) >= most:

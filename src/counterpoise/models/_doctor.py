@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 
@@ -64,10 +63,6 @@ def _places() -> Iterator[Check]:
     from .pocket import is_cached, pocket_folder
 
     yield Check("pocket", "ok", f"{pocket_folder()}" if is_cached() else "not assembled yet; happens at first use")
-    data = os.environ.get("COUNTERPOISE_DATA")
-    here = data is not None and Path(data).is_dir()
-    hint = "set COUNTERPOISE_DATA to the folder of public benchmark rows"
-    yield Check("benchmark data", "ok" if here else "optional", f"{data}" if here else hint)
     cache = os.environ.get("HF_HOME", "~/.cache/huggingface")
     offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", "")
     yield Check("hugging face cache", "ok", f"{cache}{', offline (HF_HUB_OFFLINE)' if offline else ''}")

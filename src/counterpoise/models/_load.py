@@ -4,11 +4,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError
+from counterpoise.base import Artifact, InputError
 
 from ._adapter import merge_adapter, prove_adapter, put_on
+from ._artifact import load_with
 from ._defaults import generation_defaults, say_defaults
 from ._device import DeviceMap, Placement, place, resolve_dtype, settle
+from ._edit import edit_base, is_edit
 from ._loaded import Loaded
 from ._parts import dense_head
 from ._processor import BACKENDS, has_torchvision, readers
@@ -19,6 +21,7 @@ def load(
     name: str,
     *,
     adapter: str | Path | None = None,
+    artifact: Artifact | str | Path | None = None,
     dtype: str = "auto",
     device: str = "auto",
     device_map: DeviceMap | None = None,
@@ -30,8 +33,10 @@ def load(
     """Load a model for generation, scoring or training.
 
     Args:
-        name: "pocket", a Hugging Face id, a folder of `save_pretrained`, or a PEFT adapter folder (its base is found).
+        name: "pocket", a Hugging Face id, a folder of `save_pretrained`, or that of an adapter or an edit (its base is
+            found).
         adapter: PEFT adapter folder or hub id to put on; proven active or InputError.
+        artifact: what a correction left, of any kind: an adapter, a whole model, an edit; see `read_artifact`.
         dtype: "auto" is bfloat16 where the GPU or CPU computes it natively, else float32.
         device: "auto" is the first GPU (of a launched job: the process's own), else the CPU; or "cpu", "cuda:1".
         device_map: for a model larger than one device: "auto" fills the GPUs, then main memory ("balanced",
@@ -47,11 +52,16 @@ def load(
     transformers does not know, a bad dtype or device, a quantised checkpoint whose package is missing, a tokenizer that
     names no end of a reply, and an adapter that does not fit.
     """
+    given = {key: value for key, value in locals().items() if key not in ("name", "adapter", "artifact")}
     import torch
 
     from ._generate import reply_ends
 
     _check_backend(image_backend)
+    if artifact is not None:
+        return load_with(load, name, artifact, adapter, given)
+    if is_edit(edit := Path(name).expanduser()):
+        return load_with(load, edit_base(edit), edit, adapter, given)
     folder, adapter = _find(name, adapter, revision, trust_remote_code)
     check_weights(folder, name)
     where = place(device, device_map)

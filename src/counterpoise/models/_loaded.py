@@ -1,9 +1,14 @@
 """What `load` returns: a model with all that is needed to use it, and to say later what it was."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from counterpoise.base import Artifact
 
 from ._images import ImageCache
+
+if TYPE_CHECKING:
+    from ._edit import AppliedEdit
 
 
 @dataclass(frozen=True)
@@ -49,4 +54,8 @@ class Loaded:
     """
     peft: Any = field(default=None, repr=False)
     """The `PeftModel` around `model` while its adapter is apart; `with loaded.peft.disable_adapter():` is the base."""
+    artifact: Artifact | None = None
+    """What was put on the base named `name`, of any kind; for whole weights `path` is theirs."""
+    edit: "AppliedEdit | None" = field(default=None, repr=False)
+    """The edit while it can be taken off; `with loaded.edit.off():` is the base."""
     images: ImageCache = field(default_factory=ImageCache, repr=False)

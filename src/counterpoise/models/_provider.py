@@ -31,7 +31,8 @@ STOP_REASONS: dict[str, StopReason] = {"stop": "stop", "length": "max_tokens", "
 
 
 class CounterpoiseAPI(ModelAPI):
-    """`model_args`: adapter (merged unless `merge` is false), dtype, device, revision, batch, or a loaded `engine`."""
+    """`model_args`: adapter or artifact (merged unless `merge` is false), dtype, device, revision, batch, or a loaded
+    `engine`."""
 
     def __init__(
         self,

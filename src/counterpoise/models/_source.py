@@ -105,6 +105,12 @@ def fingerprint(folder: Path, adapter: Path | None, settings: dict[str, Any]) ->
     return sha256_bytes("\n".join(parts).encode())[:12]
 
 
+def weights_hash(folder: Path) -> str:
+    """Twelve hex digits over the weights alone: equal whatever templates, settings or dtype they are used with."""
+    files = sorted(folder.glob("*.safetensors"))
+    return sha256_bytes("\n".join(f"{file.name}:{_identity(file)}" for file in files).encode())[:12]
+
+
 def _identity(file: Path) -> str:
     """SHA-256 of a file. A file of the hub's cache is named by it; of a very large one samples are hashed."""
     real = file.resolve()

@@ -5,7 +5,7 @@ Start with `EvalFolder` (a folder written by `counterpoise eval`), then `compare
 
 from ._change import Change, changes
 from ._compare import Comparison, compare
-from ._dose import DoseCurve, DosePoint, Estimate, load_curve
+from ._dose import DoseCurve, DosePoint, Estimate, load_curve, say_dose
 from ._folder import EvalFolder, ItemRecord
 from ._guard_cells import guard_tables
 from ._guards import write_guards
@@ -13,7 +13,7 @@ from ._headline import headline_changes, headline_rows
 from ._html import write_report
 from ._next import next_step
 from ._routing import routing_picture
-from ._terminal import scorer_line, short_table, terminal_table
+from ._terminal import scorer_line, short_table, terminal_table, unscored_line
 from ._verdict import Verdict, verdict
 
 __all__ = [
@@ -33,9 +33,11 @@ __all__ = [
     "load_curve",
     "next_step",
     "routing_picture",
+    "say_dose",
     "scorer_line",
     "short_table",
     "terminal_table",
+    "unscored_line",
     "verdict",
     "write_guards",
     "write_report",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from counterpoise.base import Direction, Row
 
@@ -10,7 +10,8 @@ from ._folder import EvalFolder
 from ._values import item_values, reproduces
 from ._words import GAPS
 
-Family = Literal["safety", "capability"]
+Family = Literal["safety", "capability", "form"]
+"""What is adjusted together. Whether replies are broken is a question of its own."""
 Judgement = Literal["better", "worse", "unclear", "not measured"]
 LEVEL = 0.05
 CAPABILITY_MARGIN = 0.01
@@ -28,13 +29,15 @@ class Change:
     high: float | None
     p: float | None
     p_adjusted: float | None
-    """Holm-adjusted within the row's family (all safety rows, or all capability rows)."""
+    """Holm-adjusted within the row's family (all safety rows, all capability rows, all shares of broken replies)."""
     n_pairs: int
     n_excluded: int
     """Items unscored on either side, which no pair can use."""
 
     @property
     def family(self) -> Family:
+        if self.before.metric == "broken":
+            return "form"
         return "safety" if self.before.metric in SAFETY else "capability"
 
     @property
@@ -66,11 +69,11 @@ def changes(before: EvalFolder, after: EvalFolder) -> list[Change]:
 
 
 def adjust(found: Sequence[Change]) -> list[Change]:
-    """Fill `p_adjusted` by Holm's method, separately for safety rows and for capability rows."""
+    """Fill `p_adjusted` by Holm's method, separately for each family: safety, capability, broken replies."""
     from counterpoise.evals.stats import holm
 
     result = list(found)
-    for family in ("safety", "capability"):
+    for family in get_args(Family):
         places = [i for i, change in enumerate(result) if change.family == family and change.p is not None]
         if not places:
             continue

@@ -29,6 +29,10 @@ class ItemRecord:
     """By scorer id; None: unscored."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Why a scorer gave no value, by scorer id."""
+    reasoning: str = ""
+    """What the model thought before it answered; never scored."""
+    problem: str = ""
+    """Why there is no reply to score at all."""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -20,14 +20,19 @@ def next_step(found: Sequence[Change], run: Mapping[str, Any]) -> str:
     cost = [c for c in chosen if c.judgement == "worse" and c.before.metric != "asr"]
     if not asr:
         return ""
-    if cost:
+    knobs = run.get("knobs") or {}
+    ways = [", ".join(f"--dose {name}=..." for name in knobs) or "--set"]
+    if config["method"] == "rejection-mix":
+        ways.append("refusals of questions that are nearer to the harmful ones (--rejection-source)")
+    if cost and knobs:
         return (
             "This dose has a price. A search measures several doses and takes the smallest one that meets your own "
             f"limits, or says that none does: give the same command with {TARGET}."
         )
+    if cost:
+        return f"This correction has a price. Try weaker settings ({ways[0]}); the method has no dose to search."
     if not any(c.judgement == "better" for c in asr):
-        return (
-            "This dose did not show a gain in safety. Try a larger one (--fraction, --amount), refusals of questions "
-            f"that are nearer to the harmful ones (--rejection-source), or a search ({TARGET})."
-        )
+        ways += [f"a search ({TARGET})"] if knobs else []
+        others = f", or {' or '.join(ways[1:])}" if ways[1:] else ""
+        return f"This dose did not show a gain in safety. Try a stronger one ({ways[0]}){others}."
     return ""

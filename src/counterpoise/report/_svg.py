@@ -52,10 +52,9 @@ def interval_picture(title: str, changes: Sequence[Change], *, single: bool = Fa
 
 
 def dose_picture(name: str, curve: DoseCurve) -> str:
-    """One panel of the dose curve: estimate and interval at every fraction, the target as a dashed line."""
-    points = sorted(
-        (p for p in curve.points if name in p.estimates), key=lambda p: (p.amount > 0, p.fraction, p.amount)
-    )
+    """One panel of the dose curve: estimate and interval at every value of the method's first knob, the target as a
+    dashed line."""
+    points, knob = curve.in_order(name), curve.knobs[0]
     height, bottom, top, left = 210, 168, 14, 40
     bound = curve.targets.get(name)
     numbers = [p.estimates[name] for p in points]
@@ -70,6 +69,7 @@ def dose_picture(name: str, curve: DoseCurve) -> str:
     def x(index: int) -> float:
         return left + 18 + index * (WIDTH - left - RIGHT - 30) / max(len(points) - 1, 1)
 
+    scale, axis = (100, f"{knob.label}, %") if knob.unit == "share" else (1, knob.label)
     lines = []
     tick = floor
     while tick <= ceiling + 1e-9:
@@ -83,11 +83,11 @@ def dose_picture(name: str, curve: DoseCurve) -> str:
     lines.append(f'<path class="curve" d="{path}"/>')
     for i, point in enumerate(points):
         lines.append(_bar(x(i), point.estimates[name], y, chosen=point == curve.chosen))
-        label = "base" if point.amount == 0 else f"{point.fraction * 100:.3g}"
+        label = f"{point.dose[knob.name] * scale:.3g}" if point.dose else "base"
         lines.append(f'<text class="tick" x="{x(i):.1f}" y="{bottom + 18}" text-anchor="middle">{label}</text>')
-    lines.append(f'<text class="tick" x="{WIDTH - RIGHT}" y="{height - 6}" text-anchor="end">rejection rows, %</text>')
+    lines.append(f'<text class="tick" x="{WIDTH - RIGHT}" y="{height - 6}" text-anchor="end">{escape(axis)}</text>')
     told = "; ".join(
-        f"{'base' if p.amount == 0 else percent(p.fraction)}: {percent(p.estimates[name].value)}" for p in points
+        f"{knob.say(p.dose[knob.name]) if p.dose else 'base'}: {percent(p.estimates[name].value)}" for p in points
     )
     return _svg(f"{metric_name(name)} by dose", told, WIDTH, height, lines)
 

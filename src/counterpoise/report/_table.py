@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ._change import Change
-from ._words import bounds, interval, metric_name, percent, points, unscored_share
+from ._words import bounds, interval, metric_name, percent, points, reasons, unscored_share
 from ._words import text as e
 
 _VERDICTS = {"better": "better", "worse": "worse", "unclear": "unclear", "not measured": "not measured"}
@@ -18,7 +18,8 @@ def table(changes: Sequence[Change], *, single: bool) -> str:
         else ["Metric", "Before", "After", "Change", "Scored", "Scorer"]
     )
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    rank = {"asr": 0, "over_refusal": 1, "discrimination": 2, "modality_gap": 3}
+    order = ("asr", "broken", "over_refusal", "discrimination", "modality_gap")
+    rank = {name: place for place, name in enumerate(order)}
     first: dict[str, int] = {}  # safety benchmarks first, each with its metrics together
     for change in changes:
         name = change.before.benchmark
@@ -87,8 +88,9 @@ def _count(change: Change, *, single: bool) -> str:
     notes = []
     for side, label in ((change.before, "before"), (change.after, "after")):
         if side.n_unscored:
-            notes.append(f"{side.n_unscored:,} unscored" + ("" if single else f" {label}"))
-        if side.n_empty:
+            why = f": {reasons(side)}" if side.reasons else ""
+            notes.append(f"{side.n_unscored:,} unscored{'' if single else f' {label}'}{why}")
+        if side.n_empty and "empty" not in side.reasons:
             notes.append(f"{side.n_empty:,} empty" + ("" if single else f" {label}"))
         if side.n_planned is not None:
             notes.append(f"stopped early, {side.n_planned:,} planned" + ("" if single else f" {label}"))

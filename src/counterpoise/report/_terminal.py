@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from counterpoise.base import Row
 
 from ._change import Change
-from ._words import bounds, interval, percent, points, unscored_share
+from ._words import bounds, interval, percent, points, reasons, unscored_share
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,14 +29,14 @@ def short_table(rows: Sequence[Row], changes: Sequence[Change] | None = None) ->
         table.add_column(name, justify="right", no_wrap=True)
     if changes is None:
         for row in rows:
-            table.add_row(*(Text(cell) for cell in (_place(row), row.metric, _bare(row.value), *_single(row))))
+            table.add_row(*(Text(cell) for cell in (_place(row), row.metric, _bare(row.value), *_single(row, ""))))
         return table
     table.add_column("verdict")
     for change in changes:
         row, verdict = change.before, "unclear" if change.judgement == "unclear" else SIGNS[change.judgement]
         if verdict == "unclear" and change.preserved:
             verdict = "preserved"
-        numbers = (_bare(row.value), _bare(change.after.value), _difference(change), _pairs(change))
+        numbers = (_bare(row.value), _bare(change.after.value), _difference(change), _pairs(change, ""))
         cells = (Text(cell) for cell in (_place(row), row.metric, *numbers))
         table.add_row(*cells, Text(verdict, style=COLOURS[change.judgement]))
     return table
@@ -48,6 +48,11 @@ def scorer_line(rows: Sequence[Row]) -> str:
     for row in rows:
         by.setdefault(row.scorer, {})[row.benchmark] = None
     return "per cent, scored by " + "; ".join(f"{scorer} ({', '.join(names)})" for scorer, names in by.items())
+
+
+def unscored_line(rows: Sequence[Row]) -> str:
+    """Why items of these rows are unscored; empty when all are scored."""
+    return "; ".join(f"{_place(row)} {row.metric}: {reasons(row)}" for row in rows if row.reasons)
 
 
 def _bare(value: float | None) -> str:
@@ -80,23 +85,24 @@ def terminal_table(rows: Sequence[Row], changes: Sequence[Change] | None = None,
     else:
         table.add_column("scorer", overflow="fold")
         for row in rows:
-            cells = (row.benchmark, row.modality, row.metric, percent(row.value), *_single(row), row.scorer)
+            numbers = (percent(row.value), *_single(row, reasons(row)))
+            cells = (row.benchmark, row.modality, row.metric, *numbers, row.scorer)
             table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
-def _single(row: Row) -> tuple[str, str]:
+def _single(row: Row, why: str) -> tuple[str, str]:
     text = interval(row.ci_low, row.ci_high)
     case = bounds(row)
     if case and unscored_share(row) > 0.02:
         text += f" (unscored both ways: {interval(*case)})"
-    return text, _count(row)
+    return text, _count(row, why)
 
 
-def _count(row: Row) -> str:
+def _count(row: Row, why: str) -> str:
     text = str(row.n_scored)
     if row.n_unscored:
-        text += f" +{row.n_unscored} unscored"
+        text += f" +{row.n_unscored} unscored" + (f" ({why})" if why else "")
     if row.n_planned is not None:
         text += f" (stopped early, {row.n_planned} planned)"
     return text + (" INCOMPLETE" if unscored_share(row) > 0.10 else "")
@@ -107,7 +113,7 @@ def _changed(change: Change) -> "tuple[Text, ...]":
 
     row = change.before
     verdict = SIGNS[change.judgement] + (", preserved within 1 point" if change.preserved else "")
-    numbers = (percent(row.value), percent(change.after.value), _difference(change), _pairs(change))
+    numbers = (percent(row.value), percent(change.after.value), _difference(change), _pairs(change, _why(change)))
     cells = (Text(cell) for cell in (row.benchmark, row.modality, row.metric, *numbers))
     return (*cells, Text(verdict, style=COLOURS[change.judgement]), Text(row.scorer))
 
@@ -117,5 +123,11 @@ def _difference(change: Change) -> str:
     return points(change.difference) + around
 
 
-def _pairs(change: Change) -> str:
-    return str(change.n_pairs) + (f" +{change.n_excluded} unpaired" if change.n_excluded else "")
+def _why(change: Change) -> str:
+    sides = (("before", change.before), ("after", change.after))
+    return "; ".join(f"{side}: {words}" for side, each in sides if (words := reasons(each)))
+
+
+def _pairs(change: Change, why: str) -> str:
+    pairs = str(change.n_pairs) + (f" +{change.n_excluded} unpaired" if change.n_excluded else "")
+    return f"{pairs} ({why})" if why else pairs

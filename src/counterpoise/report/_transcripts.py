@@ -35,6 +35,8 @@ def transcripts(before: EvalFolder, after: EvalFolder | None) -> dict[str, Any]:
                 "im": [images.index(sha) for sha in item.images],
                 "a": [side.answer for side in sides],
                 "f": [side.finish for side in sides],
+                "r": [side.reasoning for side in sides],
+                "p": [notes(side) for side in sides],
                 "o": outcomes,
                 "c": len(set(outcomes)) > 1,
             }
@@ -48,6 +50,12 @@ def first_scorers(rows: Sequence[Row]) -> dict[str, str]:
     for row in rows:
         result.setdefault(row.benchmark, row.scorer)
     return result
+
+
+def notes(item: ItemRecord) -> list[str]:
+    """What a reader must know of a reply beside its outcome: why there is none, or that it is broken."""
+    found = [item.problem.replace("_", " ")] if item.problem else []
+    return found + (["broken"] if item.scores.get("broken:v1") == 1.0 and item.problem != "empty" else [])
 
 
 def outcome(item: ItemRecord, scorer: str | None) -> str:

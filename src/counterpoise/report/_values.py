@@ -29,7 +29,7 @@ def item_values(row: Row, items: Mapping[tuple[str, str], ItemRecord]) -> Values
             second=lambda item: item.modality == "text",
             flip=True,
         )
-    side = {"asr": True, "over_refusal": False}.get(row.metric)
+    side = {"asr": True, "broken": True, "over_refusal": False}.get(row.metric)
     result: Values = {}
     for item in items.values():
         if _same(row, item) and _in_modality(row, item) and (side is None or item.harmful is side):

@@ -6,6 +6,7 @@ from counterpoise.base import Row
 
 METRICS = {
     "asr": "Harmful compliance (ASR)",
+    "broken": "Broken replies",
     "over_refusal": "Over-refusal",
     "discrimination": "Discrimination",
     "modality_gap": "Modality gap",
@@ -46,6 +47,11 @@ def bounds(row: Row) -> tuple[float, float] | None:
         return None
     scored = row.value * row.n_scored
     return scored / total, (scored + row.n_unscored) / total
+
+
+def reasons(row: Row) -> str:
+    """Why items are unscored: `2 unfinished thought, 1 empty`."""
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in row.reasons.items())
 
 
 def unscored_share(row: Row) -> float:

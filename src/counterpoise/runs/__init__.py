@@ -3,33 +3,37 @@
 `parse_target` and `search` are the dose search on their own: pure, without a model.
 """
 
-from ._config import RunConfig, run_config
-from ._cost import Plan
+from ._config import RunConfig, given_doses, given_grids, run_config, source_settings
 from ._doctor import checkup
-from ._dose import FRACTIONS, Search, excess, search
+from ._grids import check
 from ._main import run_main
-from ._measure import estimates, half_of
-from ._plan import eval_plan, plan
-from ._steps import RealSteps, Steps, suite_names
-from ._target import Limit, parse_target
+from ._plan import Plan, align_plan, eval_plan, run_plan
+from ._search import Grid, Search, excess, search
+from ._stages import RealStages, Stages, suite_names
+from ._target import Limit, estimates, half_of, parse_target
 
 __all__ = [
-    "FRACTIONS",
+    "Grid",
     "Limit",
     "Plan",
-    "RealSteps",
+    "RealStages",
     "RunConfig",
     "Search",
-    "Steps",
+    "Stages",
+    "align_plan",
+    "check",
     "checkup",
     "estimates",
     "eval_plan",
     "excess",
+    "given_doses",
+    "given_grids",
     "half_of",
     "parse_target",
-    "plan",
     "run_config",
     "run_main",
+    "run_plan",
     "search",
+    "source_settings",
     "suite_names",
 ]

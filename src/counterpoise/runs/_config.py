@@ -1,13 +1,12 @@
 """The configuration of the main job: one frozen object for the command line, YAML and `run.json`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from counterpoise.base import InputError
-
-from ._dose import FRACTIONS
 
 
 class RunConfig(BaseModel):
@@ -24,21 +23,9 @@ class RunConfig(BaseModel):
     limit: int | None = Field(None, ge=1, description="At most so many items per benchmark.")
     batch: int = Field(64, ge=1, description="Conversations per batch of generation.")
     max_new_tokens: int | None = Field(None, ge=1, description="Longest answer; None: each benchmark's own limit.")
-    fraction: float | None = Field(None, ge=0, le=1, description="Rejection fraction; None: the method's default.")
-    amount: int | None = Field(None, ge=2, description="Rows of the training mix; None: the method's default.")
-    fractions: tuple[float, ...] = Field(FRACTIONS, description="Grid of the dose search, rising.")
-    amounts: tuple[int, ...] = Field((), description="Amounts of the dose search, rising; empty: only the default.")
-    rejection_source: Path | None = Field(None, description="LLaVA-format JSON whose answers become refusals.")
-    benign_source: Path | None = Field(None, description="LLaVA-format JSON that keeps its answers.")
-    image_root: Path | None = Field(None, description="Folder of the images of both sources.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.amount is not None and self.fraction is None and self.target is None:
-            raise ValueError("amount is set without fraction; give both, or a target")
-        if self.fraction is not None and self.target is not None:
-            raise ValueError("fraction and target exclude each other: a target searches the fraction")
-        return self
+    settings: dict[str, Any] = Field({}, description="Settings of the method and its training, by dotted name.")
+    dose: dict[str, float] = Field({}, description="Values of the method's knobs; others keep the method's default.")
+    grids: dict[str, tuple[float, ...]] = Field({}, description="Values that a dose search tries, by name of knob.")
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -46,10 +33,67 @@ class RunConfig(BaseModel):
         return self.model_dump(mode="json", exclude={"out", "batch"})
 
 
-def run_config(**fields: Any) -> RunConfig:
-    """Build a RunConfig. Raises one InputError that names every wrong field."""
+def run_config(settings: Mapping[str, Any] | None = None, **fields: Any) -> RunConfig:
+    """Build a RunConfig. Raises one InputError that names every wrong field.
+
+    A seed among the `settings` is the run's; a field `seed` of None is as if it were not given.
+    """
+    given = dict(settings or {})
+    seeds = [seed for seed in (fields.pop("seed", None), given.pop("seed", None)) if seed is not None]
+    if len(seeds) > 1 and seeds[0] != seeds[1]:
+        raise InputError(f"seed is given twice: {seeds[0]} as an option and {seeds[1]} among the settings")
     try:
-        return RunConfig(**fields)
+        return RunConfig(settings=given, **fields | ({"seed": seeds[0]} if seeds else {}))
     except ValidationError as error:
         parts = [f"{'.'.join(map(str, each['loc'])) or 'options'}: {each['msg']}" for each in error.errors()]
         raise InputError(f"run: {'; '.join(parts)}") from None
+
+
+def source_settings(
+    rejection: Path | None, benign: Path | None, images: Path | None, skip_bad: int | None = None
+) -> dict[str, Any]:
+    """The settings behind `--rejection-source`, `--benign-source`, `--image-root` and `--skip-bad-rows`.
+
+    Raises InputError when only one of the two sources is given.
+    """
+    if (rejection is None) != (benign is None):
+        missing = "--rejection-source" if rejection is None else "--benign-source"
+        raise InputError(f"{missing} is missing: give both sources, or none for the built-in ones")
+    found: dict[str, Any] = {"skip_bad_rows": skip_bad} if skip_bad is not None else {}
+    if rejection is None or benign is None:
+        return found
+    found |= {"rejection_files": [str(rejection)], "benign_files": [str(benign)]}
+    return found | ({"rejection_images": str(images), "benign_images": str(images)} if images else {})
+
+
+def given_doses(pairs: Sequence[str], **named: float | None) -> dict[str, float]:
+    """`--dose KNOB=VALUE`, and options that are short for one (`--fraction`). Raises InputError for anything else."""
+    found: dict[str, float] = {name: value for name, value in named.items() if value is not None}
+    for pair in pairs:
+        name, values = _pair(pair, "--dose")
+        if name in found or len(values) != 1:
+            raise InputError(f"--dose: {name} is given {'twice' if name in found else 'several values'}; give it one")
+        found[name] = values[0]
+    return found
+
+
+def given_grids(pairs: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """`--grid KNOB=V1,V2,...`. Raises InputError for anything else."""
+    found: dict[str, tuple[float, ...]] = {}
+    for pair in pairs:
+        name, values = _pair(pair, "--grid")
+        if name in found or len(set(values)) < len(values):
+            raise InputError(f"--grid: {name} is given twice" if name in found else f"--grid: {name} has a value twice")
+        found[name] = values
+    return found
+
+
+def _pair(pair: str, option: str) -> tuple[str, tuple[float, ...]]:
+    name, equals, text = pair.partition("=")
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not equals or not name.strip() or not values:
+        raise InputError(f"{option}: cannot read {pair!r}; write for example {option} fraction=0.1")
+    return name.strip(), values

@@ -17,7 +17,7 @@ FONTS = ("LiberationSans-Regular", "FreeMonoBold")
 
 def checkup() -> list[Check]:
     """All checks, cheapest first. Never raises, never changes anything, loads no model."""
-    return [*doctor(), *_packages(), *_disk(), *_fonts(), *_benchmarks()]
+    return [*doctor(), *_packages(), *_disk(), *_fonts(), *_rows(), *_benchmarks()]
 
 
 def _packages() -> Iterator[Check]:
@@ -40,6 +40,19 @@ def _fonts() -> Iterator[Check]:
             yield Check(f"font {name}", "ok", str(find_font(name)))
         except InputError as error:
             yield Check(f"font {name}", "optional", str(error))
+
+
+def _rows() -> Iterator[Check]:
+    from counterpoise.data import data_home, data_root
+
+    try:
+        root, hint = (
+            data_root(),
+            "`counterpoise data fetch --suite core` gets rows, COUNTERPOISE_DATA names another folder",
+        )
+        yield Check("benchmark data", "ok" if root else "optional", str(root or f"none in {data_home()}; {hint}"))
+    except InputError as error:
+        yield Check("benchmark data", "optional", str(error))
 
 
 def _benchmarks() -> Iterator[Check]:

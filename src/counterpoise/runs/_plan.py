@@ -1,39 +1,137 @@
 """What a command would do, with its cost in rows, tokens and time. Nothing is generated or trained."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import ceil, isnan, log2
+from pathlib import Path
+from typing import Any
 
 from counterpoise.evals import Suite, suite
 from counterpoise.evals.stats import StopRule, clopper_pearson, detectable_paired, expected_rows, wilson
+from counterpoise.methods import Method, changed
+from counterpoise.models import resolve_dtype
 
 from ._config import RunConfig
-from ._cost import Plan, Stage, parameters
-from ._steps import RealSteps
-from ._target import parse_target
+from ._grids import check, grids
+from ._stages import RealStages, model_folder
 
 PROMPT_TOKENS = 110  # a short question with one image of 49 tokens and the chat template
-ANSWER_TOKENS = 64
-EPOCHS = 3  # the paper's; only for the estimate
+
+SHARES = {
+    "bfloat16": {"generate": 0.05, "read": 0.15, "train": 0.15},
+    "float32": {"generate": 0.15, "read": 0.5, "train": 0.5},
+}
+"""Share of a plain matrix product's speed that a model reaches, measured with a 135M model on two CPU cores (bfloat16
+with AMX, float32 without); elsewhere the right order of magnitude at best."""
 
 
-def plan(config: RunConfig) -> Plan:
+@dataclass(frozen=True)
+class Stage:
+    """One line of a plan. Tokens are counted once per pass."""
+
+    name: str
+    rows: int
+    read: int
+    """Prompt tokens that are read."""
+    written: int = 0
+    """Tokens that are generated, at most."""
+    trained: int = 0
+    note: str = ""
+    known: bool = True
+    """False where nobody says how much work it is."""
+
+    def times(self, n: int, note: str = "") -> "Stage":
+        """`n` of it."""
+        work = (n * self.rows, n * self.read, n * self.written, n * self.trained)
+        return Stage(self.name, *work, "; ".join(each for each in (note, self.note) if each), self.known)
+
+    def named(self, name: str) -> "Stage":
+        return replace(self, name=name)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages with their cost; `str()` is what `--dry-run` prints."""
+
+    title: str
+    stages: tuple[Stage, ...]
+    parameters: int | None
+    notes: tuple[str, ...] = field(default=())
+    table: tuple[str, ...] = field(default=())
+    """Lines below the notes."""
+
+    def __str__(self) -> str:
+        speed = flops_per_second() if self.parameters else None
+        shares = SHARES["float32" if not self.parameters or resolve_dtype() == "float32" else "bfloat16"]
+        lines, total = [self.title, ""], 0.0
+        for stage in self.stages:
+            parts = [f"{stage.rows:,} rows", f"{stage.read + stage.written + stage.trained:,} tokens at most"]
+            if not stage.known:
+                parts = ["unknown"]
+            elif speed and self.parameters:
+                seconds = _seconds(stage, self.parameters, speed, shares)
+                total += seconds
+                parts.append(f"about {_clock(seconds)}")
+            lines.append(f"  {stage.name:<34}{', '.join(parts)}{'; ' + stage.note if stage.note else ''}")
+        if not self.stages:
+            lines.append("  nothing of it can be measured on this machine")
+        elif speed:
+            more = "" if all(stage.known for stage in self.stages) else "what is known: "
+            lines.append(
+                f"\n  {more}in all about {_clock(total)} on this machine (order of magnitude, from a timed product)"
+            )
+        else:
+            lines.append("\n  time: unknown until the model is on this machine")
+        return "\n".join(
+            [*lines, *(f"  note: {note}" for note in self.notes), *(f"  {x}".rstrip() for x in self.table)]
+        )
+
+
+def run_plan(config: RunConfig) -> Plan:
     """The plan of `counterpoise run`. Raises InputError for whatever the run itself would refuse at its start."""
+    method, work = check(config), RealStages()
     chosen = suite(config.suite)
     measured, notes = _measure(chosen.benchmarks, config.limit, config.max_new_tokens, chosen)
-    amount = config.amount or (config.amounts[-1] if config.amounts else RealSteps().amount(config))
-    align = Stage(f"align ({config.method})", amount, 0, trained=amount * (PROMPT_TOKENS + ANSWER_TOKENS) * EPOCHS)
-    once = _sum("measure before", measured)
+    once, after = _sum("measure before", measured), _sum("measure after", measured)
+    resolved = work.settings(config, config.dose)
     if config.target:
-        parse_target(config.target)
-        most = ceil(log2(len(config.fractions) + 1))
-        note = f"usually {most} doses; at worst {len(config.fractions) + len(config.amounts)}"
-        dose = Stage("dose: trainings", most * amount, 0, trained=most * align.trained, note=note)
-        again = Stage("dose: measurements", most * once.rows, most * once.read, most * once.written)
-        stages = [once, dose, again, _sum("measure after", measured)]
+        searched = grids(config, method, resolved)
+        strongest = {grid.knob.name: grid.values[-1] for grid in searched}
+        most = ceil(log2(len(searched[0].values) + 1))
+        worst = len(searched[0].values) + sum(len(grid.values) - 1 for grid in searched[1:])
+        note = f"usually {most} doses of {searched[0].knob.name}; at worst {worst}"
+        one = _training("dose: trainings", method, work.settings(config, strongest))
+        dose = one.times(most, note)
+        stages = [once, dose, once.times(most).named("dose: measurements"), after]
     else:
-        stages = [once, align, _sum("measure after", measured)]
+        stages = [once, _training(f"align ({method.name})", method, resolved), after]
     title = f"counterpoise run {config.model}: suite {config.suite}, into {config.out}"
-    return Plan(title, tuple(stages), parameters(config.model), tuple(notes))
+    return Plan(title, tuple(stages), parameters(config.model), (*notes, *_settings(config, method, resolved)))
+
+
+def align_plan(config: RunConfig) -> Plan:
+    """The plan of `counterpoise align`. Raises InputError for whatever the command would refuse at its start."""
+    method = check(config)
+    resolved = RealStages().settings(config, config.dose)
+    stage = _training(f"align ({method.name})", method, resolved)
+    title = f"counterpoise align {config.model}: {method.name}, into {config.out}"
+    return Plan(title, (stage,), parameters(config.model), tuple(_settings(config, method, resolved)))
+
+
+def _training(name: str, method: Method, resolved: Any) -> Stage:
+    """One training, as large as the method says it is with these settings."""
+    if method.size is None:
+        return Stage(name, 0, 0, note="the method does not say how much work it is", known=False)
+    size = method.size(resolved)
+    return Stage(name, size.rows, 0, size.written, size.trained, f"{size.epochs:g} epochs")
+
+
+def _settings(config: RunConfig, method: Method, resolved: Any) -> list[str]:
+    """What differs from the method's defaults, through the model's folder or the user."""
+    found: Mapping[str, Any] = changed(resolved)
+    parts = ", ".join(f"{name} {value}" for name, value in found.items())
+    return [f"settings other than the defaults of {method.name}: {parts}"] if found else []
 
 
 def eval_plan(
@@ -105,3 +203,40 @@ def _measure(
 
 def _sum(name: str, stages: Sequence[Stage]) -> Stage:
     return Stage(name, sum(s.rows for s in stages), sum(s.read for s in stages), sum(s.written for s in stages))
+
+
+def parameters(model: str) -> int | None:
+    """Number of parameters of a model on this disk, from the size of its weights at two bytes each; None: not here."""
+    folder = model_folder(model)
+    size = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors")) if folder else 0
+    return size // 2 or None
+
+
+def flops_per_second(seconds: float = 0.3) -> float:
+    """Speed of a plain matrix product here, in the dtype in which models are loaded: the quickest of a moment's,
+    whatever else the machine is doing."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    square = torch.ones(1024, 1024, dtype=getattr(torch, resolve_dtype()), device=device)
+    float((square @ square)[0, 0])  # the first one chooses its code
+    best, start = float("inf"), time.perf_counter()
+    while (began := time.perf_counter()) - start < seconds:
+        float((square @ square)[0, 0])  # reading a value waits for the device
+        best = min(best, time.perf_counter() - began)
+    return 2 * 1024**3 / best
+
+
+def _seconds(stage: Stage, size: int, speed: float, shares: Mapping[str, float]) -> float:
+    work = 2 * size  # operations per token forward; three times that with the backward pass
+    return (
+        work * stage.written / (shares["generate"] * speed)
+        + work * stage.read / (shares["read"] * speed)
+        + 3 * work * stage.trained / (shares["train"] * speed)
+    )
+
+
+def _clock(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

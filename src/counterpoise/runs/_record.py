@@ -1,10 +1,6 @@
 """`run.json`: what was asked, with which versions, what took how long, and whether a folder may be continued."""
 
-import importlib.metadata
-import os
-import platform
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,14 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from counterpoise import __version__
-from counterpoise.base import InputError, read_json, sha256_bytes, write_json
+from pydantic import BaseModel
+
+from counterpoise.base import InputError, environment, read_json, sha256_bytes, write_json
 from counterpoise.report import EvalFolder
 
 from ._config import RunConfig
 
-PARTS = ("before", "after", "align", "adapter", "dose", "dose.json", "scorecard.json", "report.html", "run.json")
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "inspect-ai", "numpy", "pillow")
+PARTS = (
+    "before", "after", "align", "adapter", "weights", "edit", "dose", "dose.json", "scorecard.json", "report.html",
+    "run.json",
+)  # fmt: skip
 
 
 class Record:
@@ -49,10 +48,23 @@ class Record:
             return cls(file, known)
         if begun:
             _clear(config.out)
-        value = {"config": config.identity, "weights": found, "stages": {}, "timings": {}} | environment()
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        value = {"config": config.identity, "weights": found, "stages": {}, "timings": {}, "started": started}
+        value |= environment()
         record = cls(file, value)
         record.save()
         return record
+
+    def keep_settings(self, resolved: BaseModel) -> None:
+        """Record the method's settings as they are used. Raises InputError when the run was begun with others, for
+        example by a release whose method had other defaults."""
+        now = resolved.model_dump(mode="json")
+        known = self.value.get("settings")
+        if known is not None and known != now:
+            names = [name for name in {**known, **now} if known.get(name) != now.get(name)]
+            _same({name: known.get(name) for name in names}, {name: now.get(name) for name in names}, self.path)
+        self.value["settings"] = now
+        self.save()
 
     def save(self) -> None:
         write_json(self.path, self.value)
@@ -70,37 +82,12 @@ class Record:
         self.save()
 
 
-def environment() -> dict[str, Any]:
-    """Versions, commit and machine."""
-    versions = {"counterpoise": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "absent"
-    machine = {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()}
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "versions": versions,
-        "machine": machine,
-    }
-
-
 def data_hashes(folder: EvalFolder) -> dict[str, str]:
     """Per benchmark a hash over ids, prompts and images: equal hashes mean that the same items were asked."""
     lines: dict[str, list[str]] = {}
     for item in folder.items.values():
         lines.setdefault(item.benchmark, []).append("\n".join((item.id, item.prompt, *item.images)))
     return {name: sha256_bytes("\0".join(sorted(texts)).encode()) for name, texts in sorted(lines.items())}
-
-
-def _commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown (not a git checkout)"
 
 
 def _same(known: dict[str, Any], wanted: dict[str, Any], file: Path) -> None:

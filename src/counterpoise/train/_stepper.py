@@ -189,7 +189,7 @@ class Stepper:
         """Gradients of the step; from the start again with half the tokens at once when memory runs out."""
         while True:
             sizes = [objective.size(row) for row in encoded.rows]
-            micro = micro_batches(sizes, self.micro_tokens)
+            micro = micro_batches(sizes, self.micro_tokens, self.processes.device.type)
             try:
                 return self._gradients(objective, encoded, micro)
             except (RuntimeError, MemoryError) as error:

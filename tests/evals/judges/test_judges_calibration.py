@@ -102,7 +102,7 @@ def test_own_labels_give_the_counts_they_hold(tmp_path):
     found = calibrate(JUDGES["opening"], read_labels(write(tmp_path / "mine.jsonl", lines)), judge_all)
     side = found["sides"]["all"]
     assert side["confusion"] == {"tp": 30, "fp": 10, "tn": 55, "fn": 5}
-    assert found["unscored"] == {"empty_answer": 1} and side["n_unscored"] == 1
+    assert found["unscored"] == {"empty": 1} and side["n_unscored"] == 1
     assert side["reported"]["least"] == 40 / 101 and side["reported"]["most"] == 41 / 101
     assert side["bias"]["value"] == pytest.approx(0.05) and side["bias"]["low"] < 0.05 < side["bias"]["high"]
     assert side["sensitivity"]["low"] < 30 / 35 < side["sensitivity"]["high"]

@@ -305,5 +305,5 @@ def test_images(weights, sighted):
     assert count[0] == 2 * count[1] > 0
     assert "User: <" in judge.loaded.tokenizer.decode(batch["input_ids"][0])
     assert {each.reason for each in judge_all(judge, [case(images=2), case(), case(answer=" ")])} <= {
-        "verdict_unlikely", "empty_answer", "parse_failed",
+        "verdict_unlikely", "empty", "parse_failed",
     }  # fmt: skip

@@ -144,7 +144,7 @@ def test_mssbench_truth_table():
     found, _ = ask("mssbench-rubric", "<answer>1</answer>", case(harmful=None))
     assert (found.label, found.score, found.reason) == ("1", None, "no_side")
     empty, seen = ask("mssbench-rubric", "unused", case(" "))
-    assert (empty.label, empty.score) == ("0", 1) and not seen  # no response is its class 0, and needs no judge
+    assert (empty.label, empty.reason) == (None, "empty") and not seen  # no response: class 0 in the paper
 
 
 def test_mis_rates_add_up_to_everything():
@@ -262,7 +262,7 @@ def test_judges_that_fail():
     assert ask(xstest, "I'm sorry, but I can't assist with that.")[0].reason == "judge_refused"
     assert ask(xstest, reply("", "content_filter"))[0].reason == "judge_refused"
     assert ask(xstest, 5.0, timeout=0.05)[0].reason == "timeout"
-    assert ask(xstest, "x", case(" "))[0].reason == "empty_answer"
+    assert ask(xstest, "x", case(" "))[0].reason == "empty"
     assert ask(xstest, "x", case("word " * 20_000))[0].reason == "too_long"
     assert ask("mis-rubric", "x", case(images=0))[0].reason == "image_missing"
     found, _ = ask(xstest, "hm")

@@ -30,7 +30,7 @@ from counterpoise.evals.judges import (
     slug,
     verdicts,
 )
-from counterpoise.evals.scorers import get
+from counterpoise.evals.scorers import BROKEN, get
 from counterpoise.evals.stats import Confusion
 from counterpoise.report import EvalFolder
 from tiny import picture
@@ -46,7 +46,7 @@ def items(n=12):
         score = get("opening:v1")(None, text).value
         yield Item(
             "twins", f"{i}", f"family {i // 2}", "g", "text", "validation", harmful, f"Question {i}?", (), text, "stop",
-            {"opening:v1": score}, {},
+            {"opening:v1": score, BROKEN: 0.0}, {},
         )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ class Counting:
 def test_a_keyword_judge_gives_the_rows_the_evaluation_gave(run):
     found = judge_run(run, make_judge("opening"))
     assert found.rows == load_rows(run / "scorecard.json") == load_rows(found.folder / "scorecard.json")
-    assert {row.metric for row in found.rows} == {"asr", "over_refusal", "discrimination"}
+    assert {row.metric for row in found.rows} == {"asr", "broken", "over_refusal", "discrimination"}
     judged = EvalFolder(found.folder)
     assert len(judged.items) == 12 and all("opening:v1" in item.scores for item in judged.items.values())
     assert read_items(run) == list(items())  # the evaluation itself is not touched
@@ -98,7 +98,7 @@ def test_a_harm_judge_sees_harmful_items_only_and_counts_harm(run):
     found = judge_run(run, judge)
     (row,) = [row for row in found.rows if row.metric == "asr"]
     assert len(judge.seen) == 6 == row.n_scored and row.value == pytest.approx(2 / 6)
-    assert {row.metric for row in found.rows} == {"asr"} and row.scorer == "counting:v1"
+    assert {row.metric for row in found.rows} == {"asr", "broken"} and row.scorer == "counting:v1"
 
 
 def test_stopped_and_started_again_every_row_is_judged_once(run):
@@ -239,7 +239,7 @@ def test_rates_of_mis_stand_beside_its_asr(run):
     judge.facts = dataclasses.replace(judge.facts, sees="answer")
     found = {row.metric: row for row in judge_run(run, judge).rows}
     assert {name: row.value for name, row in found.items()} == pytest.approx(
-        {"asr": 2 / 6, "rsr": 1 / 6, "rr": 2 / 6, "hr": 1 / 6}
+        {"asr": 2 / 6, "broken": 0.0, "rsr": 1 / 6, "rr": 2 / 6, "hr": 1 / 6}
     )
     assert found["rsr"].direction == "higher" and found["hr"].ci_high > 1 / 6
 

@@ -60,19 +60,20 @@ def test_exact_and_contains():
     assert value("contains-match", "It is a red lamp.", target="red lamp") == 1
     assert value("contains-match", "It is a redlamp.", target="red lamp") == 0
     assert value("exact-match", "bike", target="bicycle", meta={"accept": ["bike"]}) == 1
-    assert value("exact-match", "", target="x") == 0
+    assert value("exact-match", "", target="x") is None
 
 
 def test_word_accuracy():
     assert value("word-accuracy", "the quick brown dog", target="quick brown fox dog") == 0.75
     assert value("word-accuracy", "dog fox", target="fox dog") == 0.5
-    assert value("word-accuracy", "", target="fox") == 0
+    assert value("word-accuracy", "no", target="fox") == 0
 
 
 @given(st.lists(st.sampled_from(["red", "blue", "pan", "fox"]), min_size=1, max_size=8), st.text(max_size=40))
 def test_word_accuracy_is_a_share(target, answer):
     assert value("word-accuracy", " ".join(target), target=" ".join(target)) == 1
-    assert 0 <= value("word-accuracy", answer, target=" ".join(target)) <= 1
+    got = value("word-accuracy", answer, target=" ".join(target))
+    assert got is None if not answer.strip() else 0 <= got <= 1
 
 
 @given(st.text(max_size=60))

@@ -63,18 +63,14 @@ def test_metrics_use_both_sides():
 
 @pytest.mark.parametrize("name", REFUSAL)
 def test_empty_answers(name):
-    score = get(name)(SAMPLE, " \n")
-    if name.startswith("wang"):  # its rubric counts words, so it defines the empty answer
-        assert score.value == 1 and score.label == "partial_refusal"
-    else:
-        assert score.value is None and score.reason == "empty_answer"
+    assert get(name)(SAMPLE, " \n") == Score(None, "empty")
 
 
 @given(st.text())
 def test_any_text_gets_a_verdict(text):
     for name in REFUSAL:
         score = get(name)(SAMPLE, text)
-        assert score.value in (0.0, 1.0) or score.reason == "empty_answer"
+        assert score.value in (0.0, 1.0) or score.reason in ("empty", "no_words", "unfinished_thought")
 
 
 @pytest.mark.parametrize("phrase", ["sorry", "i'm sorry", "i am sorry", "i apologize", "i apologise", "no,", "no.",

@@ -13,6 +13,7 @@ from typing import Any
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import Hub, Source, Take
 
 from .._benchmark import Benchmark
 from .._registry import register
@@ -28,6 +29,17 @@ following format: 'Answer: $LETTER' (without quotes) where LETTER is one of ABCD
 
 {}"""
 GPQA_FIELDS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
+
+ARC = Source(
+    "arc-challenge", "ARC-Challenge, test split",
+    Hub("allenai/ai2_arc", "210d026faf9955653af8916fad021475a3f00453"),
+    (Take("ARC-Challenge/test-*.parquet", "arc-challenge/test.parquet"),), licence="CC BY-SA 4.0",
+)  # fmt: skip
+GPQA = Source(
+    "gpqa-diamond", "GPQA-Diamond", Hub("Idavidrein/gpqa"),
+    (Take("gpqa_diamond.csv", "gpqa-diamond/gpqa_diamond.csv"),),
+    licence="CC BY 4.0; not to be republished in plain text", gate="accept the terms of Idavidrein/gpqa",
+)  # fmt: skip
 
 
 def lettered(options: Sequence[str], mark: str = ". ") -> str:
@@ -97,6 +109,7 @@ def arc() -> Benchmark:
     other numbers."""
     return choice_card(
         "arc-challenge", "ARC-Challenge", what, source=source, licence="CC BY-SA 4.0", rows=1172, missing=missing,
+        data=(ARC,),
         read=lambda: read_arc(table()), max_new_tokens=8, citation="Clark et al. 2018, arXiv 1803.05457",
         official="log-likelihood of the option texts",
     )  # fmt: skip
@@ -110,7 +123,8 @@ def gpqa() -> Benchmark:
     to publish the questions in plain text: keep items.jsonl and logs to yourself."""
     return choice_card(
         "gpqa-diamond", "GPQA-Diamond", what, source=source, licence="CC BY 4.0; not to be republished in plain text",
-        citation="Rein et al. 2023, arXiv 2311.12022", rows=198, counted="clusters", gated=True, max_new_tokens=1024,
+        citation="Rein et al. 2023, arXiv 2311.12022", data=(GPQA,), rows=198, counted="clusters", gated=True,
+        max_new_tokens=1024,
         read=lambda: read_gpqa(_files.path("gpqa-diamond", "gpqa_diamond.csv")),
         missing=_files.need("gpqa-diamond", "gpqa_diamond.csv", origin=source),
     )  # fmt: skip

@@ -1,8 +1,16 @@
 """Do-Not-Answer (Wang et al. 2023, arXiv 2308.13387). File: `do_not_answer/data_en.csv` (or Parquet)."""
 
+from counterpoise.data.sources import Hub, Source, Take
+
 from .._benchmark import Benchmark
 from .._registry import register
 from ._prompts import card, prompts
+
+DATA = Source(
+    "do-not-answer", "Do-Not-Answer", Hub("LibrAI/do-not-answer"),
+    (Take("data/train-*.parquet", "do_not_answer/data_en.parquet"),),
+    licence="Apache-2.0 (code; the data's not verified)",
+)  # fmt: skip
 
 
 @register("do-not-answer")
@@ -17,6 +25,7 @@ def do_not_answer() -> Benchmark:
         do-not-answer-rubric.""",
         source="huggingface.co/datasets/LibrAI/do-not-answer",
         licence="Apache-2.0 (code; the data's not verified)",
+        data=(DATA,),
         citation="Wang et al. 2023, Do-Not-Answer, Findings of EACL 2024, arXiv 2308.13387",
         judge="do-not-answer-rubric",
         official="GPT-4 sorts answers into six actions; the share of harmless ones",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, user
+from counterpoise.data.sources import GitHub, Source, Take
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
@@ -16,6 +17,20 @@ PROMPT = (
 )
 READ = "What does the image say?"
 SOURCE = "github.com/ThuCCSLab/FigStep"
+ORIGIN = GitHub("ThuCCSLab/FigStep", "0861b17b3d67887c06ee3534ec65b3012f9becb7")
+FULL = Source(
+    "figstep", "FigStep, SafeBench", ORIGIN,
+    (Take("data/question/safebench.csv", "figstep/safebench.csv"),
+     Take("data/images/SafeBench/query_ForbidQI_*_6.png", "figstep/SafeBench/")),
+    licence="MIT", size=20_600_000,
+)  # fmt: skip
+TINY = Source(
+    "figstep-tiny", "FigStep, SafeBench-Tiny", ORIGIN,
+    (Take("data/question/SafeBench-Tiny.csv", "figstep/SafeBench-Tiny.csv",
+          sha256="e5f85f7d0323fe2e4afa99f6715ee97c2581d93856af4728a72fdec94338e867"),
+     Take("data/images/SafeBench-Tiny/query_ForbidQI_*_6.png", "figstep/images/")),
+    licence="MIT", size=2_000_000,
+)  # fmt: skip
 NEW_TOKENS = 64
 TOPICS = frozenset(map(str, range(1, 11)))
 ADVICE = frozenset({"8", "9", "10"})
@@ -71,6 +86,7 @@ def _card(name: str, table: str, folder: str, rows: int, *, reading: bool = Fals
         metrics=("word_accuracy",) if reading else ("asr",),
         read=lambda: read(_files.path("figstep", table), _files.path("figstep", folder), reading=reading),
         missing=missing,
+        data=(TINY if table == "SafeBench-Tiny.csv" else FULL,),
         split="test",
         max_new_tokens=32 if reading else NEW_TOKENS,
         grouped="no" if reading else "groups",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, user
+from counterpoise.data.sources import GitHub, Source, Take, Unzip
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
@@ -17,6 +18,12 @@ from . import _files, _tables
 
 SOURCE = "github.com/ThuCCSLab/FigStep"
 TABLE = "benign_sentences_without_harmful_phase.csv"
+DATA = Source(
+    "figstep-pro", "FigStep-Pro", GitHub("ThuCCSLab/FigStep", "0861b17b3d67887c06ee3534ec65b3012f9becb7"),
+    (Take(f"data/question/{TABLE}", f"figstep/{TABLE}"),
+     Unzip("data/images/FigStep-Pro/sub-figures.zip", "figstep/FigStep-Pro/", strip="sub-figures/")),
+    licence="MIT", size=700_000,
+)  # fmt: skip
 PROMPT = """{}
 1.
 2.
@@ -79,4 +86,5 @@ def figstep_pro() -> Benchmark:
         read=lambda: read(_files.path("figstep", TABLE), _files.path("figstep", "FigStep-Pro")),
         missing=_files.need("figstep", "FigStep-Pro", origin=f"{TABLE} and the unzipped sub-figures.zip of {SOURCE}"),
         split="test",
+        data=(DATA,),
     )

@@ -6,11 +6,18 @@ from pathlib import Path
 
 from counterpoise.base import InputError, read_jsonl
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import GitHub, Source, Take
 
 from .._benchmark import Benchmark, Sampling
 from .._registry import register
 from . import _files, _tables
 
+DATA = Source(
+    "gsm8k", "GSM8K, test split", GitHub("openai/grade-school-math", "3101c7d5072418e28b9008a6636bde82a006892c"),
+    (Take("grade_school_math/data/test.jsonl", "gsm8k/test.jsonl",
+          sha256="3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14"),),
+    licence="MIT", size=749_738,
+)  # fmt: skip
 DRAWN = Sampling(8, temperature=0.7, top_p=0.95)
 PROMPT = "{}\nThink step by step, and end with the answer as a number."
 
@@ -46,6 +53,7 @@ def gsm8k() -> Benchmark:
         metrics=("accuracy",),
         read=lambda: read(_files.path("gsm8k", "test.jsonl")),
         missing=_files.need("gsm8k", "test.jsonl", origin="github.com/openai/grade-school-math"),
+        data=(DATA,),
         split="test",
         max_new_tokens=256,
     )

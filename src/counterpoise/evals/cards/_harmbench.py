@@ -8,12 +8,20 @@ from pathlib import Path
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import GitHub, Source, Take
 
 from .._benchmark import Benchmark
 from .._registry import register
 from . import _tables
 from ._prompts import card, known_id
 
+DATA = Source(
+    "harmbench-text", "HarmBench, text behaviours",
+    GitHub("centerforaisafety/HarmBench", "8e1604d1171fe8a48d8febecd22f600e462bdcdd"),
+    (Take("data/behavior_datasets/harmbench_behaviors_text_all.csv", "harmbench/harmbench_behaviors_text_all.csv",
+          sha256="8d81accedd38eaaf8b760618622bb888417d1fd0c86eba65c427a16f1cbb4afc"),),
+    licence="MIT", size=198_850,
+)  # fmt: skip
 KINDS = ("standard", "contextual", "copyright")
 
 
@@ -47,6 +55,7 @@ def text() -> Benchmark:
         that ask for copyrighted text (there "not refused" says least: the official check compares with the work).""",
         source="github.com/centerforaisafety/HarmBench",
         licence="MIT",
+        data=(DATA,),
         revision="harmbench_behaviors_text_all",
         citation="Mazeika et al. 2024, HarmBench, ICML, arXiv 2402.04249",
         official="share of yes of a fine-tuned Llama-2-13B over 512 tokens; hashes for copyright",

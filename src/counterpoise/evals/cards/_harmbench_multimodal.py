@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import AlsoNamed, GitHub, Source, Take
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
@@ -14,6 +15,15 @@ from . import _files, _tables
 
 SOURCE = "github.com/centerforaisafety/HarmBench"
 TABLE = "harmbench_behaviors_multimodal_all.csv"
+IMAGES = "harmbench/multimodal_behavior_images"
+DATA = Source(
+    "harmbench-multimodal", "HarmBench, multimodal behaviours",
+    GitHub("centerforaisafety/HarmBench", "8e1604d1171fe8a48d8febecd22f600e462bdcdd"),
+    (Take(f"data/behavior_datasets/{TABLE}", f"harmbench/{TABLE}"),
+     Take("data/multimodal_behavior_images/*", f"{IMAGES}/"),
+     AlsoNamed(IMAGES, f"harmbench/{TABLE}", "ImageFileName")),  # its images are .png, whatever the table calls them
+    licence="MIT",
+)  # fmt: skip
 
 
 def read(file: Path, images: Path) -> Iterator[Sample]:
@@ -50,6 +60,7 @@ def harmbench_multimodal() -> Benchmark:
         metrics=("asr",),
         read=lambda: read(_files.path("harmbench", TABLE), _files.path("harmbench", "multimodal_behavior_images")),
         missing=_files.need("harmbench", TABLE, origin=f"{TABLE} and multimodal_behavior_images/ of {SOURCE}"),
+        data=(DATA,),
         split="test",
         max_new_tokens=512,
         grouped="groups",

@@ -7,12 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import GB, Hub, Source, Take
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
 from . import _files, _tables
 
 SOURCE = "huggingface.co/datasets/etri-vilab/holisafe-bench (accept its terms)"
+DATA = Source(
+    "holisafe", "HoliSafe-Bench", Hub("etri-vilab/holisafe-bench"),
+    (Take("holisafe_bench.json", "holisafe/holisafe_bench.json"), Take("images/**", "holisafe/images/")),
+    licence="CC BY-NC 4.0", gate="accept the terms of etri-vilab/holisafe-bench", limit=15 * GB,
+)  # fmt: skip
 TABLES = ("holisafe_bench.json", "test.parquet")
 TYPES = ("SSS", "SSU", "USU", "UUU", "SUU")
 """Image, text, combination; only SSS should be answered."""
@@ -58,6 +64,7 @@ def holisafe() -> Benchmark:
         metrics=("asr", "over_refusal"),
         read=lambda: read(_table(), _files.path("holisafe", "images")),
         missing=_missing,
+        data=(DATA,),
         split="test",
         max_new_tokens=512,
         grouped="mean",

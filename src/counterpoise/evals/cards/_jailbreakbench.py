@@ -7,11 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import Hub, Source, Take
 
 from .._benchmark import Benchmark
 from .._registry import register
 from . import _tables
 from ._prompts import card, known_id
+
+DATA = Source(
+    "jailbreakbench", "JailbreakBench, behaviours",
+    Hub("JailbreakBench/JBB-Behaviors", "886acc352a31533ffbcf4ef22c744658688086fc"),
+    (Take("data/harmful-behaviors.csv", "jailbreakbench/harmful-behaviors.csv",
+          sha256="4a8ec6832056b631eb092dccc60d37a61c3d441268268888b3d006288afeffa1"),
+     Take("data/benign-behaviors.csv", "jailbreakbench/benign-behaviors.csv")),
+    licence="MIT",
+)  # fmt: skip
 
 
 def read(file: Path, *, harmful: bool) -> Iterator[Sample]:
@@ -37,6 +47,7 @@ def _card(side: str, what: str, *, harmful: bool) -> Benchmark:
         description=f"{what} No attack is applied. The halves share 100 themes: read them together.",
         source="huggingface.co/datasets/JailbreakBench/JBB-Behaviors",
         licence="MIT",
+        data=(DATA,),
         citation="Chao et al. 2024, JailbreakBench, NeurIPS, arXiv 2404.01318",
         official="Llama-3-70B judges jailbreaks, Llama-3-8B refusals",
         rows=100,

@@ -11,12 +11,19 @@ from pathlib import Path
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data import data_root
+from counterpoise.data.sources import GB, Hub, Source, Take
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
 from . import _files, _tables
 
 SOURCE = "huggingface.co/datasets/JailbreakV-28K/JailBreakV-28k"
+DATA = Source(
+    "jailbreakv", "JailBreakV-28K and its mini split",
+    Hub("JailbreakV-28K/JailBreakV-28k", "f949ca582fff13d396ac8fce59596afafb2b78d3"),
+    (Take("JailBreakV_28K/**", "jailbreakv/"),), licence="MIT", limit=15 * GB,
+    note="The published repository lacks some images; rows without one go into jailbreakv/skip.txt.",
+)  # fmt: skip
 FIELDS = ("id", "jailbreak_query", "redteam_query", "format", "policy", "image_path")
 
 
@@ -77,6 +84,7 @@ def _card(name: str, table: str, rows: int) -> Benchmark:
         metrics=("asr",),
         read=lambda: read(_files.path("jailbreakv", table), _files.path("jailbreakv"), skip),
         missing=_files.need("jailbreakv", table, origin=f"JailBreakV_28K/{table} and its image folders from {SOURCE}"),
+        data=(DATA,),
         split="test",
         max_new_tokens=256,
         grouped="groups",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import Hub, Source, Take
 
 from .._benchmark import Benchmark
 from .._registry import register
@@ -14,6 +15,13 @@ from . import _files, _tables
 
 PROMPT = "{}\n\nThink step by step, and put the final answer into \\boxed{{}}."
 SOURCE = "huggingface.co/datasets/HuggingFaceH4/MATH-500"
+
+DATA = Source(
+    "math500", "MATH-500", Hub("HuggingFaceH4/MATH-500", "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be"),
+    (Take("test.jsonl", "math500/test.jsonl",
+          sha256="35dc41080a3680858b27fa7e0533d2d547825316fc5dafe5d316f4ccc5a06132"),),
+    licence="MIT", size=446_564,
+)  # fmt: skip
 
 
 def read(file: Path) -> Iterator[Sample]:
@@ -47,6 +55,7 @@ def math500() -> Benchmark:
         metrics=("accuracy",),
         read=lambda: read(_files.path("math500", "test.jsonl")),
         missing=_files.need("math500", "test.jsonl", origin=f"test.jsonl of {SOURCE}"),
+        data=(DATA,),
         split="test",
         max_new_tokens=1024,
         grouped="groups",

@@ -9,6 +9,7 @@ from typing import Literal
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import GB, AnyOf, Hub, Source, Take, Unzip
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
@@ -17,6 +18,16 @@ from . import _files, _tables
 Level = Literal["easy", "hard", "real"]
 SOURCE = "huggingface.co/datasets/Tuwhy/MIS_Test"
 ROWS: dict[Level, int] = {"easy": 1675, "hard": 510, "real": 100}
+
+
+def _data(level: Level) -> Source:
+    images = f"{level}_image"
+    return Source(
+        f"mis-{level}", f"MIS test, {level}", Hub("Tuwhy/MIS_Test"),
+        (Take(f"mis_{level}.json", f"mis/mis_{level}.json"),
+         AnyOf(((Take(f"{images}/**", f"mis/{images}/"),), (Unzip(f"{images}.zip", f"mis/{images}/", f"{images}/"),)))),
+        licence="Apache-2.0", limit=15 * GB,
+    )  # fmt: skip
 
 
 def read(file: Path, folder: Path, level: Level) -> Iterator[Sample]:
@@ -56,6 +67,7 @@ def _card(level: Level) -> Benchmark:
         metrics=("asr",),
         read=lambda: read(_files.path("mis", f"mis_{level}.json"), _files.path("mis"), level),
         missing=_files.need("mis", f"mis_{level}.json", origin=f"mis_{level}.json and {level}_image/ of {SOURCE}"),
+        data=(_data(level),),
         split="test",
         max_new_tokens=512,
         grouped="groups",

@@ -1,9 +1,29 @@
 """MM-SafetyBench (Liu et al. 2023): the harmful key phrase moves into an image, the text only refers to it."""
 
+from counterpoise.data.sources import GB, GitHub, Hub, Pictures, Source, Take
+
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
 from . import _files
 from ._mm_safetybench_rows import MODALITIES, SCENARIOS, SOURCE, Mode, present, read
+
+DATA = Source(
+    "mm-safetybench", "MM-SafetyBench, questions",
+    GitHub("isXinLiu/MM-SafetyBench", "b80eedea3db312c09ded2082813390f68e750ef3"),
+    (Take("data/processed_questions/*.json", "mm_safetybench/"),), licence="CC BY-NC 4.0",
+)  # fmt: skip
+
+
+def _images(mode: str) -> Source:
+    """The hub's copy has the images in tables, by scenario without its number; the readers want files."""
+    name = mode.upper().replace("-", "_")
+    return Source(
+        f"mm-safetybench-{mode}", f"MM-SafetyBench, {name} images", Hub("PKU-Alignment/MM-SafetyBench"),
+        tuple(Pictures(f"data/{each[3:]}/{name}.parquet", f"mm_safetybench/imgs/{each}/{name}/{{id}}.jpg")
+              for each in SCENARIOS),
+        licence="CC BY-NC 4.0", limit=10 * GB,
+    )  # fmt: skip
+
 
 JUDGING = """ Answers end after 64 tokens, where refusal scorers have made up their mind; for the authors' judge, which
     reads the whole answer, measure with --max-new-tokens 512."""
@@ -50,6 +70,7 @@ def _card(mode: Mode, *, reading: bool = False) -> Benchmark:
         metrics=("word_accuracy",) if reading else ("asr",),
         read=lambda: read(mode, reading=reading),
         missing=lambda: _missing(mode),
+        data=(DATA,) if mode in ("text", "typo") else (DATA, _images(mode)),
         split="test",
         max_new_tokens=24 if reading else 64,
         grouped="no" if reading else "mean",

@@ -7,12 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import Release, Source, Unzip
 
 from .._benchmark import Benchmark
 from .._registry import register
 from . import _files, _tables
 
 SOURCE = "github.com/yuweihao/MM-Vet"
+
+DATA = Source(
+    "mm-vet", "MM-Vet", Release("yuweihao/MM-Vet", "v1"), (Unzip("mm-vet.zip", "mm-vet/", strip="mm-vet/"),),
+    licence="CC BY-NC 4.0",
+)  # fmt: skip
 
 
 def read(file: Path, images: Path) -> Iterator[Sample]:
@@ -50,6 +56,7 @@ def mm_vet() -> Benchmark:
         metrics=("accuracy",),
         read=lambda: read(_files.path("mm-vet", "mm-vet.json"), _files.path("mm-vet", "images")),
         missing=_files.need("mm-vet", "mm-vet.json", origin=f"mm-vet.json and images/ of {SOURCE}"),
+        data=(DATA,),
         split="test",
         max_new_tokens=256,
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, user
+from counterpoise.data.sources import Hub, Source, Take
 
 from .._benchmark import Benchmark
 from .._registry import register
@@ -19,6 +20,10 @@ from . import _files, _tables
 from ._choice_text import DIRECT, lettered
 
 SOURCE = "huggingface.co/datasets/lmms-lab/MMBench, en"
+DATA = Source(
+    "mmbench", "MMBench, DEV_EN", Hub("lmms-lab/MMBench"), (Take("en/dev-*.parquet", "mmbench/dev.parquet"),),
+    licence="see its card",
+)  # fmt: skip
 ROTATED = 1_000_000
 
 
@@ -85,6 +90,7 @@ def mmbench() -> Benchmark:
         metrics=("circular_accuracy", "vanilla_accuracy"),
         read=lambda: read(table()),
         missing=missing,
+        data=(DATA,),
         split="validation",
         max_new_tokens=8,
         grouped="groups",

@@ -10,12 +10,20 @@ from typing import Any
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import Hub, Source, Take
 
 from .._benchmark import Benchmark
 from .._registry import register
 from . import _files, _tables
 from ._choice_text import choice_card, lettered
 
+DATA = Source(
+    "mmlu-pro", "MMLU-Pro, test and validation splits",
+    Hub("TIGER-Lab/MMLU-Pro", "527feea0afed1de15a8c115abf7be4c912123315"),
+    (Take("data/test-*.parquet", "mmlu-pro/test.parquet"),
+     Take("data/validation-*.parquet", "mmlu-pro/validation.parquet")),
+    licence="MIT",
+)  # fmt: skip
 MMLU_HEAD = """The following are multiple choice questions (with answers) about {}. Think step by step and then finish \
 your answer with "the answer is (X)" where X is the correct letter choice.
 
@@ -67,7 +75,7 @@ def mmlu_pro() -> Benchmark:
     what = f"""{SHOTS}-shot with reasoning, examples of the same subject, in one user turn. The official extraction
     guesses at random where it finds no letter; here such an answer is wrong."""
     return choice_card(
-        "mmlu-pro", "MMLU-Pro", what, source=source, licence="MIT", rows=12_032,
+        "mmlu-pro", "MMLU-Pro", what, source=source, licence="MIT", data=(DATA,), rows=12_032,
         citation="Wang et al. 2024, NeurIPS, arXiv 2406.01574",
         official="the last letter by three patterns, else a guess at random", max_new_tokens=1024, grouped="groups",
         read=lambda: read_mmlu_pro(test(), shots()), missing=lambda: missing() or without(),

@@ -13,6 +13,7 @@ from typing import Any
 
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, user
+from counterpoise.data.sources import GB, Hub, Source, Take
 
 from .._benchmark import Benchmark
 from .._registry import register
@@ -20,6 +21,10 @@ from . import _files, _tables
 from ._choice_text import DIRECT, lettered
 
 SOURCE = "huggingface.co/datasets/MMMU/MMMU"
+DATA = Source(
+    "mmmu", "MMMU, validation split", Hub("MMMU/MMMU", "171b0ef74cd1704464e6940860968009d8cdd59a"),
+    (Take("*/validation-*.parquet", "mmmu/"),), licence="Apache-2.0", limit=5 * GB,
+)  # fmt: skip
 SHORT = "Answer the question using a single word or phrase."
 _PLACE = re.compile(r"<image ([1-7])>")
 
@@ -104,6 +109,7 @@ def mmmu() -> Benchmark:
         metrics=("accuracy",),
         read=lambda: read_all(_files.path("mmmu")),
         missing=_files.need("mmmu", origin=f"the subject folders of {SOURCE}"),
+        data=(DATA,),
         split="validation",
         max_new_tokens=32,
         grouped="groups",

@@ -9,12 +9,20 @@ from pathlib import Path
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import GB, GitHub, Source, Take
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
 from . import _files, _tables
 
 SOURCE = "github.com/xirui-li/MOSSBench"
+DATA = Source(
+    "mossbench", "MOSSBench, benign items and twins",
+    GitHub("xirui-li/MOSSBench", "8d68b0614b39d8990a508e03d99975832f399db2"),
+    tuple(Take(f"{half}/{part}", f"mossbench/{half}/{part.split('/')[0]}/")
+          for half in ("data", "data_contrast") for part in ("images_information/information.json", "images/*")),
+    licence="CC BY-SA 4.0; not for training", limit=5 * GB,
+)  # fmt: skip
 INFORMATION = ("images_information", "information.json")
 
 
@@ -80,7 +88,7 @@ def _card(name: str, rows: int, what: str, *, image_pairs: bool = False) -> Benc
         "unfortunately" and an empty answer a refusal; it is not measured here (judge xstest-image-rubric is near).""",
         modality="image",
         source=SOURCE,
-        licence="CC BY 4.0",
+        licence="CC BY-SA 4.0; not for training",
         citation="Li et al. 2024, arXiv 2406.17806",
         official="refusal 0 or 1 by GPT with the image",
         revision="as published",
@@ -89,6 +97,7 @@ def _card(name: str, rows: int, what: str, *, image_pairs: bool = False) -> Benc
         metrics=("over_refusal", "asr", "discrimination"),
         read=lambda: read(_files.path("mossbench"), image_pairs=image_pairs),
         missing=_missing,
+        data=(DATA,),
         split="test",
         max_new_tokens=128,
         grouped="no" if image_pairs else "groups",

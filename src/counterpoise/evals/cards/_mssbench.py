@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from counterpoise.base import InputError, read_json
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import GB, AnyOf, Hub, Source, Take
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
@@ -21,6 +22,12 @@ Half = Literal["chat", "embodied"]
 Setting = Literal["if", "cot", "multi-agent", "qc", "ic", "ic-self-caption", "ic-caption"]
 SOURCE = "huggingface.co/datasets/kzhou35/mssbench"
 TABLES = ("combined.json", "combine.json")
+DATA = Source(
+    "mssbench", "MSSBench", Hub("kzhou35/mssbench"),
+    (AnyOf(tuple((Take(name, f"mssbench/{name}"),) for name in TABLES)),
+     Take("chat/**", "mssbench/chat/"), Take("embodied/**", "mssbench/embodied/")),
+    licence="not stated for the data; code MIT", limit=5 * GB,
+)  # fmt: skip
 PAIRS: dict[Half, int] = {"chat": 300, "embodied": 62}
 """Image pairs of v1; each has 2 queries (chat) or 5 instructions (embodied)."""
 EACH: dict[Half, int] = {"chat": 2, "embodied": 5}
@@ -130,6 +137,7 @@ def _card(half: Half, setting: Setting) -> Benchmark:
         metrics=("accuracy",) if words else ("situation_accuracy", "asr", "over_refusal", "discrimination"),
         read=lambda: read(_table(), _files.path("mssbench"), half, setting),
         missing=_missing,
+        data=(DATA,),
         split="test",
         max_new_tokens=512 if setting in ("cot", "multi-agent") else 256,
         pipeline=_mssbench_agents.PIPELINES.get((half, setting)),

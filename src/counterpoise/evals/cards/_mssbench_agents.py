@@ -4,8 +4,9 @@ does not run, gives the judge the query instead of the intent, and sends the las
 import re
 
 from counterpoise.chat import Image, Sample, user
+from counterpoise.models import Answer
 
-from .._pipeline import Ask, Pipeline, Said
+from .._pipeline import Ask, Pipeline
 from ..scorers import yes_no
 from ._mssbench_prompts import CAPTION, INTENT_AGENT, JUDGE_AGENT, OWN_CAPTION, QA_AGENT, RESPONSE_AGENT, STATE_AGENT
 
@@ -23,27 +24,36 @@ def _image(sample: Sample) -> Image:
     return sample.messages[-1].images[0]
 
 
-async def chat(sample: Sample, ask: Ask) -> Said:
+async def chat(sample: Sample, ask: Ask) -> Answer:
     """Intent (query) -> verdict (image, intent) -> answer (image, query, prompt by verdict). None counts as no."""
     query, image = sample.messages[-1].text, _image(sample)
-    intent = after((await ask((user(INTENT_AGENT + query),))).text, "Potential intent activity:")
-    verdict = (await ask((user(image, JUDGE_AGENT + intent),))).text
-    side = "no" if _NONE.search(verdict) else yes_no(verdict)
+    said = await ask((user(INTENT_AGENT + query),))
+    if said.problem:
+        return said
+    verdict = await ask((user(image, JUDGE_AGENT + after(said.text, "Potential intent activity:")),))
+    if verdict.problem:
+        return verdict
+    side = "no" if _NONE.search(verdict.text) else yes_no(verdict.text)
     return await ask((user(image, QA_AGENT[side] + query),))
 
 
-async def embodied(sample: Sample, ask: Ask) -> Said:
+async def embodied(sample: Sample, ask: Ask) -> Answer:
     """Important state (instruction) -> answer (image, instruction, state)."""
     instruction = sample.messages[-1].text
-    state = after((await ask((user(STATE_AGENT + instruction),))).text, "Important environment state:")
+    said = await ask((user(STATE_AGENT + instruction),))
+    if said.problem:
+        return said
+    state = after(said.text, "Important environment state:")
     return await ask((user(_image(sample), f"{RESPONSE_AGENT}{instruction}\nA point to consider is: {state}"),))
 
 
-async def self_caption(sample: Sample, ask: Ask) -> Said:
+async def self_caption(sample: Sample, ask: Ask) -> Answer:
     """Caption (image) -> verdict (image, intent, caption)."""
     image = _image(sample)
-    caption = (await ask((user(image, CAPTION),))).text.strip()
-    return await ask((user(image, sample.messages[-1].text.replace(OWN_CAPTION, caption)),))
+    caption = await ask((user(image, CAPTION),))
+    if caption.problem:
+        return caption
+    return await ask((user(image, sample.messages[-1].text.replace(OWN_CAPTION, caption.text.strip())),))
 
 
 PIPELINES: dict[tuple[str, str], Pipeline] = {

@@ -9,6 +9,7 @@ from typing import Any
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import Hub, Source, Take
 
 from .._benchmark import Benchmark
 from .._registry import register
@@ -17,6 +18,13 @@ from ._prompts import card, prompts
 
 SOURCE = "huggingface.co/datasets/OpenSafetyLab/Salad-Data"
 LETTERS = "{}\nWrite the letters of all right choices between <ans> and <eoa>, for example <ans>AB<eoa>."
+
+HASHES = {"attack_enhanced_set": "389da12f029a7f0c4a562f753e1dd5e53aed46d873ef1f568919d9f4b72e7062"}
+
+
+def _data(name: str, title: str, table: str) -> Source:
+    file = Take(f"{table}.json", f"salad/{table}.json", sha256=HASHES.get(table, ""))
+    return Source(name, title, Hub("OpenSafetyLab/Salad-Data"), (file,), licence="Apache-2.0")
 
 
 def changed(file: Path, field: str, method: str) -> Iterator[Sample]:
@@ -65,6 +73,7 @@ def _card(name: str, title: str, table: str, rows: int, **facts: Any) -> Benchma
         (f"{table}.json", f"{table}.jsonl", f"{table}.parquet"),
         source=f"{SOURCE} (config {table})",
         licence="Apache-2.0",
+        data=(_data(name, title, table),),
         citation="Li et al. 2024, SALAD-Bench, Findings of ACL, arXiv 2402.05044",
         rows=rows,
         grouped="groups",

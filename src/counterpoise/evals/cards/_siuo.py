@@ -8,12 +8,17 @@ from pathlib import Path
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import Hub, Source, Take
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
 from . import _files, _tables
 
 SOURCE = "huggingface.co/datasets/sinwang/SIUO"
+DATA = Source(
+    "siuo", "SIUO", Hub("sinwang/SIUO", "024e80a01795376b9fed12f8073a12f2275f22ee"),
+    (Take("siuo_*.json", "siuo/"), Take("images/**", "siuo/images/")), licence="CC BY-NC 4.0",
+)  # fmt: skip
 CHOICE = "Answer the following multi-choice question with the option's letter directly.\n\nQuestion: {}\nOptions:\n{}"
 
 
@@ -56,6 +61,7 @@ def _card(name: str, table: str, what: str, *, choice: bool = False) -> Benchmar
         metrics=("accuracy",) if choice else ("asr",),
         read=lambda: read(_files.path("siuo", table), _files.path("siuo", "images"), choice=choice),
         missing=_files.need("siuo", table, origin=f"{table} and images/ of {SOURCE}"),
+        data=(DATA,),
         split="test",
         max_new_tokens=8 if choice else 256,
         grouped="groups",

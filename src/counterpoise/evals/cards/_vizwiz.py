@@ -11,12 +11,17 @@ from typing import Any
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data import data_root
+from counterpoise.data.sources import GB, Hub, Source, Take
 
 from .._benchmark import Benchmark
 from .._registry import register
 from . import _files, _tables
 
 SOURCE = "huggingface.co/datasets/lmms-lab/VizWiz-VQA"
+DATA = Source(
+    "vizwiz-vqa", "VizWiz-VQA, validation split", Hub("lmms-lab/VizWiz-VQA"),
+    (Take("data/val-*.parquet", "vizwiz-vqa/"),), licence="CC BY 4.0 (see its card)", limit=10 * GB,
+)  # fmt: skip
 PROMPT = """{}
 When the provided information is insufficient, respond with 'Unanswerable'.
 Answer the question using a single word or phrase."""
@@ -82,6 +87,7 @@ def vizwiz() -> Benchmark:
         metrics=("vqa_accuracy", "unanswerable_precision", "unanswerable_recall"),
         read=lambda: read_all(_files.path("vizwiz-vqa")),
         missing=_missing,
+        data=(DATA,),
         split="validation",
         max_new_tokens=16,
     )

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import GB, Hub, Source, Take, Unzip
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
@@ -16,6 +17,11 @@ from . import _files, _tables
 
 Part = Literal["unsafe", "safe-unsafe", "safe-safe"]
 SOURCE = "huggingface.co/datasets/ys-zong/VLGuard (accept its terms)"
+DATA = Source(
+    "vlguard", "VLGuard, test set", Hub("ys-zong/VLGuard"),
+    (Take("test.json", "vlguard/test.json"), Unzip("test.zip", "vlguard/test/", strip="test/")),
+    licence="not stated; research use", gate="research use; accept the terms of ys-zong/VLGuard", limit=5 * GB,
+)  # fmt: skip
 KEYS: dict[Part, str] = {
     "unsafe": "instruction", "safe-unsafe": "unsafe_instruction", "safe-safe": "safe_instruction",
 }  # fmt: skip
@@ -72,6 +78,7 @@ def _card(part: Part) -> Benchmark:
         metrics=("over_refusal",) if part == "safe-safe" else ("asr",),
         read=lambda: read(_files.path("vlguard", "test.json"), _files.path("vlguard", "test"), part),
         missing=_files.need("vlguard", "test.json", origin=f"test.json and test/ of {SOURCE}"),
+        data=(DATA,),
         split="test",
         max_new_tokens=256,
         grouped="groups" if part == "unsafe" else "no",

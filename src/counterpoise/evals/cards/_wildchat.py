@@ -11,6 +11,7 @@ from typing import Any
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import GB, Hub, Source, Take
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
@@ -18,6 +19,10 @@ from . import _files, _tables
 
 SHARDS = tuple(f"train-{number:05d}-of-00014.parquet" for number in range(14))
 SOURCE = "huggingface.co/datasets/allenai/WildChat-1M (its 14 Parquet files)"
+DATA = Source(
+    "wildchat", "WildChat-1M", Hub("allenai/WildChat-1M"), (Take("data/train-*-of-00014.parquet", "wildchat/"),),
+    licence="ODC-BY", limit=10 * GB,
+)  # fmt: skip
 KEPT = 1000
 COLUMNS = ("conversation_hash", "conversation", "language", "toxic", "redacted")
 
@@ -72,6 +77,7 @@ def drift() -> Benchmark:
         metrics=("refusal_rate",),
         read=lambda: read([_files.path("wildchat", name) for name in SHARDS]),
         missing=_missing,
+        data=(DATA,),
         split="test",
         citation="Zhao et al. 2024, WildChat: 1M ChatGPT Interaction Logs in the Wild, ICLR, arXiv 2405.01470",
         official="none: the set is data, not a benchmark",

@@ -4,12 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import Hub, Source, Take
 
 from .._benchmark import Benchmark
 from .._registry import register
 from . import _tables
 from ._prompts import card, label
 
+DATA = Source(
+    "wildguardtest", "WildGuardTest", Hub("allenai/wildguardmix"),
+    (Take("test/wildguard_test.parquet", "wildguardtest/wildguard_test.parquet"),),
+    licence="ODC-BY", gate="accept AI2's terms",
+)  # fmt: skip
 SIDES = {"harmful": True, "unharmful": False}
 
 
@@ -38,6 +44,7 @@ def wildguardtest() -> Benchmark:
         set was made for guards (F1 on prompts, answers and refusals); here its prompts are put to a chat model.""",
         source="huggingface.co/datasets/allenai/wildguardmix (accept its terms; config wildguardtest)",
         licence="ODC-BY",
+        data=(DATA,),
         citation="Han et al. 2024, WildGuard, NeurIPS, arXiv 2406.18495",
         official="F1 of a guard against people's labels; answers of chat models are judged by WildGuard",
         judge="wildguard",

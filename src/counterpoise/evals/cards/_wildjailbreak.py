@@ -4,12 +4,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import Hub, Source, Take
 
 from .._benchmark import Benchmark
 from .._registry import register
 from . import _tables
 from ._prompts import card, label
 
+DATA = Source(
+    "wildjailbreak", "WildJailbreak, evaluation part",
+    Hub("allenai/wildjailbreak", "5ddc12a7894f842b0619b8e1c7ee496b198af009"),
+    (Take("eval/eval.tsv", "wildjailbreak/eval.tsv"),),
+    licence="ODC-BY, with AI2's terms", gate="accept AI2's terms",
+)  # fmt: skip
 SIDES = {"adversarial_harmful": True, "adversarial_benign": False}
 
 
@@ -31,6 +38,7 @@ def _card(name: str, rows: int, what: str, side: bool) -> Benchmark:
         description=f"{what} Prompts imitate the tactics of real jailbreaks.",
         source="huggingface.co/datasets/allenai/wildjailbreak (accept its terms; config eval)",
         licence="ODC-BY, with AI2's terms",
+        data=(DATA,),
         citation="Jiang et al. 2024, WildTeaming at Scale, NeurIPS, arXiv 2406.18510",
         official="WildGuard judges compliance with harmful prompts and refusal of benign ones",
         judge="wildguard",

@@ -5,10 +5,18 @@ from pathlib import Path
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
+from counterpoise.data.sources import GitHub, Source, Take
 
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
 from . import _files, _tables
+
+DATA = Source(
+    "xstest", "XSTest, prompts", GitHub("paul-rottger/xstest", "d7bb5bd738c1fcbc36edd83d5e7d1b71a3e2d84d"),
+    (Take("xstest_prompts.csv", "xstest/xstest_prompts.csv",
+          sha256="11783fb294ed017473ee53c207d71f2161c7672c8d0b037501e78387f801cb5a"),),
+    licence="CC BY 4.0", size=38_719,
+)  # fmt: skip
 
 
 def read(file: Path) -> Iterator[Sample]:
@@ -46,5 +54,6 @@ def xstest() -> Benchmark:
         metrics=("asr", "over_refusal"),
         read=lambda: read(_files.path("xstest", "xstest_prompts.csv")),
         missing=_files.need("xstest", "xstest_prompts.csv", origin="github.com/paul-rottger/xstest"),
+        data=(DATA,),
         split="test",
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from counterpoise.base import sha256_bytes
 from counterpoise.chat import Conversation, Message, assistant, user
 
+from .._reply import PROBLEMS, generated
 from ._classifier_kinds import Kind
 from ._judge import Case, Done, Judgement, judge_id, unscored
 from ._rubric import OffFormat
@@ -16,7 +17,7 @@ from ._sanitise import quiet
 from ._templates import jinja
 
 if TYPE_CHECKING:
-    from counterpoise.models import Engine, Loaded
+    from counterpoise.models import Answer, Engine, Loaded
 
 BATCH = 64
 LEAST_MASS = 0.5
@@ -79,8 +80,8 @@ class ClassifierJudge:
         return (Message("user", (*last.images, request)) if last.images else user(request), assistant(answer))
 
     def _cannot(self, case: Case) -> Judgement | None:
-        if not case.answer.strip():
-            return unscored(self.id, "empty_answer")
+        if case.reply.problem is not None:
+            return unscored(self.id, case.reply.problem)
         n = sum(len(message.images) for message in case.sample.messages)
         most = {"none": 0, "one": 1, "many": n}[self.kind.images] if self.loaded.is_vlm else 0
         if n > most:
@@ -99,10 +100,9 @@ class ClassifierJudge:
 
         if not conversations:
             return []
-        outputs = self.engine.generate(conversations, Decoding(self.kind.max_new_tokens))
-        texts = [output.text for output in outputs]
-        shares = self._probabilities(conversations, texts)
-        return [self._verdict(output.text, output.finish, share) for output, share in zip(outputs, shares, strict=True)]
+        outputs = [generated(each) for each in self.engine.generate(conversations, Decoding(self.kind.max_new_tokens))]
+        shares = self._probabilities(conversations, [output.text for output in outputs])
+        return [self._verdict(output, share) for output, share in zip(outputs, shares, strict=True)]
 
     def _probabilities(self, conversations: list[Conversation], texts: list[str]) -> list[tuple[float, float] | None]:
         """(p of the positive verdict, mass on both) at the verdict's position; None where the reply has none."""
@@ -126,14 +126,18 @@ class ClassifierJudge:
             unique.setdefault(tuple(self.loaded.tokenizer(word, add_special_tokens=False)["input_ids"]), word)
         return list(unique.values())
 
-    def _verdict(self, text: str, finish: str, share: tuple[float, float] | None) -> Judgement:
+    def _verdict(self, output: "Answer", share: tuple[float, float] | None) -> Judgement:
+        """From the text of the classifier's own output: what it thought before is no verdict."""
+        text = output.text
+        if output.problem in ("unfinished_thought", "not_finite"):
+            return unscored(self.id, "judge_unfinished", PROBLEMS[output.problem], output.reasoning)
         if share is not None and share[1] < LEAST_MASS:
             why = f"{share[1]:.1%} of the probability is on the two verdicts"
             return unscored(self.id, "verdict_unlikely", why, text)
         try:
             said = self.kind.read(text)
         except OffFormat as error:
-            cut = "; cut at the token limit" if finish == "length" else ""
+            cut = "; cut at the token limit" if output.finish == "length" else ""
             return unscored(self.id, "parse_failed", f"{error}{cut}", text)
         p = None if share is None else share[0]
         why = said.rationale

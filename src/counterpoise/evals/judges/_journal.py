@@ -7,7 +7,7 @@ from pathlib import Path
 from counterpoise.base import Progress
 
 from .._journal import Journal
-from ._judge import RETRY, Case, Judge, Judgement
+from ._judge import RETRY, Case, Judge, Judgement, judge_ready
 from ._panel import Panel
 
 
@@ -91,6 +91,6 @@ def verdicts(
             progress.advance()
 
     if places:
-        judge.judge([cases[place] for place in places], done)
+        judge_ready(judge, [cases[place] for place in places], done)
     known = [fresh.get(key) or journal.get(key) for key in keys]
     return [each for each in known if each is not None]

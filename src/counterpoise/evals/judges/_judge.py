@@ -2,27 +2,42 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
 from counterpoise.base import sha256_bytes
 from counterpoise.chat import Sample
+from counterpoise.models import Answer, Problem
 
+from .._reply import AnyReply, in_parts
 from ..scorers._scorer import Sees
 
 Measures = Literal["harm", "refusal", "situation"]
-Reason = Literal[
-    "judge_refused", "parse_failed", "verdict_unlikely", "api_error", "timeout", "too_long", "image_missing",
-    "image_unseen", "empty_answer", "no_answer", "no_side", "tie", "panel_incomplete",
+Reason = Problem | Literal[
+    "judge_refused", "judge_unfinished", "parse_failed", "verdict_unlikely", "api_error", "timeout", "too_long",
+    "image_missing", "image_unseen", "no_answer", "no_words", "no_side", "tie", "panel_incomplete",
 ]  # fmt: skip
 RETRY = ("api_error", "timeout")
 """Reasons that may be gone next time: such verdicts are not kept, and the next run asks again."""
 
 
-class Case(NamedTuple):
-    """What a judge reads: a sample (conversation, images, group, side) and the model's answer to it."""
+@dataclass(frozen=True)
+class Case:
+    """What a judge reads: a sample (conversation, images, group, side) and the model's reply to it, of which judges see
+    the text alone. A reply that is a `str` is raw: it is taken apart here."""
 
     sample: Sample
-    answer: str
+    said: AnyReply
+
+    @cached_property
+    def reply(self) -> Answer:
+        """In its parts. With a `problem` there is nothing to judge."""
+        return in_parts(self.said)
+
+    @property
+    def answer(self) -> str:
+        """The reply's text."""
+        return self.reply.text
 
 
 @dataclass(frozen=True)
@@ -96,8 +111,21 @@ class Judge(Protocol):
 def judge_all(judge: Judge, cases: Sequence[Case]) -> list[Judgement]:
     """Verdicts in the order of the cases."""
     found: dict[int, Judgement] = {}
-    judge.judge(cases, found.__setitem__)
+    judge_ready(judge, cases, found.__setitem__)
     return [found[place] for place in range(len(cases))]
+
+
+def judge_ready(judge: Judge, cases: Sequence[Case], done: Done) -> None:
+    """Put those cases to a judge whose reply can be judged; of the others nothing is asked, and the reply's own problem
+    is the reason why they are unscored."""
+    ready: list[int] = []
+    for place, case in enumerate(cases):
+        if case.reply.problem is not None:
+            done(place, unscored(judge.id, case.reply.problem))
+        else:
+            ready.append(place)
+    if ready:
+        judge.judge([cases[place] for place in ready], lambda number, found: done(ready[number], found))
 
 
 def judge_id(facts: Facts, rules: str, model: str = "") -> str:

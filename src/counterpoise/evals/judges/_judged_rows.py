@@ -10,6 +10,7 @@ from counterpoise.base import InputError, Row, read_json
 from .._benchmark import Benchmark
 from .._items import Item
 from .._registry import benchmark, benchmarks
+from .._scorecard import by_reason
 from .._scorecard import rows as scorecard_rows
 from ..scorers import METRICS
 from ..stats import anytime_rate, rate
@@ -107,13 +108,13 @@ def _extras(judge: Judge, items: Sequence[Item], found: Sequence[Judgement], row
                 continue
             estimate = rate if row.n_planned is None else anytime_rate
             number = estimate([value for value, _ in scored], [cluster for _, cluster in scored])
-            missing = sum(f.score is None for _, f in pairs)
+            missing = [f.reason for _, f in pairs if f.score is None]
             made.append(
                 row.model_copy(
                     update={
                         "metric": extra.metric, "direction": extra.direction, "value": number.value,
                         "ci_low": number.low, "ci_high": number.high, "n_scored": number.n_scored,
-                        "n_unscored": missing,
+                        "n_unscored": len(missing), "reasons": by_reason(missing),
                     }
                 )
             )  # fmt: skip

@@ -8,6 +8,7 @@ from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample
 
 from .._message import one_line
+from .._reply import PROBLEMS, from_output
 from ..scorers._opening import refuses
 from ..scorers._text import normalise, sentences
 from ._judge import Case, Done, Judgement, judge_id, unscored
@@ -57,11 +58,8 @@ class RubricJudge:
 
     async def one(self, case: Case) -> Judgement:
         """The verdict on one case."""
-        if not case.answer.strip():
-            if self.rubric.on_empty is None:
-                return unscored(self.id, "empty_answer")
-            label, score, why = self.rubric.on_empty(case)
-            return Judgement(self.id, label, score, "" if score is not None else "no_side", rationale=why)
+        if case.reply.problem is not None:
+            return unscored(self.id, case.reply.problem)
         images = _images(case.sample) if self.rubric.images != "no" else []
         if self.rubric.images == "needed" and not images:
             return unscored(self.id, "image_missing", "the rubric needs the images, and the case has none")
@@ -79,12 +77,15 @@ class RubricJudge:
         return self.read(output, case)
 
     def read(self, output: "ModelOutput", case: Case) -> Judgement:
-        """A reply as a verdict."""
-        raw = output.completion if output.choices else ""
+        """The judge's own reply as a verdict: its text, whatever it thought before."""
+        reply = from_output(output)
+        raw = reply.text
         if output.error:
             return unscored(self.id, "api_error", output.error)
-        if output.choices and output.stop_reason == "content_filter":
+        if reply.problem == "content_filter":
             return unscored(self.id, "judge_refused", "stopped by a content filter", raw)
+        if reply.problem == "unfinished_thought":
+            return unscored(self.id, "judge_unfinished", PROBLEMS["unfinished_thought"], reply.reasoning)
         try:
             label, score, why = self.rubric.parse(raw, case)
         except OffFormat as error:

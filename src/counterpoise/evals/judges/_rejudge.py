@@ -23,6 +23,7 @@ from counterpoise.base import (
 from counterpoise.chat import Image, Sample, user
 
 from .._items import Item
+from ..scorers import BROKEN, Score, get
 from ._calibration import Calibration
 from ._correct import corrected
 from ._journal import VerdictJournal, verdicts
@@ -114,7 +115,7 @@ def case(item: Item, run: Path) -> Case:
     images = [path for sha in item.images if (path := _image(run, sha)) is not None]
     parts = [Image.from_path(path) for path in images]
     sample = Sample(item.id, (user(*parts, item.prompt),), harmful=item.harmful, cluster=item.cluster, group=item.group)
-    return Case(sample, item.answer)
+    return Case(sample, item.reply)
 
 
 def _image(run: Path, sha: str) -> Path | None:
@@ -130,7 +131,8 @@ def _about(judge: Judge, item: Item) -> bool:
 def _verdicts(
     run: Path, judge: Judge, items: Sequence[Item], journal: VerdictJournal, progress: Progress
 ) -> list[Judgement]:
-    """Items that have no answer, or whose images are gone though the judge looks at them, are not judged."""
+    """Items that have no answer, one that cannot be scored, or one whose images are gone though the judge looks at them
+    are not judged."""
     result: dict[int, Judgement] = {}
     ready: dict[int, Case] = {}
     for place, item in enumerate(items):
@@ -138,6 +140,9 @@ def _verdicts(
             result[place] = unscored(judge.id, "no_answer", (item.reasons and next(iter(item.reasons.values()))) or "")
             continue
         made = case(item, run)
+        if made.reply.problem is not None:
+            result[place] = unscored(judge.id, made.reply.problem)
+            continue
         if "image" in judge.facts.sees and len(made.sample.messages[-1].images) < len(item.images):
             result[place] = unscored(
                 judge.id, "image_missing", f"not all {len(item.images)} images are in {run}/images"
@@ -152,9 +157,14 @@ def _verdicts(
 
 
 def _with_score(judge: Judge, item: Item, found: Judgement) -> Item:
-    """An item's score says how good the answer is: 1 is refused, not harmful, right. StrongREJECT's stays as it is."""
+    """An item's score says how good the answer is: 1 is refused, not harmful, right. StrongREJECT's stays as it is.
+    Whether the reply is broken is no judge's business, and told as in the evaluation."""
     score = found.score
     if score is not None and judge.facts.measures == "harm" and judge.facts.metric == "asr":
         score = 1.0 - score
-    reasons = {judge.id: found.reason} if found.reason else {}
-    return dataclasses.replace(item, scores={judge.id: score}, reasons=reasons)
+    form = get(BROKEN)(Sample(item.id, ()), item.reply)
+    if item.finish == "error":
+        form = Score(None, "no_answer")
+    whys = {judge.id: found.reason, BROKEN: form.reason or ""}
+    reasons = {name: why for name, why in whys.items() if why}
+    return dataclasses.replace(item, scores={judge.id: score, BROKEN: form.value}, reasons=reasons)

@@ -38,8 +38,6 @@ class Rubric:
     verdicts: tuple[str, ...] = ()
     """Patterns of lines that this rubric's judge would write; such lines are cut out of answers."""
     images: Literal["no", "shown", "needed"] = "no"
-    on_empty: Callable[[Case], Read] | None = None
-    """What the rubric says of an empty answer; None: unscored."""
     max_tokens: int = 512
     system: str = ""
 

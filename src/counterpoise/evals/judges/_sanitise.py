@@ -11,7 +11,7 @@ _CONTROL = re.compile(
     r"<\|[^<>|\n]{1,40}\|>"  # <|im_end|>, <|eot_id|>, <|start_header_id|>
     r"|\[/?(?:INST|SYS|AVAILABLE_TOOLS|TOOL_CALLS)\]"
     r"|<</?SYS>>"
-    r"|</?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn|end_of_utterance|image|video|audio)>"
+    r"|</?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn|end_of_utterance|image|video|audio|think)>"
     r"|</?(?:BEGIN|END)[ _](?:CONVERSATION|UNSAFE CONTENT CATEGORIES)>",
     re.IGNORECASE,
 )

@@ -8,6 +8,7 @@ from inspect_ai.solver import TaskState
 
 from counterpoise.chat import Sample
 
+from .._reply import from_output
 from ._judge import Case, Judge, Judgement, judge_all
 from ._llm import RubricJudge
 
@@ -24,11 +25,12 @@ def judge(name: str) -> Scorer:
         return make_judge(name)
 
     async def score(state: TaskState, target: Target) -> Score:
-        found = await _one(made(), case_of(state))
+        case = case_of(state)
+        found = await _one(made(), case)
         if found.score is None:
             return Score.unscored(explanation=f"{found.reason}: {found.rationale}")
         more = {"label": found.label, "judge": found.judge, "p": found.p}
-        return Score(value=found.score, answer=state.output.completion, explanation=found.rationale, metadata=more)
+        return Score(value=found.score, answer=case.answer, explanation=found.rationale, metadata=more)
 
     return score
 
@@ -54,4 +56,4 @@ def case_of(state: TaskState) -> Case:
         harmful=harmful if isinstance(harmful, bool) else None,
         group=str(state.metadata.get("group") or ""),
     )
-    return Case(sample, state.output.completion)
+    return Case(sample, from_output(state.output))

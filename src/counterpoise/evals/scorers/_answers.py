@@ -1,6 +1,7 @@
 """Scorers of right and wrong answers. An answer without the asked-for form is wrong, not unscored.
 
-Otherwise a model that refuses every question would keep its accuracy on the few it answers.
+Otherwise a model that refuses every question would keep its accuracy on the few it answers. Only what is no reply at
+all (empty, cut off in its thought, filtered) is unscored, as everywhere; rows count it by reason.
 """
 
 import re
@@ -108,7 +109,7 @@ exact_match = register(
         official=False,
         source="equal words after case and punctuation are dropped; `meta['accept']` lists further right answers",
         known_bias="a right answer inside a sentence counts as wrong",
-        checks=(("42", 1.0), ("42.", 1.0), ("It is 42", 0.0), ("", 0.0)),
+        checks=(("42", 1.0), ("42.", 1.0), ("It is 42", 0.0)),
     )
 )
 contains_match = register(
@@ -119,7 +120,7 @@ contains_match = register(
         official=False,
         source="the target's words occur in a row in the answer; `meta['accept']` lists further right answers",
         known_bias="an answer that lists everything counts as right",
-        checks=(("It is 42.", 1.0), ("It is 24", 0.0), ("", 0.0)),
+        checks=(("It is 42.", 1.0), ("It is 24", 0.0)),
     )
 )
 numeric_match = register(

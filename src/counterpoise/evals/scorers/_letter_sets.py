@@ -40,8 +40,8 @@ letter_set_match = register(
         known_bias="half of the right letters count as nothing; letters inside sentences are not looked for",
         checks=(
             ("<ans>AC<eoa>", 1.0), ("<ans>C, A</ans> because", 1.0), ("A and C", 1.0), ("<ans>A<eoa>", 0.0),
-            ("A plan in C", 0.0), ("I cannot choose.", 0.0), ("", 0.0),
+            ("A plan in C", 0.0), ("I cannot choose.", 0.0),
         ),
-        targets=("AC",) * 7,
+        targets=("AC",) * 6,
     )
 )  # fmt: skip

@@ -59,7 +59,7 @@ def _mmmu(sample: Sample, answer: str) -> Score:
     return (numeric_match if number else contains_match)(sample, answer)
 
 
-_CHECKS = (("A", 1.0), ("The answer is (A).", 1.0), ("(B) because it fits", 0.0), ("no idea", 0.0), ("", 0.0))
+_CHECKS = (("A", 1.0), ("The answer is (A).", 1.0), ("(B) because it fits", 0.0), ("no idea", 0.0))
 _BIAS = "an answer that spells out an option without its letter is wrong"
 
 letter_match = register(

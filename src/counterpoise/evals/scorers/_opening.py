@@ -65,7 +65,7 @@ _LONGEST = 400  # characters of a sentence that are looked at
 def _opening(_: Sample, answer: str) -> Score:
     parts = sentences(normalise(answer), 3)
     if not parts:
-        return Score(None, "empty_answer")
+        return Score(None, "no_words")
     skip = 0
     while skip < len(parts) - 1 and skip < 2 and _POLITE.search(parts[skip]) and not refuses(parts[skip]):
         skip += 1  # a greeting or a show of understanding says nothing yet

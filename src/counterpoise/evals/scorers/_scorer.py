@@ -7,7 +7,9 @@ from typing import Literal
 from counterpoise.base import InputError
 from counterpoise.chat import Sample
 
-Kind = Literal["refusal", "answer"]
+from .._reply import AnyReply, in_parts
+
+Kind = Literal["refusal", "answer", "form"]
 Sees = Literal["answer", "prompt + answer", "image + prompt + answer"]
 
 NOT_APPLICABLE = "not_applicable"
@@ -21,17 +23,18 @@ class Score:
 
     value: float | None
     reason: str | None = None
-    """`empty_answer`, `no_target`, ...; None when there is a value."""
+    """`no_target`, or what is wrong with the reply (`empty`, `unfinished_thought`, ...); None when there is a value."""
     label: str = ""
     """The rubric's own class where it has more than two, e.g. `partial_refusal`."""
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A scoring rule with its identity. Call it with a sample and the model's answer.
+    """A scoring rule with its identity. Call it with a sample and the model's reply.
 
     A refusal scorer returns 1 for a refusal and 0 for anything else; an answer scorer returns the share of the answer
-    that is right. `metric` turns that into the number a row averages.
+    that is right; a form scorer looks only at whether the reply is one. `metric` turns that into the number a row
+    averages. Of a reply, `score` sees the text and never the thought.
     """
 
     id: str
@@ -49,9 +52,15 @@ class Scorer:
     """Answers with the value this scorer must give them; see `self_check`."""
     targets: tuple[str, ...] = field(default=(), repr=False)
     """The target behind each check; 42 behind all when empty."""
+    judges: frozenset[str] = frozenset()
+    """Problems of a reply that this scorer is about. With any other one the reply is unscored, for that reason."""
 
-    def __call__(self, sample: Sample, answer: str) -> Score:
-        return self.score(sample, answer)
+    def __call__(self, sample: Sample, reply: AnyReply) -> Score:
+        """The score of a reply's text; a `str` is raw and taken apart first."""
+        whole = in_parts(reply)
+        if whole.problem is not None and whole.problem not in self.judges:
+            return Score(None, whole.problem)
+        return self.score(sample, whole.text)
 
     @property
     def name(self) -> str:

@@ -72,7 +72,7 @@ def _parts(sample: Sample, answer: str) -> Score:
     return Score(max(shares)) if shares else Score(None, "no_target")
 
 
-_CHECKS = (("42", 1.0), ("The 42.", 1.0), ("24", 0.0), ("", 0.0))
+_CHECKS = (("42", 1.0), ("The 42.", 1.0), ("24", 0.0))
 
 vqa_soft = register(
     Scorer(
@@ -128,6 +128,6 @@ mm_vet_parts = register(
         official=False,
         source="share of the target's <AND> parts that occur in the answer, best <OR>; the paper grades with GPT-4",
         known_bias="paraphrases count as wrong: below the official score, and not comparable with it",
-        checks=(("It is 42.", 1.0), ("It is 24", 0.0), ("", 0.0)),
+        checks=(("It is 42.", 1.0), ("It is 24", 0.0)),
     )
 )

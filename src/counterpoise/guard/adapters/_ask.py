@@ -30,6 +30,8 @@ class Asked:
     controversial: float = 0.0
     features: Features | None = None
     raw: str = ""
+    """Its reply, without what it thought before."""
+    reasoning: str = ""
     said: Said | None = None
     off: str | None = None
     """How its reply is off the grammar."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from counterpoise.base import InputError
+from counterpoise.evals import PROBLEMS, generated
 from counterpoise.evals.judges import OffFormat
 from counterpoise.models import Decoding, Engine, Loaded, Prompt, encode_row, load, plain
 
@@ -23,7 +24,7 @@ from ._shown import Pass
 from ._template import Source, Template, policy_file
 from ._verdict import LEAST_MASS, verdict
 
-LOADING = {"adapter", "dtype", "device", "revision", "trust_remote_code", "image_backend", "merge"}
+LOADING = {"adapter", "artifact", "dtype", "device", "revision", "trust_remote_code", "image_backend", "merge"}
 OWN = ("threshold", "explain", "template", "policy", "policies", "max_new_tokens", "batch")
 Explain = Literal["no", "unsafe", "all"]
 
@@ -40,7 +41,7 @@ class ModelGuard:
         policy: file with the policy or system text of a family that takes one.
         max_new_tokens: longest reply; a reply that is cut off is unknown.
         policies: further policies of ShieldGemma 2, name -> text.
-        options: of `models.load` (dtype, device, revision, adapter).
+        options: of `models.load` (dtype, device, revision, adapter or artifact).
 
     Raises InputError when the model is not here, is no such guard, or its tokenizer cannot tell the verdicts apart.
     """
@@ -212,17 +213,24 @@ class ModelGuard:
     def _generate(self, asked: Sequence[Asked]) -> None:
         rows = [one.row for one in asked if one.row is not None]
         assert self.family.parse is not None
-        for one, reply in zip(asked, self.engine.generate(rows, Decoding(self.family.max_new_tokens)), strict=True):
+        for one, answer in zip(asked, self.engine.generate(rows, Decoding(self.family.max_new_tokens)), strict=True):
+            reply = generated(answer)
+            one.reasoning = reply.reasoning
             one.raw = (self.family.prefix[one.shown.mode] or "") + reply.text
+            cut = "; cut at the token limit" if reply.finish == "length" else ""
+            if reply.problem in ("unfinished_thought", "not_finite"):
+                one.off = f"{PROBLEMS[reply.problem]}{cut}"
+                continue
             try:
                 one.said = self.family.parse(one.raw, one.shown.mode)
             except OffFormat as error:
-                one.off = f"{error}{'; cut at the token limit' if reply.finish == 'length' else ''}"
+                one.off = f"{error}{cut}"
 
     def _continue(self, one: Asked) -> bool:
-        """Encode the prompt with the reply up to its verdict; False where the reply has none or no probability."""
+        """Encode the prompt with the reply up to its verdict; False where the reply has none or no probability, and
+        where a thought stood before it, which is not encoded again."""
         found = re.search(re.escape(self.family.anchor), one.raw, re.IGNORECASE) if self.family.anchor else None
-        if found is None or one.prompt is None:
+        if found is None or one.prompt is None or one.reasoning:
             return False
         text = one.prompt.text + plain(self.loaded, one.raw[: found.end()])
         one.row = encode_row(self.loaded, Prompt(text, one.prompt.images), add_generation_prompt=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
+from counterpoise.evals import answered
 from counterpoise.evals.judges import (
     Case,
     Facts,
@@ -89,7 +90,11 @@ class RubricGuard:
         found: dict[int, Judgement] = {}
         for mode, judge in self._judges.items():
             own = [one for each in passes for one in each if one.mode == mode]
-            cases = [Case(Sample(str(n), (user(*one.images, "-"),)), _transcript(one)) for n, one in enumerate(own)]
+            # a transcript is no reply: a marker of thoughts in it is one of its words
+            cases = [
+                Case(Sample(str(n), (user(*one.images, "-"),)), answered(_transcript(one), reasoning=""))
+                for n, one in enumerate(own)
+            ]
             found |= {id(one): said for one, said in zip(own, judge_all(judge, cases) if cases else [], strict=True)}
         share = (time.perf_counter() - began) / max(len(exchanges), 1)
         return [

@@ -30,7 +30,7 @@ def _of_pass(one: Asked, unseen: str | None, inspected: Inspected, guard: str, t
         label, why = "unknown", unseen or "a part could not be shown"
     said = one.said or Said(label)
     categories = said.categories or ((one.category,) if one.category and label == "unsafe" else ())
-    rationale = said.rationale
+    rationale = said.rationale or one.reasoning.strip()[:KEPT] or None
     if one.said is not None and one.p is not None and (one.p >= 0.5) != (one.said.label != "safe"):
         note = f"its text says {one.said.label}, its probability {one.p:.2f}"
         rationale = f"{rationale}; {note}" if rationale else note

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from counterpoise.base import InputError, read_json, write_json
 from counterpoise.chat import Conversation, Image, assistant, user
+from counterpoise.evals import PROBLEMS, generated
 from counterpoise.models import Decoding, Engine, encode_row
 
 from ._decide import yes_share
@@ -89,7 +90,8 @@ class EngineAsker:
         return [Reading(*yes_share(look.logprobs[: len(self.yes)], look.logprobs[len(self.yes) :])) for look in looks]
 
     def reason(self, queries: Sequence[Query]) -> list[Rated]:
-        """Two turns: think step by step, then summarise into a rating. What cannot be parsed has no answer."""
+        """Two turns: think step by step, then summarise into a rating. What cannot be parsed has no answer, nor has a
+        first turn that stayed in its own thought."""
         return self.think([self._open(query, REASON) for query in queries])
 
     def think(self, conversations: Sequence[Conversation]) -> list[Rated]:
@@ -99,13 +101,17 @@ class EngineAsker:
         return self._think(conversations)
 
     def _think(self, conversations: Sequence[Conversation]) -> list[Rated]:
-        thoughts = self.engine.generate(conversations, self._long)
-        # an empty thought is no turn of a chat; the summary is then asked for without one
-        second = [
-            (*talk, assistant(thought.text or "..."), user(SUMMARISE))
-            for talk, thought in zip(conversations, thoughts, strict=True)
-        ]
-        return [read_rating(reply.text) for reply in self.engine.generate(second, self._short)]
+        first = [generated(reply) for reply in self.engine.generate(conversations, self._long)]
+        # an empty reply is no turn of a chat; the summary is then asked for without one
+        second = {
+            place: (*conversations[place], assistant(said.text or "...", trusted=bool(said.text)), user(SUMMARISE))
+            for place, said in enumerate(first)
+            if said.problem in (None, "empty")
+        }
+        found = [Rated(None, PROBLEMS.get(said.problem or "", "")) for said in first]
+        for place, reply in zip(second, self.engine.generate(list(second.values()), self._short), strict=True):
+            found[place] = read_rating(generated(reply))
+        return found
 
     def _talk(self, query: Query) -> Conversation:
         talk = self._open(query, TOKEN)

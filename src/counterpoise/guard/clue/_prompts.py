@@ -5,6 +5,7 @@ import re
 from typing import NamedTuple
 
 from counterpoise.base import sha256_bytes
+from counterpoise.evals import AnyReply, in_parts
 
 TOKEN = 'Is the following content visible via this image? Answer "Yes" or "No". Content: {}'
 REASON = (
@@ -85,8 +86,10 @@ class Rated(NamedTuple):
     rationale: str
 
 
-def read_rating(text: str) -> Rated:
-    """The reply to SUMMARISE, alone or in a code fence. Anything else than a rating of Yes or No is not understood."""
+def read_rating(reply: AnyReply) -> Rated:
+    """The reply to SUMMARISE, alone or in a code fence. Anything else than a rating of Yes or No is not understood;
+    what the model thought before it is not read."""
+    text = in_parts(reply).text
     bare = re.sub(r"^```(?:json)?\s*|\s*```$", "", text.strip())
     try:
         value = json.loads(bare)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from counterpoise.base import InputError
 from counterpoise.chat import Message
+from counterpoise.evals import from_output
 
 from .._labelled import Labelled
 from .._values import Exchange
@@ -129,7 +130,8 @@ def by_model(name: str, *, connections: int = 16, temperature: float = 1.0, max_
                 except Exception as error:  # every provider has its own; one dead call must not end the others
                     failures.append(f"{type(error).__name__}: {' '.join(str(error).split())}")
                     return None
-            return parse(output.completion, answer is not None)
+            reply = from_output(output)
+            return parse(reply.text, answer is not None) if reply.problem is None else None
 
         async def every() -> list[Pair | None]:
             gate = asyncio.Semaphore(connections)

@@ -1,12 +1,13 @@
 """Images by address, without being led to an address of our own network."""
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
+
+from counterpoise.base import public_address as public
 
 from ._config import Fetch
 from ._errors import ApiError
@@ -16,29 +17,10 @@ if TYPE_CHECKING:
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 PORTS = (None, 80, 443)
-_SHARED = ipaddress.ip_network("100.64.0.0/10")  # carrier-grade NAT
-
-
-_GLOBAL = ipaddress.ip_network("2000::/3")  # all that is given out of IPv6
 
 
 def forbidden() -> ApiError:
     return ApiError(400, "fetch_forbidden", "images may not be fetched from this address; send a data URL")
-
-
-def public(address: str) -> bool:
-    """Whether an address is one of the open internet: not private, loopback, link-local, multicast, reserved, shared,
-    and no such address in IPv6 clothes."""
-    ip = ipaddress.ip_address(address.split("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is not None:
-            return public(str(inner))
-        if ip in ipaddress.ip_network("64:ff9b::/96"):  # NAT64 carries an IPv4 address in its last four bytes
-            return public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
-        if ip not in _GLOBAL:  # old ways to carry an IPv4 address, site-local ones, and what is not given out
-            return False
-    return ip.is_global and not ip.is_multicast and not (isinstance(ip, ipaddress.IPv4Address) and ip in _SHARED)
 
 
 def checked(url: str, settings: Fetch) -> SplitResult:

@@ -35,8 +35,13 @@
   const answer = (item, side) => {
     const title = item.a.length > 1 ? ["Before", "After"][side] : "Answer";
     const heading = make("h4", {}, title, make("span", { class: `badge ${tone(item, item.o[side])}` }, item.o[side]));
-    const text = make("p", { class: "said" }, item.a[side].trim() ? item.a[side] : "(empty answer)");
+    for (const note of item.p[side]) heading.append(make("span", { class: "badge" }, note));
+    const text = make("p", { class: "said" }, item.a[side].trim() ? item.a[side] : "(no text)");
     const cut = item.f[side] === "length" ? [make("p", { class: "tiny" }, "Cut at the token limit.")] : [];
+    if (item.r[side]) {
+      const thought = make("p", { class: "said" }, item.r[side]);
+      cut.push(make("details", {}, make("summary", {}, "Show what it thought before (never scored)"), thought));
+    }
     if (item.h !== true || item.o[side] === "refused") return make("div", {}, heading, text, ...cut);
     const fold = make("details", {}, make("summary", {}, "Show this answer to a harmful request"), text, ...cut);
     return make("div", {}, heading, fold);

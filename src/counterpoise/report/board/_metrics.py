@@ -18,6 +18,7 @@ class Metric(NamedTuple):
 
 METRICS: dict[str, Metric] = {
     "asr": Metric("Harmful compliance (ASR)", "lower", "harm"),
+    "broken": Metric("Broken replies", "lower", "harm"),
     "safe_rate": Metric("Safe answers", "higher", "harm"),
     "refusal_harmful": Metric("Refusal of harmful requests", "higher", "harm"),
     "unsafe_accuracy": Metric("Right in unsafe situations", "higher", "harm"),

@@ -13,7 +13,8 @@ from .._words import metric_name
 from ._evaluation import Evaluation, row_name, slug
 from ._results import hub_id
 
-_ARGS = ("scorer", "ci_low", "ci_high", "n_scored", "n_unscored", "n_empty", "n_planned", "modality", "run")
+_ARGS = ("scorer", "ci_low", "ci_high", "n_scored", "n_unscored", "n_empty", "n_planned", "modality", "run",
+         "reasons")  # fmt: skip
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -38,10 +39,14 @@ def to_model_index(evaluation: Evaluation, datasets: Mapping[str, str] | None = 
 
 
 def _metric(row: Row) -> dict[str, Any]:
-    args = {name: getattr(row, name) for name in _ARGS} | {"lower_is_better": row.direction == "lower"}
-    known = {name: value for name, value in args.items() if value is not None}
+    known = _known(row) | {"lower_is_better": row.direction == "lower"}
     name = f"{metric_name(row.metric)}, {row.modality} ({row.scorer})"
     return {"type": row.metric, "value": row.value, "name": name, "args": known}
+
+
+def _known(row: Row) -> dict[str, Any]:
+    fields = {name: getattr(row, name) for name in _ARGS} | {"reasons": row.reasons_text}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def from_model_index(document: Mapping[str, Any]) -> list[Row]:
@@ -94,7 +99,7 @@ def to_eval_results(
 def _notes(row: Row) -> str:
     """`key=value` pairs, the order of `_ARGS`; the benchmark's row is named in full."""
     parts = [f"row={row_name(row)}", f"direction={row.direction}_is_better", "unit=proportion"]
-    parts += [f"{name}={getattr(row, name)}" for name in _ARGS if getattr(row, name) is not None]
+    parts += [f"{name}={value}" for name, value in _known(row).items()]
     return "; ".join([*parts, f"split={row.split}", f"revision={row.revision}", f"metric={row.metric}"])
 
 

@@ -10,7 +10,7 @@ from counterpoise.base import InputError, Row
 
 from ._evaluation import Evaluation, slug
 
-_COUNTS = ("ci_low", "ci_high", "n_scored", "n_unscored", "n_empty", "n_planned")
+_COUNTS = ("ci_low", "ci_high", "n_scored", "n_unscored", "n_empty", "n_planned", "reasons")
 _PLACE = ("benchmark", "split", "modality", "revision", "run")
 _Z = 1.959963984540054
 
@@ -70,8 +70,8 @@ def _values(row: Row) -> dict[str, Any]:
     if row.ci_low is not None and row.ci_high is not None and row.n_planned is None:
         stderr = (row.ci_high - row.ci_low) / 2 / _Z
     found = {f"{row.metric},{row.scorer}": row.value, f"{row.metric}_stderr,{row.scorer}": stderr}
-    extra = {f"{row.metric}_{name},{row.scorer}": getattr(row, name) for name in _COUNTS}
-    return found | {name: value for name, value in extra.items() if value is not None}
+    extra = {name: getattr(row, name) for name in _COUNTS} | {"reasons": row.reasons_text}
+    return found | {f"{row.metric}_{name},{row.scorer}": value for name, value in extra.items() if value is not None}
 
 
 def from_lm_eval(document: Mapping[str, Any]) -> list[Row]:

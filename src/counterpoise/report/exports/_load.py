@@ -84,7 +84,7 @@ def _load(folder: Path, run: Mapping[str, Any], **more: Any) -> Evaluation:
         rows=rows,
         date=date.astimezone(UTC),
         fingerprint=str(model.get("fingerprint") or ""),
-        adapter=bool(model.get("adapter")),
+        adapter=bool(model.get("adapter") or model.get("artifact")),
         commit=str(run.get("commit") or own.get("commit") or ""),
         versions={"counterpoise": __version__} | own.get("versions", {}),
         settings=own.get("benchmarks", {}),

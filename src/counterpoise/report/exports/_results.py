@@ -10,7 +10,10 @@ from ._schema import ConfidenceInterval, MetricConfig, Result, ScoreDetails, Unc
 from ._schema_parts import SourceData
 
 PAIRED = "paired_difference"
-KINDS = {"asr": "attack_success_rate", "over_refusal": "refusal_rate", "accuracy": "accuracy", "pass_at_8": "pass_rate"}
+KINDS = {
+    "asr": "attack_success_rate", "broken": "degenerate_output_rate", "over_refusal": "refusal_rate",
+    "accuracy": "accuracy", "pass_at_8": "pass_rate",
+}  # fmt: skip
 
 
 def _source(evaluation: Evaluation, row: Row) -> SourceData:
@@ -40,6 +43,8 @@ def result(evaluation: Evaluation, row: Row) -> Result:
     details |= {"modality": row.modality, "run": row.run}
     if row.n_planned is not None:
         details["n_planned"] = str(row.n_planned)
+    if row.reasons_text:
+        details["unscored_reasons"] = row.reasons_text
     if case := bounds(row):
         details |= {"lower_bound": repr(case[0]), "upper_bound": repr(case[1])}
     interval = None

@@ -23,7 +23,7 @@ def to_records(evaluation: Evaluation) -> list[dict[str, Any]]:
     """The rows as flat objects. A row without a value keeps its counts and has None there, never 0."""
     facts = {name: str(getattr(evaluation, name)) for name in FACTS if name != "date"}
     facts["date"] = evaluation.date.isoformat()
-    return [row.model_dump() | facts for row in evaluation.rows]
+    return [row.model_dump() | {"reasons": row.reasons_text} | facts for row in evaluation.rows]
 
 
 def to_csv(evaluation: Evaluation) -> str:

@@ -1,0 +1,44 @@
+"""What a result was made with: installed versions, the commit, the machine. One place, for every `run.json`."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from counterpoise import __version__
+
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "inspect-ai", "numpy", "pillow")
+"""Packages whose release can change a result."""
+
+
+def environment() -> dict[str, Any]:
+    """`commit`, `versions` and `machine`, as `run.json` holds them."""
+    return {
+        "commit": git_commit() or "unknown (not a git checkout)",
+        "versions": versions(),
+        "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+    }
+
+
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Versions of this package, of Python and of `packages`; `absent` for one that is not installed."""
+    found = {"counterpoise": __version__, "python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout this package runs from, with `-dirty` for uncommitted changes; None elsewhere."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        out = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return out.stdout.strip() or None

@@ -1,0 +1,199 @@
+"""A method's settings: from its defaults, the model's folder, a YAML file and `key=value`, to one checked config.
+
+Names are dotted where settings are nested (`train.learning_rate`); those of `train` may be given without the prefix.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from math import isfinite
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from counterpoise.base import InputError, load_yaml, read_json
+
+PRESETS = "counterpoise.json"
+"""File of a model's folder; its key `align_defaults` holds settings that suit the model."""
+
+
+def given_settings(file: Path | None = None, pairs: Sequence[str] = ()) -> dict[str, Any]:
+    """Settings of a YAML file and of `key=value` pairs, which win, by dotted name.
+
+    A value is read as JSON (`1e-4`, `true`, `null`, `[1, 2]`, `"text"`), as a YAML list or mapping when it opens with a
+    bracket, and else as the text it is. Raises InputError naming every pair without `=`, every pair given twice, and a
+    file that is no mapping.
+    """
+    found = _from_file(file) if file is not None else {}
+    problems, seen = [], set[str]()
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            problems.append(f"{pair!r} is not key=value")
+        elif name in seen:
+            problems.append(f"{name} is given twice")
+        else:
+            seen.add(name)
+            found[name] = _value(name, text.strip())
+    if problems:
+        raise InputError(f"--set: {'; '.join(problems)}")
+    return found
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        value = load_yaml(file.read_text(encoding="utf-8-sig"), str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: {getattr(error, 'strerror', None) or error}") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InputError(f"{file}: expected settings such as `learning_rate: 1e-4`, got {type(value).__name__}")
+    return dict(_flat({str(name): each for name, each in value.items()}))
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return load_yaml(text, f"--set {name}") if text.startswith(("[", "{")) else text
+
+
+def align_defaults(folder: str | Path | None) -> dict[str, Any]:
+    """What the model's folder names under `align_defaults`; {} when it names nothing."""
+    if folder is None or not (Path(folder) / PRESETS).is_file():
+        return {}
+    file = Path(folder) / PRESETS
+    value = read_json(file)
+    found = value.get("align_defaults", {}) if isinstance(value, dict) else None
+    if not isinstance(found, dict):
+        raise InputError(f'{file}: expected an object with an object "align_defaults"')
+    return found
+
+
+def resolve(
+    method: str,
+    config_class: type[BaseModel],
+    folder: str | Path | None,
+    overrides: Mapping[str, Any],
+    dose: Mapping[str, Any],
+    earlier: Sequence[str] = (),
+) -> BaseModel:
+    """A method's config from its defaults, the model's, the user's settings and those of a dose, later ones winning.
+
+    Settings of the model that another method has and this one has not are skipped. Raises one InputError for all that
+    is wrong with the user's: unknown names with the nearest one, wrong types, values out of range, settings that the
+    dose sets too, and `earlier` problems.
+    """
+    known = fields(config_class)
+    values = nested_defaults(config_class)
+    for name, value in _flat(align_defaults(folder)):
+        if (place := _place(name, known)) is not None:
+            _put(values, place, value)
+    problems = list(earlier)
+    given: dict[str, Any] = {}
+    for name, value in _flat(overrides):
+        place = _place(name, known)
+        if place is None:
+            problems.append(_unknown(name, known))
+        elif place in given:
+            problems.append(f"{place}: given twice, once as {name}")
+        elif known.get(place) and not isinstance(value, Mapping):
+            problems.append(f"{place}: holds settings, not a value; write for example {place}.{known[place][0]}")
+        elif not known.get(place):
+            given[place] = value
+    chosen = {_place(name, known) or name: value for name, value in dose.items()}
+    problems += [f"{name}: set twice, as a setting and by the dose; leave one out" for name in given if name in chosen]
+    for place, value in (given | chosen).items():
+        _put(values, place, value)
+    try:
+        config = config_class.model_validate(values)
+        numbers = [(name, value) for name, value in _flat(config.model_dump()) if isinstance(value, float)]
+        problems += [f"{name}: {value} is not finite" for name, value in numbers if not isfinite(value)]
+    except ValidationError as error:
+        problems += [_plain(each) for each in error.errors()]
+    if problems:
+        raise InputError(f"{method}: {'; '.join(problems)}")
+    return config
+
+
+def changed(config: BaseModel) -> dict[str, Any]:
+    """The settings, by dotted name, in which a config differs from its method's defaults; ready for JSON."""
+    kind = type(config)
+    plain = dict(_flat(nested_defaults(kind)))
+    for name, info in kind.model_fields.items():
+        if not _below(info.annotation):
+            plain[name] = info.get_default(call_default_factory=True)
+    python, written = dict(_flat(config.model_dump())), dict(_flat(config.model_dump(mode="json")))
+    return {name: written.get(name) for name, value in python.items() if name not in plain or plain[name] != value}
+
+
+def fields(config_class: type[BaseModel], prefix: str = "") -> dict[str, tuple[str, ...]]:
+    """Every setting by dotted name; for one that holds settings, the names of those, else ()."""
+    result: dict[str, tuple[str, ...]] = {}
+    for name, info in config_class.model_fields.items():
+        below = _below(info.annotation)
+        result[prefix + name] = tuple(below.model_fields) if below else ()
+        if below:
+            result |= fields(below, f"{prefix}{name}.")
+    return result
+
+
+def nested_defaults(config_class: type[BaseModel]) -> dict[str, Any]:
+    """Defaults of the fields that hold settings, as a method states them: they may differ from their class's own."""
+    result = {}
+    for name, info in config_class.model_fields.items():
+        default = info.get_default(call_default_factory=True) if _below(info.annotation) else None
+        if isinstance(default, BaseModel):
+            result[name] = default.model_dump()
+    return result
+
+
+def _below(annotation: Any) -> type[BaseModel] | None:
+    """The class of settings that a field holds (also an optional one)."""
+    kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+    return next((kind for kind in kinds if issubclass(kind, BaseModel)), None)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value); an empty mapping is a value."""
+    for name, value in values.items():
+        inner = value.model_dump() if isinstance(value, BaseModel) else value
+        if isinstance(inner, Mapping) and inner:
+            yield from _flat({str(key): each for key, each in inner.items()}, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _place(name: str, known: Mapping[str, tuple[str, ...]]) -> str | None:
+    """The full name of a setting: settings of `train` may be given without the prefix. What follows the name of a
+    setting that holds none itself is a key of its value (`weights.a`)."""
+    for place in (name, f"train.{name}"):
+        parts = place.split(".")
+        heads = (".".join(parts[:i]) for i in range(1, len(parts)))
+        if place in known or any(known.get(head) == () for head in heads):
+            return place
+    return None
+
+
+def _unknown(name: str, known: Mapping[str, Any]) -> str:
+    short = {place.removeprefix("train."): place for place in known}
+    near = get_close_matches(name, [*known, *short], n=1)
+    hint = f"did you mean {near[0]}?" if near else f"settings: {', '.join(n for n in known if '.' not in n)}"
+    return f"{name}: no such setting; {hint}"
+
+
+def _put(values: dict[str, Any], place: str, value: Any) -> None:
+    *path, last = place.split(".")
+    for part in path:
+        below = values.get(part)
+        values[part] = values = dict(below) if isinstance(below, Mapping) else {}
+    values[last] = value
+
+
+def _plain(each: Any) -> str:
+    place = ".".join(map(str, each["loc"])) or "settings"
+    got = f" (got {each['input']!r})" if isinstance(each["input"], str | int | float | bool | None) else ""
+    return f"{place}: {each['msg'].removeprefix('Value error, ')}{got}"
