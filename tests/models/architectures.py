@@ -3,12 +3,15 @@
 hollow("llama4")   # the architecture's default sizes, two layers; built in well under a second, no memory
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+import tiny
 
 DEPTHS = ("num_hidden_layers", "depth", "n_layer", "num_layers")
 
@@ -43,3 +46,28 @@ def _shorten(config: Any) -> None:
     for name in ("layer_types", "mlp_layer_types"):
         if getattr(config, name, None):
             setattr(config, name, list(getattr(config, name))[:2])
+
+
+def build_paligemma(folder: Path) -> Path:
+    """A tiny PaliGemma, saved with its processor, which adds `labels` to whatever it is asked."""
+    tok = tiny.tokenizer(image_token="<image>")
+    images = transformers.SiglipImageProcessorPil(size={"height": tiny.SIDE, "width": tiny.SIDE})
+    images.image_seq_length = 16
+    template = tiny.TEMPLATE.replace("IMAGE", "<image>")
+    processor = transformers.PaliGemmaProcessor(images, tok, chat_template=template)
+    tok = processor.tokenizer  # with the tokens of places and segments that it adds
+    text = {**tiny.TEXT, "vocab_size": len(tok), "head_dim": 8, "pad_token_id": tok.pad_token_id}
+    config = transformers.PaliGemmaConfig(
+        vision_config=transformers.SiglipVisionConfig(**tiny.VISION, vision_use_head=False, projection_dim=32),
+        text_config=transformers.GemmaConfig(**text),
+        image_token_id=processor.image_token_id,
+        projection_dim=32,
+        hidden_size=32,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = transformers.PaliGemmaForConditionalGeneration(config)
+    model.generation_config.eos_token_id = tok.eos_token_id
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder

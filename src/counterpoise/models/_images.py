@@ -76,8 +76,18 @@ def processed_images(loaded: "Loaded", images: list[Image]) -> Processed:
 
 
 def _refused(loaded: "Loaded", images: list[Image], error: Exception) -> InputError:
-    """The error for pictures that a processor does not take, such as one of 1 x 500 pixels."""
-    named = ", ".join(f"{image.source} ({image.size[0]} x {image.size[1]} pixels)" for image in images)
+    """The error for pictures that a processor does not take, such as one of 1 x 500 pixels. Of several, those are named
+    that it does not take alone either."""
+
+    def alone(image: Image) -> bool:
+        try:
+            loaded.processor(images=[[image.pil()]], text=[loaded.processor.image_token], return_tensors="pt")
+        except Exception:
+            return False
+        return True
+
+    guilty = [image for image in images if len(images) > 1 and not alone(image)] or images
+    named = ", ".join(f"{image.source} ({image.size[0]} x {image.size[1]} pixels)" for image in guilty)
     return InputError(
         f"{named}: refused by the processor of {loaded.name} ({type(loaded.processor).__name__}: {first_line(error)}); "
         "change the picture or leave its row out"

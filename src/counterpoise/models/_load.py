@@ -194,4 +194,5 @@ def _method(quantised: Any) -> str:
 def _missing(quantised: Any, error: ImportError) -> str:
     if not quantised:
         return f"its architecture needs a package that is not installed ({first_line(error)})"
-    return f"its weights are quantised with {_method(quantised)} ({first_line(error)}), or use the plain checkpoint"
+    how = f"quantised with {_method(quantised)}, and what reads them is not installed"
+    return f"its weights are {how} ({first_line(error)}); install it, or use the plain checkpoint"
