@@ -302,10 +302,11 @@ def test_a_part_of_another_version_is_not_continued(server, root):
     server.breaks["big.bin"] = [100_000] + [0] * 5
     with pytest.raises(InputError, match="connection broke"):
         get(source(GitHub("me/repo", "a" * 40), Take("big.bin", "mine/big.bin")), root)
-    other = BIG[::-1]
+    other, before = BIG[::-1], len(server.ranges)
     server.git["me/repo"] = Repo({"big.bin": other})
     get(source(GitHub("me/repo", "b" * 40), Take("big.bin", "mine/big.bin")), root)
     assert (root / "mine" / "big.bin").read_bytes() == other
+    assert server.ranges[before:] == []
 
 
 @pytest.mark.parametrize("kind", ["hub", "git"])

@@ -6,11 +6,12 @@ import json
 import pytest
 from PIL import Image
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, sha256_bytes
 from counterpoise.chat import Sample, user
 from counterpoise.evals import Benchmark, benchmark, benchmarks, suites
 from counterpoise.evals._benchmark import spread
 from counterpoise.evals.cards import _figstep, _gsm8k, _mm_safetybench_rows, _xstest
+from counterpoise.evals.cards._drawn import Drawn
 
 
 def table(path, rows):
@@ -93,6 +94,12 @@ def test_without_data_every_card_says_what_is_missing(monkeypatch):
 
 
 @pytest.mark.parametrize(("folder", "name"), (("figstep", "figstep-tiny"), ("xstest", "xstest"), ("gsm8k", "gsm8k")))
+def test_an_image_that_is_drawn_when_needed_reads_like_any_other():
+    drawn = Drawn("drawn", draw=lambda: Image.new("RGB", (5, 3), "red"))
+    assert (drawn.header.format, drawn.size, drawn.pil().getpixel((0, 0))) == ("PNG", (5, 3), (255, 0, 0))
+    assert drawn.sha256 == sha256_bytes(drawn.read()) and drawn.data_uri().startswith("data:image/png;base64,")
+
+
 def test_public_rows_have_the_stated_numbers(public, data_dir, monkeypatch, folder, name):
     public(folder)
     monkeypatch.setenv("COUNTERPOISE_DATA", str(data_dir))

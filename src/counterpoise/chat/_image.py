@@ -66,7 +66,10 @@ class Image:
             raise InputError(f"{source}: broken base64 ({error})") from error
 
     def read(self) -> bytes:
-        """The encoded bytes."""
+        """The encoded bytes. A subclass that makes them when they are needed overrides this."""
+        if self.data is not None:
+            return self.data
+        assert self.path is not None
         with self._stream() as file:
             return file.read()
 
@@ -101,9 +104,8 @@ class Image:
         return Image.from_pil(self.pil(), self.source).data_uri()
 
     def _stream(self) -> IO[bytes]:
-        if self.data is not None:
-            return io.BytesIO(self.data)
-        assert self.path is not None
+        if self.path is None:
+            return io.BytesIO(self.read())
         try:
             return self.path.open("rb")
         except OSError as error:

@@ -104,6 +104,7 @@ def fetch(
 
     if not names and not suite:
         raise InputError("data fetch: give NAME... or --suite NAME; `counterpoise data list` shows the names")
+    make_folder()
     known = all_sources()
     wanted = [each for name in names or [] for each in _sources(name, known)]
     wanted += sources_of(suite_called(suite).benchmarks) if suite else []
@@ -178,6 +179,13 @@ def get(sources: "Sequence[Source]", *, accept: bool) -> "Fetched":
             f"{card.name}: {len(card.files):,} files, {_bytes(card.size)}; {root / 'cards' / card.name}.md", err=True
         )
     return done
+
+
+def make_folder() -> None:
+    """The data folder, so that a COUNTERPOISE_DATA that is not there yet can be fetched into."""
+    from counterpoise.data import data_home
+
+    data_home().mkdir(parents=True, exist_ok=True)
 
 
 def get_missing(benchmarks: Sequence[str], *, accept: bool) -> None:

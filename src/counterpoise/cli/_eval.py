@@ -86,6 +86,10 @@ def evaluate(
         raise InputError(f"{wrong[0]}: --benchmark-file takes a .yaml file that describes the benchmark")
     if (suite and benchmark) or not (suite or benchmark or own):
         raise InputError("eval: give either --suite NAME or --benchmark NAME (repeated), or --benchmark-file FILE")
+    if fetch and not dry_run:
+        from ._data import make_folder
+
+        make_folder()
     chosen = suite_called(suite) if suite else None
     names = (list(chosen.benchmarks) if chosen else list(benchmark or [])) + own
     from counterpoise.evals.stats import parse_stop_rule

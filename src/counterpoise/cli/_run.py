@@ -105,8 +105,9 @@ def run(
     if fetch:
         from counterpoise.evals import suite as suite_called
 
-        from ._data import get_missing
+        from ._data import get_missing, make_folder
 
+        make_folder()
         get_missing(suite_called(config.suite).benchmarks, accept=accept_licence)
     from counterpoise.base import read_json
 
