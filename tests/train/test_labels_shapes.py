@@ -185,6 +185,45 @@ def test_a_reply_that_the_template_leaves_out_is_refused(base):
     loaded.tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content | truncate(9) }}{% endfor %}"
     with pytest.raises(InputError, match="row long: qwen2.5: its chat template writes no reply behind its own"):
         label(loaded, Sample("long", (user("A?"), assistant("A reply that is longer than what the template writes."))))
+    other = templates.SHAPES["lfm2"].loaded(base)  # thoughts in history, and a prompt that no reply follows
+    other.tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role + ': ' + m.content + '<|im_end|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'now: ' }}{% endif %}"
+    )
+    told = (user("A?"), assistant("B.", reasoning="R."), user("C?"), assistant("D."))
+    with pytest.raises(InputError, match="row a: lfm2: its chat template writes no reply behind its own"):
+        label(other, Sample("a", told))
+
+
+def test_a_turn_may_end_in_another_way_with_a_thought(base):
+    loaded = templates.SHAPES["cohere"].loaded(base)
+    loaded.tokenizer.chat_template = (
+        "{% for m in messages %}{{ '<|USER_TOKEN|>' if m.role == 'user' else '<|CHATBOT_TOKEN|>' }}{% if m.thinking %}"
+        "{{ '<|START_THINKING|>' + m.thinking + '<|END_THINKING|>' }}"
+        "{{ '<|START_RESPONSE|>' + m.content + '<|END_RESPONSE|>' }}"
+        "{% else %}{{ m.content }}{% endif %}{{ '<|END_OF_TURN_TOKEN|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|CHATBOT_TOKEN|>' }}{% endif %}"
+    )
+    (plain,) = label(loaded, Sample("a", (user("A?"), assistant("Good."))))
+    (thought,) = label(loaded, Sample("a", (user("A?"), assistant("Good.", reasoning="R."))))
+    ends = "<|END_RESPONSE|><|END_OF_TURN_TOKEN|>"
+    assert learned(loaded, plain) == "Good.<|END_OF_TURN_TOKEN|>"
+    assert learned(loaded, thought) == "<|START_THINKING|>R.<|END_THINKING|><|START_RESPONSE|>Good." + ends
+
+
+def test_a_prompt_that_closes_an_empty_thought_leaves_none_to_learn(base):
+    """Qwen 3 with thinking switched off: the prompt ends with an empty thought."""
+    loaded = templates.SHAPES["qwen3"].loaded(base)
+    loaded.tokenizer.chat_template = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n\n</think>\n\n' }}{% endif %}"
+    )
+    asked = (user("A?"),)
+    (row,) = label(loaded, Sample("a", (*asked, assistant("Good."))))
+    prompt = generation_prompt(loaded, asked)
+    assert row.row.ids[: len(prompt)] == prompt and learned(loaded, row) == "Good.<|im_end|>"
+    with pytest.raises(InputError, match="has no place for a reply's reasoning"):
+        label(loaded, Sample("a", (*asked, assistant("Good.", reasoning="R."))))
 
 
 def test_a_space_that_would_join_the_first_word_stays_the_prompts(base):

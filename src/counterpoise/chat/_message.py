@@ -21,8 +21,9 @@ class Message:
     reasoning: str = ""
     """What an assistant turn thought before it answered, without markers; never part of `text`."""
     trusted: bool = False
-    """The model itself or trusted training data wrote this turn: its own markers may be encoded as tokens. What a user
-    or a dataset row wrote is never trusted."""
+    """The model itself or trusted training data wrote this turn: a thought within its text, by the model's own markers,
+    is taken as its reasoning. Nothing else in it can become a control token, and what a user or a dataset row wrote is
+    never trusted."""
 
     @property
     def text(self) -> str:

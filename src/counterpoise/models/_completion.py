@@ -8,7 +8,7 @@ from counterpoise.chat import Conversation
 from ._encoding import EncodedRow, encode_text
 from ._loaded import Loaded
 from ._template import Traits, render, traits, with_thought
-from ._tokens import continuation, mark, special_ids, unmarked
+from ._tokens import continuation, mark, special_ids, tokenize, unmarked
 
 
 class Completion(NamedTuple):
@@ -35,7 +35,8 @@ def encode_completion(loaded: Loaded, conversation: Conversation) -> Completion:
     images = [image for message in conversation for image in message.images]
     said = continuation(loaded, prompt, body, known.control)
     if not closing or known.control.match(closing):  # a token ends what stands before it
-        more, content = [*said, *(known.closing_ids if closing else ())], len(said)
+        behind = known.closing_ids if closing == known.closing else tokenize(loaded, closing, begin=False)
+        more, content = [*said, *behind], len(said)
     else:
         more = continuation(loaded, prompt, body + closing, known.control)
         content = next((i for i, (a, b) in enumerate(zip(said, more, strict=False)) if a != b), len(said))
@@ -52,7 +53,11 @@ def _texts(loaded: Loaded, known: Traits, conversation: Conversation) -> tuple[s
     behind = _behind(known, prompt, whole, reply.reasoning)
     wanted, thought = (_squeeze(unmarked(text)) for text in (reply.text, reply.reasoning))
     closing = known.closing if behind.endswith(known.closing) else ""
-    body = behind.removesuffix(closing)
+    body, said = behind.removesuffix(closing), mark(reply.text, known.control).strip()
+    if said in body and not _squeeze(unmarked(body)).endswith(wanted):
+        # a template that ends turns with a thought in another way
+        body = body[: body.rfind(said) + len(said)]
+        closing = behind[len(body) :]
     if not _squeeze(unmarked(body)).endswith(wanted):
         raise InputError(f"{loaded.name}: its chat template writes no reply behind its own generation prompt")
     if thought not in _squeeze(unmarked(body)).removesuffix(wanted):
@@ -64,20 +69,28 @@ def _behind(known: Traits, prompt: str, whole: str, reasoning: str) -> str:
     """What follows the generation prompt, from the text of the whole conversation."""
     if whole.startswith(prompt):
         return whole[len(prompt) :]
-    markers = known.markers
-    if markers is not None and (opening := next((o for o in markers.opening if o in prompt), None)):
+    base, kind, closed = _thought_of_the_prompt(known, prompt)
+    if known.markers is not None and kind is not None and whole.startswith(base):
         # The prompt opens a thought, or writes an empty one, where the template leaves it out behind a prompt.
-        base, _, began = prompt.rpartition(opening)
-        if whole.startswith(base):
-            behind = whole[len(base) :]
-            for closing in markers.closing:
-                if behind.startswith(opening) and closing in behind:
-                    behind = behind.partition(closing)[2].lstrip("\n")
-            if not began.strip():
-                return markers.written(mark(reasoning, known.control), opened=True) + behind
-            return behind
+        opening, closing = known.markers.pair(kind)
+        behind = whole[len(base) :]
+        if behind.startswith(opening) and closing in behind:
+            behind = behind.partition(closing)[2].lstrip("\n")
+        return behind if closed else known.markers.written(mark(reasoning, known.control), kind, opened=True) + behind
     agreed = len(prompt.rstrip())
     return whole[agreed:].lstrip() if whole.startswith(prompt[:agreed]) else ""
+
+
+def _thought_of_the_prompt(known: Traits, prompt: str) -> tuple[str, int | None, bool]:
+    """A generation prompt without the thought at its very end, the kind of that thought, and whether it is closed (and
+    then empty). None: it ends with no thought."""
+    for kind in range(len(known.markers.opening) if known.markers else 0):
+        assert known.markers is not None
+        opening, closing = known.markers.pair(kind)
+        base, found, after = prompt.rpartition(opening)
+        if found and not after.replace(closing, "", 1).strip():
+            return base, kind, bool(after.strip())
+    return prompt, None, False
 
 
 def _end(loaded: Loaded, known: Traits, ids: list[int], content: int) -> int:

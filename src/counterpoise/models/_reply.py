@@ -33,12 +33,16 @@ class ReasoningMarkers:
     def all(self) -> tuple[str, ...]:
         return (*self.opening, *self.closing, *self.frame)
 
-    def written(self, reasoning: str, *, opened: bool = False) -> str:
+    def pair(self, kind: int = 0) -> tuple[str, str]:
+        """An opening marker and its closing one; several channels share one."""
+        return self.opening[kind], self.closing[min(kind, len(self.closing) - 1)]
+
+    def written(self, reasoning: str, kind: int = 0, *, opened: bool = False) -> str:
         """A thought as text before the reply; `opened`: the prompt ends with the opening marker and its line break."""
-        tags = self.opening[0].startswith("<") and not self.opening[0].startswith("<|")
-        line = "\n" if tags or "channel" in self.opening[0] else ""
-        head = "" if opened else self.opening[0] + line
-        return f"{head}{reasoning}{line}{self.closing[0]}{line * 2 if tags else ''}"
+        opening, closing = self.pair(kind)
+        tag = opening.startswith("<") and not opening.startswith("<|")
+        line = "\n" if tag or "channel" in opening else ""
+        return f"{'' if opened else opening + line}{reasoning}{line}{closing}{line * 2 if tag else ''}"
 
 
 class Reply(NamedTuple):

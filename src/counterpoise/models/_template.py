@@ -159,6 +159,8 @@ def render(loaded: Loaded, conversation: Conversation, add_generation_prompt: bo
     for attempt in attempts:
         try:
             return written(attempt)
+        except InputError:
+            raise
         except _FAULTS as error:
             reason = str(error)
     raise InputError(f"{loaded.name}: its chat template rejects the conversation ({reason})")
