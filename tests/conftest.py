@@ -1,8 +1,10 @@
 """Fixtures for all rooms. Public benchmark rows come from COUNTERPOISE_DATA and are never part of this repository."""
 
+import atexit
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from installed import install
 
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 # rows that the user of this machine has fetched are none of the tests' business
-os.environ["XDG_DATA_HOME"] = str(Path(__file__).with_name("no-data-here"))
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="counterpoise-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 # What a terminal, a CI or a user of Inspect may have set, and what changes tables and evaluations. (A worker of
 # pytest-xdist imports readline, which sets the first two.)
 for name in ("COLUMNS", "LINES", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
