@@ -309,6 +309,7 @@ def test_a_local_model_that_thinks_in_plain_text(tmp_path, monkeypatch):
 
     loaded = load(str(build("smolvlm", tmp_path / "model")), dtype="float32")
     bench, _ = card(1)
+    registry.benchmarks()  # ours must be known before the registry is copied
     monkeypatch.setattr(registry, "_own", dict(registry._own) | {"mine": lambda: bench})
     said = "<think>Sure.</think>I can't help."
     left = [*loaded.tokenizer(said, add_special_tokens=False)["input_ids"], loaded.tokenizer.eos_token_id]

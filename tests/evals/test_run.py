@@ -30,6 +30,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def card(monkeypatch):
     """Register a benchmark of given samples for one test."""
+    registry.benchmarks()  # ours must be known before the registry is copied
     monkeypatch.setattr(registry, "_own", dict(registry._own))
 
     def make(samples, name="mine", scorer="opening:v1", metric="asr", **more):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from counterpoise.base import InputError, Progress
+from counterpoise.evals import PROBLEMS, from_output
 
 from ._constitution import LEAST_OBJECTIVE, Constitution, Group, Rule, load_constitution, save_constitution
 from ._extract import read_central_line, read_guideline, read_objectiveness, read_preconditions
@@ -30,7 +31,8 @@ class Prepared(NamedTuple):
 
 
 def inspect_asker(model: "str | Model", *, timeout: float = 120.0, max_tokens: int = 1024) -> Ask:
-    """One prompt, one greedy reply, by any model of Inspect. Raises InputError when there is no such model."""
+    """One prompt, the text of one greedy reply, by any model of Inspect. Raises InputError when there is no such model,
+    and for each prompt that got no reply."""
     from inspect_ai._util.error import PrerequisiteError
     from inspect_ai.model import GenerateConfig, get_model
 
@@ -42,13 +44,16 @@ def inspect_asker(model: "str | Model", *, timeout: float = 120.0, max_tokens: i
 
     async def ask(prompt: str) -> str:
         try:
-            return (await asyncio.wait_for(made.generate(prompt, config=config), timeout)).completion
+            reply = from_output(await asyncio.wait_for(made.generate(prompt, config=config), timeout))
         except TimeoutError as error:
             raise InputError(f"{made}: no reply within {timeout:g} s") from error
         except InputError:
             raise
         except Exception as error:  # every provider has its own; the other rules go on
             raise InputError(f"{made}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        if reply.problem is not None:
+            raise InputError(f"{made}: {PROBLEMS[reply.problem]}")
+        return reply.text
 
     return ask
 
