@@ -102,8 +102,8 @@ class DPO(Objective[Pair]):
 
     beta: float = 0.1
     """Strength of the tie to the reference."""
-    unit: Literal["label", "row"] = dataclasses.field(default="row", init=False)
-    last_only: bool = dataclasses.field(default=True, init=False)
+    unit = "row"
+    last_only = True
 
     def __post_init__(self) -> None:
         if not self.beta > 0:
