@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+import templates
 import tiny
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, assistant, user
 from counterpoise.methods import _answers
 from counterpoise.methods._answers import own_answers, whole_sentences
-from counterpoise.models import Engine, load
+from counterpoise.models import Engine, encode_row, load
 
 ROWS = [Sample(str(i), (user(f"Name fact number {i}."),)) for i in range(10)]
 DONE = Sample("done", (user("Said?"), assistant("Said.")))
@@ -80,3 +81,15 @@ def test_a_journal_that_cannot_be_written_is_one_line(loaded, tmp_path: Path) ->
 )
 def test_whole_sentences(text: str, kept: str) -> None:
     assert whole_sentences(text) == kept
+
+
+@pytest.mark.parametrize(("said", "kept"), [("<think>so</think>Yet.<|im_end|>", True), ("<think>so", False)])
+def test_a_thinking_model_keeps_its_thoughts_apart_and_an_unfinished_one_is_no_answer(loaded, said, kept, tmp_path):
+    thinking = templates.SHAPES["qwen3"].loaded(loaded)
+    prompt = encode_row(thinking, (user("Why?"),), add_generation_prompt=True).ids
+    ids = thinking.tokenizer(said, add_special_tokens=False)["input_ids"]
+    model = templates.saying(thinking, prompt[-1], ids)
+    for journal in (tmp_path / "answers.jsonl", tmp_path / "answers.jsonl", None):  # made, read again, made
+        rows = list(own_answers(model, [Sample("a", (user("Why?"),))], journal))
+        expected = [assistant("Yet.", reasoning="so", trusted=True)] if kept else []
+        assert [row.messages[-1] for row in rows] == expected

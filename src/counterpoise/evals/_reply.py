@@ -80,7 +80,7 @@ def from_output(output: "ModelOutput") -> Answer:
     apart = ["" if part.redacted else part.reasoning or part.summary or "" for part in said]
     ended, found = _ENDS.get(output.stop_reason, "stop"), _split(output.completion)
     thoughts = [thought for thought in (*apart, found.reasoning) if thought.strip()]
-    problem = found.problem
+    problem = _problem((output.metadata or {}).get("problem")) or found.problem  # our own provider names it
     if ended == "filtered":
         problem = "content_filter"
     elif problem == "empty" and ended == "length" and said:

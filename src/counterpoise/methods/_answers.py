@@ -6,20 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from counterpoise.base import Progress
-from counterpoise.chat import Sample, assistant, user
+from counterpoise.chat import Message, Sample, assistant, user
 from counterpoise.evals import Journal
 
 if TYPE_CHECKING:
-    from counterpoise.models import Loaded
+    from counterpoise.models import Answer, Loaded
 
 MAX_NEW_TOKENS = 40
+MAX_THINKING_TOKENS = 1024
+"""For a model that thinks before it answers: its thought is part of its reply."""
 BLOCK = 128  # answers between two writes to the journal: two batches
 
 
 def own_answers(loaded: "Loaded", rows: Iterable[Sample], journal: Path | None = None) -> Iterator[Sample]:
     """The rows, those without a reply with the model's own greedy answer to the request as text.
 
-    Training on its own words changes a model least. A row with an empty answer is left out. With a `journal` file the
+    Training on its own words changes a model least; its thoughts are among them. A row without an answer (empty, or a
+    thought that never ended) is left out. With a `journal` file the
     answers of a stopped run are taken from it. Raises InputError when it cannot be written.
     """
     kept = list(rows)
@@ -28,29 +31,39 @@ def own_answers(loaded: "Loaded", rows: Iterable[Sample], journal: Path | None =
     for row in kept:
         if row.messages[-1].role != "user":
             yield row
-        elif reply := replies[_request(row)]:
-            yield dataclasses.replace(row, messages=(*row.messages, assistant(reply)))
+        elif reply := replies.get(_request(row)):
+            yield dataclasses.replace(row, messages=(*row.messages, reply))
 
 
 def _request(row: Sample) -> str:
     return str(row.meta.get("text_twin") or row.text)
 
 
-def _replies(loaded: "Loaded", texts: list[str], file: Path | None) -> dict[str, str]:
+def _replies(loaded: "Loaded", texts: list[str], file: Path | None) -> dict[str, Message]:
+    """The reply to each text that got one."""
+    from counterpoise.models import reasoning_markers
+
+    longest = MAX_NEW_TOKENS if reasoning_markers(loaded) is None else MAX_THINKING_TOKENS
     if file is None:
-        return {text: whole_sentences(answer) for text, answer in _generate(loaded, texts)}
-    journal = Journal(file, loaded.fingerprint)
-    keys = {text: journal.key(Sample("", (user(text),)), f"greedy {MAX_NEW_TOKENS}") for text in texts}
-    try:
-        for text, answer in _generate(loaded, [text for text in texts if keys[text] not in journal], len(texts)):
-            journal.put(keys[text], answer, "stop")
-    finally:
-        journal.close()
-    kept = {text: journal.get(key) for text, key in keys.items()}
-    return {text: whole_sentences(row["answer"]) for text, row in kept.items() if row}
+        made = {text: (answer.text, answer.reasoning) for text, answer in _generate(loaded, texts, longest)}
+    else:
+        journal = Journal(file, loaded.fingerprint)
+        keys = {text: journal.key(Sample("", (user(text),)), f"greedy {longest}") for text in texts}
+        try:
+            todo = [text for text in texts if keys[text] not in journal]
+            for text, answer in _generate(loaded, todo, longest, len(texts)):
+                journal.put_reply(keys[text], answer)
+        finally:
+            journal.close()
+        kept = {text: journal.get(key) for text, key in keys.items()}
+        made = {text: (row["answer"], row.get("reasoning") or "") for text, row in kept.items() if row}
+    whole = {text: (whole_sentences(answer), thought) for text, (answer, thought) in made.items()}
+    return {text: assistant(said, reasoning=thought, trusted=True) for text, (said, thought) in whole.items() if said}
 
 
-def _generate(loaded: "Loaded", texts: list[str], total: int | None = None) -> Iterator[tuple[str, str]]:
+def _generate(
+    loaded: "Loaded", texts: list[str], longest: int, total: int | None = None
+) -> Iterator[tuple[str, "Answer"]]:
     """(text, answer) pairs, block by block; `total` counts those that an earlier run answered too."""
     if not texts:
         return
@@ -62,8 +75,8 @@ def _generate(loaded: "Loaded", texts: list[str], total: int | None = None) -> I
             for start in range(0, len(texts), BLOCK):
                 block = texts[start : start + BLOCK]
                 asked = [(user(text),) for text in block]
-                answers = engine.generate(asked, Decoding(max_new_tokens=MAX_NEW_TOKENS), progress=progress)
-                yield from zip(block, (answer.text for answer in answers), strict=True)
+                answers = engine.generate(asked, Decoding(max_new_tokens=longest), progress=progress)
+                yield from zip(block, answers, strict=True)
     finally:
         engine.close()
 
