@@ -31,6 +31,14 @@ SkipBadRows = Annotated[
         min=0, help="Leave out up to so many bad rows of each source, and list them.  [default: 0]", show_default=False
     ),
 ]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MAP",
+        help="Spread a model that is larger than one GPU over all of them, main memory and disk: auto, balanced, "
+        "balanced_low_0 or sequential.",
+    ),
+]
 Seed = Annotated[
     int | None, typer.Option(min=0, help="Seed of the data draw and of training.  [default: 0]", show_default=False)
 ]
@@ -52,6 +60,7 @@ def align(
     skip_bad_rows: SkipBadRows = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the result.  [default: runs/MODEL-METHOD]")] = None,
     seed: Seed = None,
+    device_map: DeviceMap = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan with rows, tokens, time and settings; do nothing.")
     ] = False,
@@ -79,7 +88,7 @@ def align(
     given = given_settings(config_file, settings or ())
     config = run_config(
         given | source_settings(rejection_source, benign_source, image_root, skip_bad_rows),
-        model=model, method=method, out=folder, seed=seed,
+        model=model, method=method, out=folder, seed=seed, device_map=device_map,
         dose=given_doses(dose or (), fraction=fraction, amount=amount),
     )  # fmt: skip
     if dry_run:

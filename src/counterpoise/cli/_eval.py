@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ._align import DeviceMap
 from ._print import AllScorers
 
 
@@ -41,6 +42,7 @@ def evaluate(
         int | None, typer.Option(min=1, help="Longest answer.  [default: each benchmark's own]")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Conversations per batch of generation.")] = 64,
+    device_map: DeviceMap = None,
     stop_when: Annotated[
         str | None,
         typer.Option(help="End a benchmark as soon as this is certainly met or missed, such as 'asr<=0.05'."),
@@ -115,7 +117,7 @@ def evaluate(
     folder = out or Path("evals") / (Path(model).name + (f"-{artifact.name}" if artifact else ""))
     result = measure(
         model, names, out=folder, run=folder.name, artifact=artifact, limit=limit,
-        max_new_tokens=max_new_tokens, batch=batch, stop=rule, suite=chosen,
+        max_new_tokens=max_new_tokens, batch=batch, device_map=device_map, stop=rule, suite=chosen,
     )  # fmt: skip
     print_rows(result.rows, all_scorers=all_scorers)
     for name, end in result.stopped.items():

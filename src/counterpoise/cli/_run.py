@@ -9,6 +9,7 @@ from ._align import (
     Amount,
     BenignSource,
     ConfigFile,
+    DeviceMap,
     Doses,
     Fraction,
     ImageRoot,
@@ -48,6 +49,7 @@ def run(
     limit: Annotated[int | None, typer.Option(help="At most so many items per benchmark.")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer.  [default: each benchmark's own]")] = None,
     batch: Annotated[int, typer.Option(help="Conversations per batch of generation.")] = 64,
+    device_map: DeviceMap = None,
     rejection_source: RejectionSource = None,
     benign_source: BenignSource = None,
     image_root: ImageRoot = None,
@@ -96,7 +98,7 @@ def run(
     config = run_config(
         given | source_settings(rejection_source, benign_source, image_root, skip_bad_rows),
         model=model, suite=suite, out=folder, method=method, target=target, seed=seed, limit=limit,
-        max_new_tokens=max_new_tokens, batch=batch, grids=given_grids(grid or ()),
+        max_new_tokens=max_new_tokens, batch=batch, device_map=device_map, grids=given_grids(grid or ()),
         dose=given_doses(dose or (), fraction=fraction, amount=amount),
     )  # fmt: skip
     if dry_run:

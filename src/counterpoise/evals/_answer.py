@@ -16,7 +16,7 @@ from inspect_ai.model import (
 )
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
-from counterpoise.base import Progress
+from counterpoise.base import InputError, Progress
 from counterpoise.chat import Conversation, Sample
 from counterpoise.models import Answer, Decoding
 
@@ -52,7 +52,7 @@ def answer(bench: Benchmark, samples: dict[str, Sample], journal: Journal | None
             elif (chosen := await _by_probability(sample)) is not None:
                 found = answered(chosen, reasoning="")
             elif journal and (engine := _engine()) is not None:
-                found = generated(await asyncio.wrap_future(engine.submit(sample.messages, how)))
+                found = await _submitted(engine, sample, how)
             if found is None:
                 state = await generate(state, temperature=how.temperature, top_p=_nucleus(how), seed=how.seed)
                 found = from_output(state.output)
@@ -68,6 +68,16 @@ def answer(bench: Benchmark, samples: dict[str, Sample], journal: Journal | None
         return solve
 
     return made()
+
+
+async def _submitted(engine: "Engine", sample: Sample, how: Decoding) -> Answer:
+    """The engine's reply. What is wrong with this one row is said with the row's id."""
+    try:
+        return generated(await asyncio.wrap_future(engine.submit(sample.messages, how)))
+    except InputError as error:
+        if type(error) is not InputError:  # of the whole batch
+            raise
+        raise InputError(f"row {sample.id}: {error}") from error
 
 
 def decoding(bench: Benchmark, sample: Sample) -> Decoding:

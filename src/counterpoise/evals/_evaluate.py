@@ -65,6 +65,7 @@ def evaluate(
     limit: int | None = None,
     max_new_tokens: int | None = None,
     batch: int = 64,
+    device_map: str | None = None,
     resume: bool = True,
     display: bool = False,
     stop: StopRule | None = None,
@@ -75,7 +76,8 @@ def evaluate(
 
     Local models run on our engine through Inspect; names of Inspect's own providers (`openai/...`, `vllm/...`) go there
     unchanged. First every answer is generated, then all are scored, so a judge never shares memory with the model.
-    An `artifact`, what a correction left, is put on the model (`adapter` is its older name). A `suite` that the names
+    An `artifact`, what a correction left, is put on the model (`adapter` is its older name); `device_map` spreads a
+    model that is larger than one device (see `load`). A `suite` that the names
     come from caps some benchmarks, and may add one number over them (see `Composite`). With a `stop` rule, benchmarks
     that report its metric are asked in random order and end when it is decided. Stopped anywhere, the same call
     continues without generating an answer twice (`resume=False` starts over). Raises InputError for an unknown
@@ -95,7 +97,8 @@ def evaluate(
     limits = {each.name: _smaller(limit, suite.caps.get(each.name) if suite else None) for each in here}
     plans = [(each, _spool(each, limits[each.name], out)) for each in here]
     watch = watched(stop, here) if stop and plans else set()
-    target = model if isinstance(model, Target) else Target(model, artifact if artifact is not None else adapter, batch)
+    made_by = artifact if artifact is not None else adapter
+    target = model if isinstance(model, Target) else Target(model, made_by, batch, device_map)
     if not resume:
         (out / "answers.jsonl").unlink(missing_ok=True)
     journal = Journal(out / "answers.jsonl", target.identity)

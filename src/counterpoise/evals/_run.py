@@ -2,18 +2,22 @@
 
 import gc
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from counterpoise.base import InputError
+from counterpoise.chat import Sample
 
 from ._journal import data_hash
 from ._message import one_line
 from ._reply import answered
 from ._store import drop_unfinished, finished_log
 from ._work import Work
+
+if TYPE_CHECKING:
+    from counterpoise.models import Engine
 
 RETRIES = 5
 """Of a remote model, each after a longer wait; a sample that still fails is unscored, and the next run asks again."""
@@ -107,13 +111,28 @@ def _choose(work: Work) -> None:
     todo = [sample for sample in work.samples if sample.choices and work.key(sample) not in work.journal]
     for start in range(0, len(todo), batch):
         part = todo[start : start + batch]
-        scores = engine.score_options([s.messages for s in part], [s.choices for s in part])
+        try:
+            scores = engine.score_options([s.messages for s in part], [s.choices for s in part])
+        except InputError as error:
+            raise _named(error, engine, part) from error
         for sample, row in zip(part, scores, strict=True):
             if not all(map(isfinite, row)):
                 work.journal.put_reply(work.key(sample), answered("", reasoning="", problem="not_finite"))
                 continue
             best = sample.choices[max(range(len(row)), key=row.__getitem__)]
             work.journal.put_reply(work.key(sample), answered(best, reasoning=""), logprobs=row)
+
+
+def _named(error: InputError, engine: "Engine", part: Sequence[Sample]) -> InputError:
+    """The error with the id of the row whose prompt cannot be encoded; as it is when all can."""
+    from counterpoise.models import encode_row
+
+    for sample in part:
+        try:
+            encode_row(engine.loaded, sample.messages, add_generation_prompt=True)
+        except InputError as found:
+            return InputError(f"row {sample.id}: {found}")
+    return error
 
 
 def _errors(log: Any) -> dict[str, str]:

@@ -31,22 +31,36 @@ def is_remote(name: str) -> bool:
 class Target:
     """One model, ready to answer. Raises InputError for a model that cannot be loaded or an artifact not active."""
 
-    def __init__(self, model: "str | Loaded", artifact: Artifact | Path | str | None, batch: int) -> None:
+    def __init__(
+        self,
+        model: "str | Loaded",
+        artifact: Artifact | Path | str | None,
+        batch: int,
+        device_map: str | None = None,
+    ) -> None:
         self.engine: Engine | None = None
         self.facts: dict[str, Any] = {}
         if isinstance(model, str) and is_remote(model):
             if artifact is not None:
                 raise InputError(f"{model}: an artifact can only be put on a local model; leave --artifact out")
+            if device_map is not None:
+                raise InputError(f"{model}: only a local model is spread over devices; leave --device-map out")
             self.name = self.identity = model
             self.in_flight = batch
             return
         from counterpoise import models
 
-        loaded = models.load(model, artifact=artifact, merge=True) if isinstance(model, str) else model
+        if isinstance(model, str):
+            loaded = models.load(model, artifact=artifact, merge=True, device_map=device_map)
+        else:
+            loaded = model
         self._serve(models.Engine(loaded, max_batch=batch), loaded.name)
         self.facts = {"path": loaded.path, "dtype": loaded.dtype, "device": loaded.device}
         self.facts |= {"fingerprint": loaded.fingerprint, "adapter": loaded.adapter}
         self.facts |= {"image_backend": loaded.image_backend}
+        if loaded.generation_defaults:
+            unused = {name: repr(value) for name, value in loaded.generation_defaults.items()}
+            self.facts["generation_defaults_not_used"] = unused
         if (made := loaded.artifact) is not None:
             self.facts["artifact"] = {"kind": made.kind, "path": str(made.path), "fingerprint": made.fingerprint}
         if loaded.proof is not None:

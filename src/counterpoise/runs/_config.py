@@ -23,14 +23,15 @@ class RunConfig(BaseModel):
     limit: int | None = Field(None, ge=1, description="At most so many items per benchmark.")
     batch: int = Field(64, ge=1, description="Conversations per batch of generation.")
     max_new_tokens: int | None = Field(None, ge=1, description="Longest answer; None: each benchmark's own limit.")
+    device_map: str | None = Field(None, description="How a model larger than one device is spread; None: it is not.")
     settings: dict[str, Any] = Field({}, description="Settings of the method and its training, by dotted name.")
     dose: dict[str, float] = Field({}, description="Values of the method's knobs; others keep the method's default.")
     grids: dict[str, tuple[float, ...]] = Field({}, description="Values that a dose search tries, by name of knob.")
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must not change when a run is continued: all fields but the folder and the batch size."""
-        return self.model_dump(mode="json", exclude={"out", "batch"})
+        """What must not change when a run is continued: all fields but where and how fast it is computed."""
+        return self.model_dump(mode="json", exclude={"out", "batch", "device_map"})
 
 
 def run_config(settings: Mapping[str, Any] | None = None, **fields: Any) -> RunConfig:

@@ -56,6 +56,7 @@ class RealStages:
             limit=config.limit,
             max_new_tokens=config.max_new_tokens,
             batch=config.batch,
+            device_map=config.device_map,
         )
         if run == "before":  # the same ones every time
             for name, reason in done.skipped.items():
@@ -69,7 +70,7 @@ class RealStages:
         if config.suite not in self._overlaps:
             self._overlaps[config.suite] = overlap_with(evaluation_rows(config.suite))
         self.settings(config, dose)  # what is wrong is said before the model is loaded
-        loaded = load(config.model)
+        loaded = load(config.model, device_map=config.device_map)
         options = settings(config, dose, Path(loaded.path))
         made = get(config.method).align(loaded, options, out, overlaps=self._overlaps[config.suite]).artifact
         del loaded
