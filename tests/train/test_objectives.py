@@ -73,9 +73,7 @@ def test_a_loss_normalised_by_rows_does_not_depend_on_micro_batches(model: Loade
     assert a[0] == pytest.approx(np.mean([means[i] for i in order]), rel=1e-5)
 
 
-def test_a_process_without_work_adds_nothing(
-    model: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_without_work_adds_nothing(model: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It repeats a micro-batch with weight 0, so that all exchange gradients equally often."""
     fit(model, worker.rows(8), SFT(), CONFIG, tmp_path / "as it is")
     monkeypatch.setattr(Processes, "most", lambda self, value: value + 2 if value >= 1 else value)
@@ -181,7 +179,8 @@ def test_every_image_counts_by_its_own_tokens(tmp_path: Path) -> None:
     loaded = load(str(tiny.build("llava_onevision", tmp_path / "m")), dtype="float32", device="cpu")
     sizes = []
     for shape in ((32, 32), (64, 32), (64, 64)):
-        row = SFT().encode(loaded, Sample("1", (user(Image.from_pil(tiny.picture(1, shape)), "Q?"), assistant("A."))), None)
+        sample = Sample("1", (user(Image.from_pil(tiny.picture(1, shape)), "Q?"), assistant("A.")))
+        row = SFT().encode(loaded, sample, None)
         assert row is not None
         sizes.append(SFT().size(row))
     assert len(set(sizes)) == 3
