@@ -42,7 +42,7 @@ def test_commands_in_the_guides_exist():
 def test_files_named_in_the_walk_exist():
     """Below `src/counterpoise/`: a file that is renamed or merged is renamed in the walk too."""
     text = (ROOT / "docs" / "walk.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)`", text))
+    named = set(re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py)?)`", text)) - {"src/counterpoise"}
     assert len(named) > 50
     house = ROOT / "src" / "counterpoise"
     assert sorted(name for name in named if not (house / name).exists()) == []
