@@ -85,6 +85,12 @@ def test_unknown_names_suggest_the_nearest():
         benchmark("xtest")
 
 
+def test_an_image_that_is_drawn_when_needed_reads_like_any_other():
+    drawn = Drawn("drawn", draw=lambda: Image.new("RGB", (5, 3), "red"))
+    assert (drawn.header.format, drawn.size, drawn.pil().getpixel((0, 0))) == ("PNG", (5, 3), (255, 0, 0))
+    assert drawn.sha256 == sha256_bytes(drawn.read()) and drawn.data_uri().startswith("data:image/png;base64,")
+
+
 def test_without_data_every_card_says_what_is_missing(monkeypatch):
     monkeypatch.delenv("COUNTERPOISE_DATA", raising=False)
     for name in ("xstest", "mm-safetybench-sd"):
@@ -94,12 +100,6 @@ def test_without_data_every_card_says_what_is_missing(monkeypatch):
 
 
 @pytest.mark.parametrize(("folder", "name"), (("figstep", "figstep-tiny"), ("xstest", "xstest"), ("gsm8k", "gsm8k")))
-def test_an_image_that_is_drawn_when_needed_reads_like_any_other():
-    drawn = Drawn("drawn", draw=lambda: Image.new("RGB", (5, 3), "red"))
-    assert (drawn.header.format, drawn.size, drawn.pil().getpixel((0, 0))) == ("PNG", (5, 3), (255, 0, 0))
-    assert drawn.sha256 == sha256_bytes(drawn.read()) and drawn.data_uri().startswith("data:image/png;base64,")
-
-
 def test_public_rows_have_the_stated_numbers(public, data_dir, monkeypatch, folder, name):
     public(folder)
     monkeypatch.setenv("COUNTERPOISE_DATA", str(data_dir))
