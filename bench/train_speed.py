@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from counterpoise.train._adapter import adapted
-from counterpoise.train._rows import survey
 
 from counterpoise.chat import Image, Sample
 from counterpoise.data.pocket_sets import harmless_instructions
 from counterpoise.models import load
 from counterpoise.train import TrainConfig, fit, sft_loss
 from counterpoise.train._plan import steps
+from counterpoise.train._trainable import on
 
 
 def ours(args: argparse.Namespace, rows: list[Sample], config: TrainConfig, out: Path) -> tuple[float, list[float]]:
@@ -39,11 +38,8 @@ def trls(args: argparse.Namespace, rows: list[Sample], config: TrainConfig, out:
     from transformers import TrainerCallback
 
     loaded = load(args.model, dtype=args.dtype)
-    sizes, _ = survey(loaded, rows)
-    plan = steps(
-        sizes, epochs=1, batch_size=config.batch_size, micro_tokens=config.micro_batch_tokens, seed=config.seed
-    )
-    order = [row for step in plan for micro in step.micro for row in micro]
+    plan = steps(len(rows), epochs=1, batch_size=config.batch_size, seed=config.seed)
+    order = [row for step in plan for row in step.rows]
     times: list[float] = []
 
     class Clock(TrainerCallback):  # type: ignore[misc]
@@ -55,9 +51,9 @@ def trls(args: argparse.Namespace, rows: list[Sample], config: TrainConfig, out:
             return SequentialSampler(dataset if dataset is not None else self.train_dataset)
 
     newline = loaded.tokenizer.encode("\n", add_special_tokens=False)[-1]
-    with adapted(loaded, config) as (model, _):
+    with on(loaded, config.plan(), config) as trainable:
         trainer = Trainer(
-            model=model,
+            model=trainable.model,
             processing_class=loaded.processor,
             train_dataset=datasets.Dataset.from_list([trl_row(rows[i]) for i in order]),
             callbacks=[Clock()],
