@@ -196,6 +196,8 @@ def test_logits_that_are_no_numbers_stop_the_run_and_name_their_origin(models, m
             weight[0, 0] = float("nan")
         for ask in (
             lambda e: e.generate(prompts(loaded), Decoding(max_new_tokens=3)),
+            lambda e: e.generate(prompts(loaded)[:1], Decoding(max_new_tokens=3)),
+            lambda e: e.submit(prompts(loaded)[0], Decoding(max_new_tokens=3)).result(60),
             lambda e: e.score_options(prompts(loaded)[:1], [["A", "B"]]),
             lambda e: e.look(prompts(loaded), [5]),
             lambda e: e.look_shared(prompts(loaded), [5]),
@@ -229,6 +231,41 @@ def test_one_row_without_numbers_is_an_outcome_of_its_own(models):
     assert [a.problem for a in answers] == ["not_finite" if i == bad else None for i in range(len(rows))]
     assert [a for i, a in enumerate(answers) if i != bad] == [a for i, a in enumerate(expected) if i != bad]
     assert not answers[bad].whole
+
+
+def test_a_prompt_that_alone_overflows_is_an_outcome_also_in_a_batch_of_one(models):
+    loaded = models("llama")
+    rows, decoding = prompts(loaded), Decoding(max_new_tokens=3)
+    longest = max(range(len(rows)), key=lambda n: len(rows[n][0].text))
+    width = len(encode(loaded, [rows[longest]], add_generation_prompt=True, padding_side="left")["input_ids"][0])
+
+    def spoil(module, given, out):  # hidden states of a prompt of that length are no numbers
+        return out * float("nan") if out.shape[1] >= width and len(out) == 1 else out
+
+    hook = loaded.model.model.layers[0].mlp.register_forward_hook(spoil)
+    try:
+        answers = Engine(loaded, max_batch=1).generate(rows, decoding)
+        assert [a.problem == "not_finite" for a in answers] == [n == longest for n in range(len(rows))]
+        scores = Engine(loaded, max_batch=1).score_options(rows, [["A", "B"]] * len(rows))
+        assert [np.isnan(row).all() for row in scores] == [n == longest for n in range(len(rows))]
+    finally:
+        hook.remove()
+
+
+def test_the_same_error_for_every_prompt_is_nobodys_row(models, monkeypatch):
+    loaded, asked = models("llama"), []
+
+    def fails(loaded, rows, decoding):
+        asked.append(len(rows))
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr(engine_module, "generate_batch", fails)
+    engine = Engine(loaded, max_batch=8)
+    futures = [engine.submit((user(f"{n}?"),), Decoding(max_new_tokens=3)) for n in range(64)]
+    for future in futures:
+        assert "all of" in str(future.exception(60)) and "boom" in str(future.exception(60))
+    engine.close()
+    assert len(asked) < 32  # one batch was searched, and no more
 
 
 def test_submitting_never_waits_for_a_running_batch(models, monkeypatch):

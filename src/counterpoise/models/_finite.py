@@ -1,15 +1,15 @@
 """Logits that are no numbers: which rows have them, and where in the model they began."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from counterpoise.base import InputError
-
-from ._encoding import EncodedRow, collate_rows
+from ._encoding import EncodedRow, collate_rows, encode_row
 from ._loaded import Loaded
+from ._values import EngineError, Prompt
+
+PROBE = "What is the capital of France?"
 
 
 def not_finite(logits: Tensor) -> Tensor:
@@ -18,13 +18,24 @@ def not_finite(logits: Tensor) -> Tensor:
     return ~logits.amax(-1).isfinite()
 
 
-def stop_if_all(loaded: Loaded, bad: Tensor, rows: Sequence[EncodedRow], step: int) -> None:
-    """Raise InputError when no row of a batch has logits that are numbers: the checkpoint is broken, or its dtype does
-    not hold its values. The message names the weight or the module in which they began."""
-    if bool(bad.all()):
-        raise InputError(
-            f"{loaded.name}: its logits are not numbers (NaN or infinity) at step {step + 1} for all {len(bad)} "
-            f"prompts; {_origin(loaded, rows[0])}; load it with --dtype float32 or get the weights again"
+def check_model(loaded: Loaded, bad: int, step: int) -> None:
+    """Raise EngineError when the model has no numbers for a plain question either: the checkpoint is broken, or its
+    dtype does not hold its values, and every further prompt would only say so again. The message names the weight or
+    the module in which they began.
+
+    A prompt that alone overflows is not the model's end: its reply is `not_finite`, whatever shares its batch.
+    """
+    row = encode_row(loaded, Prompt(PROBE), add_generation_prompt=True)
+    body = getattr(loaded.model, "model", None)
+    kept = getattr(body, "rope_deltas", None)  # Qwen-VL keeps those of the batch in progress on the model
+    with torch.inference_mode():
+        logits = loaded.model(**collate_rows(loaded, [row], padding_side="left"), use_cache=False).logits[:, -1]
+    if kept is not None:
+        body.rope_deltas = kept  # type: ignore[union-attr]
+    if bool(not_finite(logits.float()).any()):
+        raise EngineError(
+            f"{loaded.name}: its logits are not numbers (NaN or infinity), for {bad} prompt(s) at step {step + 1} and "
+            f"for a plain question; {_origin(loaded, row)}; load it with --dtype float32 or get the weights again"
         )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from ._decoding import Steps
 from ._defaults import end_tokens
 from ._encoding import EncodedRow, collate_rows
-from ._finite import not_finite, stop_if_all
+from ._finite import check_model, not_finite
 from ._loaded import Loaded
 from ._reply import read_reply
 from ._template import traits
@@ -42,10 +42,11 @@ def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decodin
     for step in range(decoding.max_new_tokens):
         logits = steps.forward()
         if bool((bad := not_finite(logits)).any()):
-            if len(broken) + len(done) == 0:
-                stop_if_all(loaded, bad, rows, step)
-            broken |= {row for row, wrong in zip(alive, bad.tolist(), strict=True) if wrong and row not in done}
-            done |= broken
+            spoiled = {row for row, wrong in zip(alive, bad.tolist(), strict=True) if wrong} - done
+            if spoiled:
+                check_model(loaded, len(spoiled), step)
+            broken |= spoiled
+            done |= spoiled
             logits = logits.nan_to_num(nan=0.0, posinf=0.0)
         tokens = sample(logits, decoding, [draw[row] for row in alive]) if draw else logits.argmax(-1)
         for row, token in zip(alive, tokens.tolist(), strict=True):

@@ -7,19 +7,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from counterpoise.base import InputError
 from counterpoise.chat import Conversation
 
 from ._encoding import EncodedRow
 from ._source import first_line
-from ._values import Answer, Decoding
+from ._values import Answer, Decoding, EngineError
 
 # The worker starts as soon as nobody has asked for QUIET seconds, and after PATIENCE at the latest: requests of one
 # client come in bursts, a few milliseconds apart, and a batch of one costs nearly as much as a batch of thirty.
 QUIET, PATIENCE = 0.01, 0.15
+SURELY = 4
+"""When so many prompts fail with the very same error, it is not theirs."""
 
 
-class BatchError(InputError):
+class BatchError(EngineError):
     """A batch fails although each of its rows works alone: a fault of the model's code or of ours, not of a row."""
 
 
@@ -46,7 +47,7 @@ class RequestQueue:
         note: Callable[[int, BaseException], None],
     ):
         self._encode, self._run, self._fits, self._note = encode, run, fits, note
-        self._fault: BatchError | None = None
+        self._fault: EngineError | None = None
         self._inbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._waiting: list[Waiting] = []
         self._open = True
@@ -116,7 +117,7 @@ class RequestQueue:
         else:
             try:
                 outcomes = self._outcomes(batch)
-            except BatchError as fault:
+            except EngineError as fault:
                 self._fault = fault
                 outcomes = [fault] * len(batch)
         for waiting, outcome in zip(batch, outcomes, strict=True):
@@ -134,7 +135,7 @@ class RequestQueue:
         """
         try:
             return list(self._run([w.row for w in batch], batch[0].decoding))
-        except BatchError:
+        except EngineError:
             raise
         except Exception as error:
             if len(batch) == 1:
@@ -142,7 +143,10 @@ class RequestQueue:
             self._note(len(batch), error)
             half = len(batch) // 2
             found = self._outcomes(batch[:half]) + self._outcomes(batch[half:])
-            if any(isinstance(each, Exception) for each in found):
+            failed = [str(each) for each in found if isinstance(each, Exception)]
+            if len(failed) == len(batch) >= SURELY and len(set(failed)) == 1:
+                raise EngineError(f"all of {len(batch)} prompts fail: {first_line(error)}") from error
+            if failed:
                 return found
             raise BatchError(
                 f"{len(batch)} prompts fail as one batch and not in smaller ones ({type(error).__name__}: "

@@ -14,7 +14,7 @@ from counterpoise.base import InputError
 
 from ._decoding import Steps, keeps_tokens
 from ._encoding import EncodedRow, collate_rows
-from ._finite import not_finite, stop_if_all
+from ._finite import check_model, not_finite
 from ._loaded import Loaded
 from ._values import Look
 
@@ -31,7 +31,7 @@ def score_batch(
     options of one token, as in "A" to "D", there is no second pass.
     """
     steps = Steps(loaded, collate_rows(loaded, rows, padding_side="left"))
-    first = _numbers(loaded, rows, steps.forward()).log_softmax(-1)  # (B, V)
+    first = _numbers(loaded, steps.forward()).log_softmax(-1)  # (B, V)
     owner = [r for r, own in enumerate(options) for _ in own]
     flat = [option for own in options for option in own]
     later = _later(steps, flat, owner) if any(len(option) > 1 for option in flat) else None
@@ -48,10 +48,10 @@ def score_batch(
     return result
 
 
-def _numbers(loaded: Loaded, rows: Sequence[EncodedRow], logits: Tensor) -> Tensor:
-    """The same logits (B, V), NaN in rows without numbers. Raises InputError when no row has numbers."""
+def _numbers(loaded: Loaded, logits: Tensor) -> Tensor:
+    """The same logits (B, V), NaN in rows without numbers. Raises EngineError when the model is the cause."""
     if bool((bad := not_finite(logits)).any()):
-        stop_if_all(loaded, bad, rows, 0)
+        check_model(loaded, int(bad.sum()), 0)
         logits = logits.masked_fill(bad[:, None], float("nan"))
     return logits
 
@@ -73,11 +73,11 @@ def look_batch(loaded: Loaded, rows: Sequence[EncodedRow], tokens: Sequence[int]
     head = loaded.model.get_output_embeddings()
     hook = head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     try:
-        logits = _numbers(loaded, rows, Steps(loaded, collate_rows(loaded, rows, padding_side="left")).forward())
+        logits = _numbers(loaded, Steps(loaded, collate_rows(loaded, rows, padding_side="left")).forward())
     finally:
         hook.remove()
     found = logits.log_softmax(-1)[:, list(tokens)].tolist()
-    hidden = seen[-1][:, -1].float().cpu().numpy()
+    hidden = seen[0][:, -1].float().cpu().numpy()
     return [Look(tuple(one), state) for one, state in zip(found, hidden, strict=True)]
 
 
@@ -130,7 +130,7 @@ def look_shared_batch(loaded: Loaded, rows: Sequence[EncodedRow], tokens: Sequen
     # Mllama: later tokens need rows of that mask, which are not made here
     if "cross_attention_mask" in steps.kwargs or not keeps_tokens(steps.cache):
         return look_batch(loaded, rows, tokens)
-    _numbers(loaded, [group.head for group in groups], steps.forward())
+    _numbers(loaded, steps.forward())
     owner = [number for number, group in enumerate(groups) for _ in group.tails]
     tails = [tail for group in groups for tail in group.tails]
     logits, hidden = _follow(steps, owner, tails)

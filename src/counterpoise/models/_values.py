@@ -9,6 +9,10 @@ from counterpoise.base import InputError
 from counterpoise.chat import Image
 
 
+class EngineError(InputError):
+    """Not one row is at fault but the model or the engine: whatever is asked next would fail in the same way."""
+
+
 @dataclass(frozen=True)
 class Decoding:
     """How to generate. Temperature 0 is greedy, whatever the model's own generation config says."""
