@@ -179,9 +179,8 @@ def test_every_image_counts_by_its_own_tokens(tmp_path: Path) -> None:
     loaded = load(str(tiny.build("llava_onevision", tmp_path / "m")), dtype="float32", device="cpu")
     sizes = []
     for shape in ((32, 32), (64, 32), (64, 64)):
-        row = SFT().encode(
-            loaded, Sample("1", (user(Image.from_pil(tiny.picture(1, shape)), "Q?"), assistant("A."))), None
-        )
+        sample = Sample("1", (user(Image.from_pil(tiny.picture(1, shape)), "Q?"), assistant("A.")))
+        row = SFT().encode(loaded, sample, None)
         assert row is not None
         sizes.append(SFT().size(row))
     assert len(set(sizes)) == 3

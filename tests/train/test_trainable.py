@@ -26,8 +26,8 @@ from counterpoise.train import (
     LossOut,
     Objective,
     Projector,
-    Trainable,
     TrainConfig,
+    Trainable,
     collate,
     fit,
     pair_sample,
@@ -73,9 +73,8 @@ class Reward(Objective[Pair]):
     def loss(self, model: Trainable, batch: Batch) -> LossOut:
         scores_B = model.scores(self.head, batch)[:, 0]
         margin_P = scores_B[0::2] - scores_B[1::2]
-        return LossOut(
-            -torch.nn.functional.logsigmoid(margin_P).sum(), len(margin_P), {"right": float((margin_P > 0).sum())}
-        )
+        loss = -torch.nn.functional.logsigmoid(margin_P).sum()
+        return LossOut(loss, len(margin_P), {"right": float((margin_P > 0).sum())})
 
 
 def test_a_trained_bf16_connector_moves_in_all_its_entries(folder: Path, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def trl_row(sample: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("arch", ["llava", "smolvlm"])
 def test_dpo_loss_equals_trls(arch: str, tmp_path: Path) -> None:
-    """Ours on a policy that differs from its reference; TRL's with the reference given as log probabilities of ours."""
+    """On a policy that differs from its reference."""
     loaded = load(str(tiny.build(arch, tmp_path / "m")), dtype="float32", device="cpu")
     pairs = [pair for pair in worker.pairs(12) if len(pair.prompt[0].images) == 1]
     settings = trl.DPOConfig(
@@ -74,7 +74,15 @@ def test_dpo_loss_equals_trls(arch: str, tmp_path: Path) -> None:
     )  # fmt: skip
     rows = [dpo_row(pair) for pair in pairs]
     config = worker.CONFIG.model_copy(update={"lora_dropout": 0.0})
+    newline = loaded.tokenizer.encode("\n", add_special_tokens=False)
     with on(loaded, config.plan(), config) as model:
+        # TRL copies the adapter as it finds it to be its reference: a fresh one, which is the base
+        trainer = trl.DPOTrainer(
+            model=model.model,
+            args=settings,
+            processing_class=loaded.processor,
+            train_dataset=datasets.Dataset.from_list(rows),
+        )
         torch.manual_seed(0)
         for parameter in model.trained().values():
             parameter.data.add_(0.05 * torch.randn_like(parameter))
@@ -82,13 +90,11 @@ def test_dpo_loss_equals_trls(arch: str, tmp_path: Path) -> None:
         encoded = [DPO(0.3).encode(loaded, pair, None) for pair in pairs]
         with torch.no_grad():
             ours = DPO(0.3).loss(model, pad(loaded, [row for row in encoded if row]))
-        trainer = trl.DPOTrainer(
-            model=model.model,
-            args=settings,
-            processing_class=loaded.processor,
-            train_dataset=datasets.Dataset.from_list(rows),
-        )
         batch = trainer.data_collator(rows)
+        for ids, mask in zip(batch["input_ids"], batch["completion_mask"], strict=True):
+            last = torch.nonzero(mask).flatten()[-1]  # ChatML's newline, as above
+            assert [int(ids[last])] == newline
+            mask[last] = 0
         trainer.model.eval()
         with torch.no_grad():
             theirs = trainer.compute_loss(trainer.model, batch)
