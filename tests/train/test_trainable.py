@@ -26,8 +26,8 @@ from counterpoise.train import (
     LossOut,
     Objective,
     Projector,
-    TrainConfig,
     Trainable,
+    TrainConfig,
     collate,
     fit,
     pair_sample,
@@ -203,7 +203,7 @@ def test_a_reward_model_is_trained_saved_and_started_from(model: Loaded, tmp_pat
     config = planned(Lora(name="reward", **SMALL), Head(name="reward"), learning_rate=1e-2, epochs=6)
     result = fit(model, worker.pairs(8), Reward(), config, tmp_path / "rm")
     lines = [json.loads(line) for line in (tmp_path / "rm" / "metrics.jsonl").read_text().splitlines()]
-    assert lines[0]["loss"] > 0.4 and lines[-1]["loss"] < 0.1 and lines[-1]["right"] == 1
+    assert lines[-1]["loss"] < 0.1 < lines[0]["loss"] / 2 and lines[-1]["right"] == 1
     folder = Path(result.adapter)
     frozen = planned(
         Lora(name="actor", **SMALL), Lora(name="reward", start=folder, frozen=True),
@@ -218,8 +218,8 @@ def test_a_reward_model_is_trained_saved_and_started_from(model: Loaded, tmp_pat
         trainable.eval()
         assert all(".actor." in name for name in trainable.trained())
         with trainable.using("reward"):
-            assert float(objective.loss(trainable, batch).loss) / 8 < 0.1
-        assert float(objective.loss(trainable, batch).loss) / 8 > 0.3
+            inside = float(objective.loss(trainable, batch).loss) / 8
+        assert inside < 0.1 < float(objective.loss(trainable, batch).loss) / 8
     with pytest.raises(InputError, match="unknown head 'cost'"):
         on(model, (Lora(**SMALL), Head(name="cost", start=folder)), config).__enter__()
     assert not hasattr(model.model, "peft_config")
