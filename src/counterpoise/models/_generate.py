@@ -88,7 +88,7 @@ def _generator(decoding: Decoding, row: EncodedRow) -> torch.Generator:
     """A row's random stream depends on the seed and its own prompt, never on its place in a batch."""
     generator = torch.Generator()
     if decoding.seed is None:
-        generator.seed()
+        generator.manual_seed(int(torch.randint(2**62, ())))  # another one each time, unless torch itself is seeded
     else:
         prompt = hash((decoding.seed, *row.ids))  # of integers only: the same in every process
         generator.manual_seed(prompt & 0x7FFF_FFFF_FFFF_FFFF)

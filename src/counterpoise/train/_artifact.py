@@ -7,7 +7,7 @@ adapter of the base model: with delta_i = s_i B_i A_i, the sum is [s_1 B_1, s_2 
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,15 @@ from counterpoise.base import Artifact, InputError, read_json, write_json
 from counterpoise.models import fingerprint, target_regex
 
 from ._distributed import Processes, full
-from ._trainable import Trainable
+
+if TYPE_CHECKING:
+    from ._trainable import Trainable
 
 HEADS = "heads.safetensors"
 FACTOR = ".lora_A.weight"
 
 
-def save_artifact(trainable: Trainable, values: dict[str, Tensor], out: Path, processes: Processes) -> Artifact:
+def save_artifact(trainable: "Trainable", values: dict[str, Tensor], out: Path, processes: Processes) -> Artifact:
     """Write what was trained and return the plan's first trained part. All processes must call it.
 
     `out/adapter/` holds the first trained LoRA group with its projector, layers and all heads; `out/roles/NAME/` every
@@ -60,7 +62,7 @@ def _whole(folder: Path, write: Any) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _save_adapter(trainable: Trainable, values: dict[str, Tensor], role: str, part: Path) -> None:
+def _save_adapter(trainable: "Trainable", values: dict[str, Tensor], role: str, part: Path) -> None:
     """An ordinary PEFT adapter folder, with the heads beside it."""
     state = {name.removeprefix("model."): value for name, value in values.items()}
     state |= {name: buffer for name, buffer in trainable.model.named_buffers() if ".modules_to_save." in name}
@@ -76,7 +78,7 @@ def _save_adapter(trainable: Trainable, values: dict[str, Tensor], role: str, pa
     _save_heads(trainable, values, part)
 
 
-def _save_heads(trainable: Trainable, values: dict[str, Tensor], part: Path) -> None:
+def _save_heads(trainable: "Trainable", values: dict[str, Tensor], part: Path) -> None:
     from safetensors.torch import save_file
 
     weights = {name: layer.get_parameter("weight") for name, layer in trainable.heads.items()}
@@ -103,7 +105,7 @@ def load_head(folder: Path, name: str, layer: nn.Linear) -> None:
         layer.weight.copy_(value)
 
 
-def _save_weights(trainable: Trainable, values: dict[str, Tensor], part: Path) -> None:
+def _save_weights(trainable: "Trainable", values: dict[str, Tensor], part: Path) -> None:
     """An ordinary model folder in the type the model was loaded in."""
     inner, loaded = trainable.get_base_model(), trainable.loaded
     kind = getattr(torch, loaded.dtype)

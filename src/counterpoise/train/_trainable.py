@@ -12,20 +12,19 @@ One backbone carries all roles. Trained values are held in float32 (see `Lora.dt
 import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from counterpoise.base import InputError
-from counterpoise.models import Loaded, connector_modules, language_root, lora_targets, target_regex
+from counterpoise.models import Loaded, language_root
 
+from ._attach import adapter_config, blocks_to_shard, check, full_paths, head_layer, load_start, owners, role_of
 from ._config import TrainConfig
 from ._encode import Batch
 from ._features import FeatureStore
-from ._groups import Group, Head, Layers, Lora, Projector
+from ._groups import Group, Head, Lora
 from ._losses import LossOut, bare, hidden_states, last_valid
 from ._objective import Objective
 
@@ -44,9 +43,10 @@ class Trainable(nn.Module):
         self.full_logits: bool | None = None
         """Whether logits must come from the model's own forward; None: not asked yet (see `label_logits`)."""
         self.learning_rate, self.weight_decay = config.learning_rate, config.weight_decay
-        self._checked()
+        check(loaded, groups)
         inner = loaded.model
-        self._paths = [self._find_paths(group) for group in self.groups]  # before PEFT renames modules
+        # before PEFT renames modules
+        self._paths = [full_paths(inner, group, bool(self.loras)) for group in self.groups]
         self._flags = [(p, p.requires_grad) for p in inner.parameters()]
         self._was_training = inner.training
         self._modules_before: dict[str, nn.Module] = {}
@@ -64,13 +64,10 @@ class Trainable(nn.Module):
         with torch.random.fork_rng():
             if self.loras:
                 self._add_adapters(seed)
-            self.heads = nn.ModuleDict(dict(self._head(g, seed) for g in self.groups if isinstance(g, Head)))
-        # What FSDP shards one by one: blocks of the language model only. Those of the vision encoder run where a
-        # process has images, and processes that gather different blocks wait for each other for ever.
-        parts = list(inner.get_submodule(language_root(inner)).modules())
-        blocks = {name for part in (inner, *parts) for name in getattr(part, "_no_split_modules", None) or ()}
-        self._no_split_modules = sorted(blocks.intersection(type(part).__name__ for part in parts))
-        self._owners = self._find_owners()
+            heads = [group for group in self.groups if isinstance(group, Head)]
+            self.heads = nn.ModuleDict({group.name: head_layer(self.loaded, group, seed) for group in heads})
+        self._no_split_modules = blocks_to_shard(inner)
+        self._owners = owners((name for name, _ in self.named_parameters()), self.groups, self._paths)
         for name, parameter in self.named_parameters():
             if name in self._owners:
                 if not self.loras and not name.startswith("heads."):
@@ -219,80 +216,16 @@ class Trainable(nn.Module):
 
     # how it is put on
 
-    def _checked(self) -> None:
-        """Raises InputError for a plan or a model that cannot be trained."""
-        loaded = self.loaded
-        if loaded.peft is not None or hasattr(loaded.model, "peft_config"):
-            raise InputError(
-                f"{loaded.name}: already carries the adapter {loaded.adapter}; load it merged (merge=True), or train "
-                "the base"
-            )
-        if loaded.adapter is not None:
-            from ._artifact import joinable
-
-            joinable(Path(loaded.adapter), loaded.model)
-        for kind in (Lora, Head):
-            names = [group.name for group in self.groups if isinstance(group, kind)]
-            if len(set(names)) < len(names):
-                raise InputError(f"parameter groups: two are called {max(names, key=names.count)!r}")
-        if all(getattr(group, "frozen", False) for group in self.groups):
-            raise InputError("parameter groups: nothing is trained; add a group that is not frozen")
-        for group in self.groups:
-            role = getattr(group, "role", None)
-            if role is not None and role not in [lora.name for lora in self.loras]:
-                raise InputError.unknown("role", role, [lora.name for lora in self.loras])
-
-    def _find_paths(self, group: Group) -> list[str]:
-        """Paths of the modules that a group trains in full."""
-        inner = self.loaded.model
-        if isinstance(group, Projector):
-            if not (paths := connector_modules(inner)):
-                raise InputError(f"{type(inner).__name__}: has no projector between vision encoder and language model")
-            return paths
-        if not isinstance(group, Layers):
-            return []
-        known = dict(inner.named_modules())
-        paths = []
-        for path in group.modules:
-            if path not in known and path in ("all", "language_model"):
-                path = language_root(inner) if path == "language_model" else ""
-            if path not in known or (path == "" and self.loras):
-                near = ", ".join(get_close_matches(path, known, n=3)) or "see model.named_modules()"
-                raise InputError(f"{type(inner).__name__}: cannot train {path or 'all'!r} in full; modules: {near}")
-            paths.append(path)
-        return paths
-
-    def _role(self, group: Group) -> str:
-        """The LoRA group that carries a group's trained copies; "" when weights are trained in place."""
-        return getattr(group, "role", None) or (self.loras[0].name if self.loras else "")
-
     def _add_adapters(self, seed: int) -> None:
         """Every LoRA group on the model inside a PeftModel, the first one active."""
-        from peft import LoraConfig, PeftConfig, PeftModel
+        from peft import PeftModel
 
         inner = self.loaded.model
         for number, group in enumerate(self.loras):
             planned = zip(self.groups, self._paths, strict=True)
-            full = [path for each, paths in planned if self._role(each) == group.name for path in paths]
-            targets = [
-                path
-                for path in group.targets or lora_targets(inner)
-                if not any(f"{path}.".startswith(f"{module}.") for module in full)
-            ]
-            if group.start:
-                config = PeftConfig.from_pretrained(str(group.start))
-                config.lora_dropout = 0.0 if group.frozen else config.lora_dropout
-                named = tuple(config.modules_to_save or ())
-                full += [name for name, _ in inner.named_modules() if name.endswith(named) and named]
-                config.modules_to_save = list(dict.fromkeys(full)) or None
-            else:
-                config = LoraConfig(
-                    r=group.rank, lora_alpha=group.alpha, lora_dropout=group.dropout,
-                    target_modules=target_regex(targets), modules_to_save=full or None, task_type="CAUSAL_LM",
-                )  # fmt: skip
-                self.lora_targets = list(dict.fromkeys([*self.lora_targets, *targets]))
-            config.base_model_name_or_path = self.loaded.name  # what `load` can find again
-            config.inference_mode = False
+            full = [path for each, paths in planned if role_of(each, self.loras) == group.name for path in paths]
+            config, full, targets = adapter_config(self.loaded, group, full)
+            self.lora_targets = list(dict.fromkeys([*self.lora_targets, *targets]))
             self._modules_before |= {p: inner.get_submodule(p) for p in full if p not in self._modules_before}
             torch.manual_seed(seed + number)
             if self.model is inner:
@@ -300,39 +233,8 @@ class Trainable(nn.Module):
             else:
                 self.model.add_adapter(group.name, config)
             if group.start:
-                _load(self.model, group)
+                load_start(self.model, group)
         self.model.set_adapter(self.loras[0].name)
-
-    def _head(self, group: Head, seed: int) -> tuple[str, nn.Module]:
-        """A new head, N(0, 1/(H+1)) as is usual for reward models, or the one of an earlier training."""
-        from ._artifact import load_head
-
-        width = self.loaded.model.config.get_text_config().hidden_size
-        torch.manual_seed(seed)
-        layer = nn.Linear(width, group.outputs, bias=False, device=self.loaded.device)
-        nn.init.normal_(layer.weight, std=(width + 1) ** -0.5)
-        if group.start:
-            load_head(group.start, group.name, layer)
-        return group.name, layer
-
-    def _find_owners(self) -> dict[str, Group]:
-        """Name of each trained parameter -> its group."""
-        owners: dict[str, Group] = {}
-        names = [name for name, _ in self.named_parameters()]
-        for group, paths in zip(self.groups, self._paths, strict=True):
-            if not getattr(group, "frozen", False):
-                owners |= {name: group for name in names if self._belongs(name, group, paths)}
-        return owners
-
-    def _belongs(self, name: str, group: Group, paths: Sequence[str]) -> bool:
-        if isinstance(group, Head):
-            return name.startswith(f"heads.{group.name}.")
-        if isinstance(group, Lora):
-            return ".lora_" in name and f".{group.name}." in name
-        if not self.loras:
-            return any(f"{name}.".startswith(f"model.{path}." if path else "model.") for path in paths)
-        place, copied, _ = name.partition(f".modules_to_save.{self._role(group)}.")
-        return bool(copied) and place.removeprefix("model.base_model.model.") in paths
 
     def _activate(self, role: str) -> None:
         self.model.set_adapter(role)
@@ -357,16 +259,3 @@ def on(loaded: Loaded, groups: Sequence[Group], config: TrainConfig, *, restore:
     finally:
         if restore:
             trainable.take_off()
-
-
-def _load(peft: Any, group: Lora) -> None:
-    """Fill a LoRA group from its `start` folder. Raises InputError unless every tensor found its place."""
-    mapping = getattr(peft.get_base_model(), "_checkpoint_conversion_mapping", {})
-    try:
-        result = peft.load_adapter(
-            str(group.start), group.name, is_trainable=not group.frozen, key_mapping=mapping or None
-        )
-    except (ValueError, RuntimeError, KeyError, OSError, TypeError) as error:
-        raise InputError(f"{group.start}: does not fit as start of {group.name!r}: {str(error)[:200]}") from error
-    if wrong := [*result.unexpected_keys, *result.missing_keys]:
-        raise InputError(f"{group.start}: does not fit as start of {group.name!r}: {', '.join(wrong[:3])}")
