@@ -280,17 +280,3 @@ def test_a_damaged_checkpoint_is_named(model: Loaded, tmp_path: Path) -> None:
     (tmp_path / "checkpoint" / "state.pt").write_bytes(b"half a file")
     with pytest.raises(InputError, match="damaged checkpoint"):
         fit(model, ROWS, sft_loss, CONFIG, tmp_path)
-
-
-@pytest.mark.slow
-def test_two_processes_give_the_result_of_one(folders: Callable[[str], Path], tmp_path: Path) -> None:
-    folder = str(folders("smolvlm"))
-    options = "--cpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no"
-    script = [worker.__file__, folder, str(tmp_path / "two")]
-    launch = [sys.executable, "-m", "accelerate.commands.launch", *options.split(), *script]
-    done = subprocess.run(launch, env=ENV | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    subprocess.run([sys.executable, worker.__file__, folder, str(tmp_path / "one")], env=ENV, check=True, timeout=300)
-    a, b = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("one", "two"))
-    assert max(float((a[k] - b[k]).abs().max()) for k in a) < 2e-5
-    assert [x["labels"] for x in lines(tmp_path / "one")] == [x["labels"] for x in lines(tmp_path / "two")]
