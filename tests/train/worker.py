@@ -1,8 +1,8 @@
 """A training in a process of its own, to be killed or launched twice: worker.py MODEL OUT [SECONDS A STEP] [OBJECTIVE]
 
-With RANK and WORLD_SIZE in the environment it is one of several; with ACCELERATE_USE_FSDP they train under FSDP2 on CPUs
-(see `shard_on_cpus`). What each of several held in the end stands in OUT/held-RANK.json. Dropout is on in a run that
-pauses, unless WORKER_DROPOUT says otherwise.
+With RANK and WORLD_SIZE in the environment it is one of several; with ACCELERATE_USE_FSDP they train under FSDP2 on
+CPUs (see `shard_on_cpus`). What each of several held in the end stands in OUT/held-RANK.json. Dropout is on in a run
+that pauses, unless WORKER_DROPOUT says otherwise.
 """
 
 import json
