@@ -280,32 +280,3 @@ def test_a_damaged_checkpoint_is_named(model: Loaded, tmp_path: Path) -> None:
     (tmp_path / "checkpoint" / "state.pt").write_bytes(b"half a file")
     with pytest.raises(InputError, match="damaged checkpoint"):
         fit(model, ROWS, sft_loss, CONFIG, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("objective", ["sft", "dpo", "connector"])
-@pytest.mark.parametrize("kind", ["MULTI_CPU", "FSDP"])
-def test_two_processes_give_the_result_of_one(
-    kind: str, objective: str, folders: Callable[[str], Path], tmp_path: Path
-) -> None:
-    """DDP and FSDP2 over gloo. `accelerate launch --cpu` starts one process only, whatever it is asked for."""
-    folder = str(folders("smolvlm"))
-    env = ENV | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    if kind == "FSDP":
-        env |= {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP"}
-        env |= {"FSDP_RESHARD_AFTER_FORWARD": "true"}
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = [worker.__file__, folder]
-    done = subprocess.run(
-        [*run, *script, str(tmp_path / "two"), "0", objective], env=env, capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    alone = [sys.executable, *script, str(tmp_path / "one"), "0", objective]
-    subprocess.run(alone, env=ENV, check=True, timeout=200)
-    result = json.loads((tmp_path / "two" / "fit.json").read_text())["result"]
-    assert (result["processes"], result["distributed"]) == (2, kind)
-    a, b = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("one", "two"))
-    assert max(float((a[k] - b[k]).abs().max()) for k in a) < 5e-5
-    losses = [[line["loss"] for line in lines(tmp_path / name)] for name in ("one", "two")]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    assert [x["labels"] for x in lines(tmp_path / "one")] == [x["labels"] for x in lines(tmp_path / "two")]

@@ -1,8 +1,11 @@
 """A training in a process of its own, to be killed or launched twice: worker.py MODEL OUT [SECONDS A STEP] [OBJECTIVE]
 
-Launched by Accelerate with ACCELERATE_USE_FSDP, it trains under FSDP2 on CPUs (see `shard_on_cpus`).
+With RANK and WORLD_SIZE in the environment it is one of several; with ACCELERATE_USE_FSDP they train under FSDP2 on
+CPUs (see `shard_on_cpus`). What each of several held in the end stands in OUT/held-RANK.json. Dropout is on in a run
+that pauses, unless WORKER_DROPOUT says otherwise.
 """
 
+import json
 import os
 import sys
 import time
@@ -12,7 +15,7 @@ from typing import Any
 
 import tiny
 from counterpoise.chat import Image, Pair, Sample, assistant, user
-from counterpoise.models import load
+from counterpoise.models import Loaded, load
 from counterpoise.train import DPO, SFT, Batch, LossOut, TrainConfig, fit
 
 CONFIG = TrainConfig(
@@ -66,9 +69,21 @@ def shard_on_cpus() -> None:
     PartialState().distributed_type = DistributedType.FSDP
 
 
+def held(loaded: Loaded) -> dict[str, int]:
+    """How many processes there are, how many numbers the weights have, and how many of them are in this process."""
+    import torch.distributed as dist
+
+    weights = list(loaded.model.parameters())
+    here = [w.to_local() if hasattr(w, "to_local") else w for w in weights]
+    return {
+        "world": dist.get_world_size(), "all": sum(w.numel() for w in weights), "here": sum(w.numel() for w in here)
+    }  # fmt: skip
+
+
 if __name__ == "__main__":
     model, out, pause = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
-    config = CONFIG if pause else CONFIG.model_copy(update={"lora_dropout": 0.0})
+    dropout = float(os.environ.get("WORKER_DROPOUT", CONFIG.lora_dropout if pause else 0.0))
+    config = CONFIG.model_copy(update={"lora_dropout": dropout})
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         shard_on_cpus()
     try:
@@ -79,6 +94,8 @@ if __name__ == "__main__":
             fit(loaded, rows(), SFT(), config.model_copy(update={"train_connector": True}), out)
         else:
             fit(loaded, rows(), Slow(seconds=pause), config, out)
+        if "RANK" in os.environ:
+            (out / f"held-{os.environ['RANK']}.json").write_text(json.dumps(held(loaded)))
     except KeyboardInterrupt as stop:
         print(stop)
         sys.exit(130)
