@@ -17,8 +17,10 @@ from counterpoise.chat import Image, Sample, user
 from counterpoise.evals import HEADLINE_SCORER, Benchmark, Journal, evaluate, item, rows
 from counterpoise.evals import _registry as registry
 from counterpoise.evals import _run as run_module
+from counterpoise.evals._record import added_detours
 from counterpoise.evals._store import keep_images
 from counterpoise.evals._target import is_remote
+from counterpoise.models import _engine as engine_module
 from tiny import build
 
 
@@ -235,3 +237,44 @@ print(*(score.name for score in log.results.scores))
     assert done.returncode == 0, done.stderr[-2000:]
     assert HEADLINE_SCORER in done.stdout
     assert read_eval_log(str(next(tmp_path.glob("*.eval")))).eval.task.endswith("twins")
+
+
+def test_detours_and_a_stop_are_in_the_record(card, folder, tmp_path, monkeypatch):
+    """Memory runs out for more than two rows, then the machine breaks. The record has both, with the versions; the
+    evaluation that continues keeps what the first one's answers went through."""
+    real, calls = engine_module.generate_batch, []
+
+    def failing(loaded, rows, decoding):
+        calls.append(len(rows))
+        if len(rows) > 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        if sum(n <= 2 for n in calls) > 2:
+            raise ZeroDivisionError("broken machine")
+        return real(loaded, rows, decoding)
+
+    card(questions(8))
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module, "generate_batch", failing)
+        with pytest.raises(InputError, match="broken machine"):
+            evaluate(folder, ["mine"], out=tmp_path, run="r", max_new_tokens=2)
+    stopped = read_json(tmp_path / "run.json")
+    assert "broken machine" in stopped["error"]["message"] and "torch" in stopped["versions"]
+    assert stopped["detours"]["halvings"] > 0 and "out of memory" in "".join(stopped["detours"]["reasons"])
+    evaluate(folder, ["mine"], out=tmp_path, run="r", max_new_tokens=2)
+    done = read_json(tmp_path / "run.json")
+    assert "error" not in done and done["benchmarks"]["mine"]["rows"] == 8 and done["detours"] == stopped["detours"]
+    evaluate(folder, ["mine"], out=tmp_path, run="r", max_new_tokens=2, resume=False)
+    assert read_json(tmp_path / "run.json")["detours"] == {}
+    with monkeypatch.context() as patch:  # what was measured before stays on record
+        patch.setattr(engine_module, "generate_batch", failing)
+        with pytest.raises(InputError, match="broken machine"):
+            evaluate(folder, ["mine"], out=tmp_path, run="r", max_new_tokens=3)
+    again = read_json(tmp_path / "run.json")
+    assert again["benchmarks"] == done["benchmarks"] and "broken machine" in again["error"]["message"]
+
+
+def test_detours_of_two_evaluations_are_added():
+    first = {"halvings": 2, "splits": 0, "reasons": {"a": 2}}
+    both = added_detours(first, {"halvings": 1, "splits": 1, "reasons": {"a": 1, "b": 1}})
+    assert both == {"halvings": 3, "splits": 1, "reasons": {"a": 3, "b": 1}}
+    assert added_detours(first, {}) == first == added_detours({}, first) and added_detours({}, {}) == {}

@@ -9,6 +9,7 @@ from inspect_ai.model import (
     ChatMessageSystem,
     ChatMessageUser,
     ContentImage,
+    ContentReasoning,
     ContentText,
 )
 
@@ -35,10 +36,12 @@ def inspect_sample(sample: Sample) -> InspectSample:
 
 
 def inspect_message(message: Message) -> ChatMessage:
-    """Text and images in the order in which the model sees them."""
+    """Text and images in the order in which the model sees them; before an assistant turn, what it thought."""
     content: str | list[Any] = message.text
-    if message.images:
+    if message.images or message.reasoning:
         content = [_part(part) for part in message.parts]
+    if message.reasoning:
+        content = [ContentReasoning(reasoning=message.reasoning), *content]
     made: ChatMessage = _ROLES[message.role](content=content)
     return made
 
