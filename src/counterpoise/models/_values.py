@@ -8,6 +8,9 @@ import numpy as np
 from counterpoise.base import InputError
 from counterpoise.chat import Image
 
+IMAGE_SOURCE = "counterpoise_source"
+"""Key of an image's name in `internal` of Inspect's ContentImage, for errors of the local provider."""
+
 
 @dataclass(frozen=True)
 class Decoding:
