@@ -17,8 +17,10 @@ from counterpoise.chat import Image, Sample, user
 from counterpoise.evals import HEADLINE_SCORER, Benchmark, Journal, evaluate, item, rows
 from counterpoise.evals import _registry as registry
 from counterpoise.evals import _run as run_module
+from counterpoise.evals._record import added_detours
 from counterpoise.evals._store import keep_images
 from counterpoise.evals._target import is_remote
+from counterpoise.models import _engine as engine_module
 from tiny import build
 
 
@@ -235,3 +237,101 @@ print(*(score.name for score in log.results.scores))
     assert done.returncode == 0, done.stderr[-2000:]
     assert HEADLINE_SCORER in done.stdout
     assert read_eval_log(str(next(tmp_path.glob("*.eval")))).eval.task.endswith("twins")
+
+
+def test_detours_and_a_stop_are_in_the_record(card, folder, tmp_path, monkeypatch):
+    """Memory runs out for more than two rows, then the machine breaks. The record has both, with the versions; the
+    evaluation that continues keeps what the first one's answers went through."""
+    real, calls = engine_module.generate_batch, []
+
+    def failing(loaded, rows, decoding):
+        calls.append(len(rows))
+        if len(rows) > 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        if sum(n <= 2 for n in calls) > 2:
+            raise ZeroDivisionError("broken machine")
+        return real(loaded, rows, decoding)
+
+    card(questions(8))
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module, "generate_batch", failing)
+        with pytest.raises(InputError, match="broken machine"):
+            evaluate(folder, ["mine"], out=tmp_path, run="r", max_new_tokens=2)
+    stopped = read_json(tmp_path / "run.json")
+    assert "broken machine" in stopped["error"]["message"] and "torch" in stopped["versions"]
+    assert stopped["detours"]["halvings"] > 0 and "out of memory" in "".join(stopped["detours"]["reasons"])
+    evaluate(folder, ["mine"], out=tmp_path, run="r", max_new_tokens=2)
+    done = read_json(tmp_path / "run.json")
+    assert "error" not in done and done["benchmarks"]["mine"]["rows"] == 8 and done["detours"] == stopped["detours"]
+    evaluate(folder, ["mine"], out=tmp_path, run="r", max_new_tokens=2, resume=False)
+    assert read_json(tmp_path / "run.json")["detours"] == {}
+    with monkeypatch.context() as patch:  # what was measured before stays on record
+        patch.setattr(engine_module, "generate_batch", failing)
+        with pytest.raises(InputError, match="broken machine"):
+            evaluate(folder, ["mine"], out=tmp_path, run="r", max_new_tokens=3)
+    again = read_json(tmp_path / "run.json")
+    assert again["benchmarks"] == done["benchmarks"] and "broken machine" in again["error"]["message"]
+
+
+def test_detours_of_two_evaluations_are_added():
+    first = {"halvings": 2, "splits": 0, "reasons": {"a": 2}}
+    both = added_detours(first, {"halvings": 1, "splits": 1, "reasons": {"a": 1, "b": 1}})
+    assert both == {"halvings": 3, "splits": 1, "reasons": {"a": 3, "b": 1}}
+    assert added_detours(first, {}) == first == added_detours({}, first) and added_detours({}, {}) == {}
+
+
+def test_an_option_without_a_number_is_no_choice_without_a_journal_too(folder, card, tmp_path, monkeypatch):
+    """NaN is never the largest, so that the first option would seem to be chosen."""
+    from counterpoise.models import Engine
+
+    real = Engine.score_options
+
+    def spoiled(self, conversations, options):
+        first = conversations[0][0].text == "1?"
+        return [[float("nan"), -1.0]] if first else real(self, conversations, options)
+
+    monkeypatch.setattr(Engine, "score_options", spoiled)
+    samples = [Sample(str(i), (user(f"{i}?"),), target="one", choices=("one", "two")) for i in range(2)]
+    bench = card(samples, scorer="option:v1", metric="accuracy")
+    log = inspect_task(folder, bench, samples, tmp_path)
+    assert log.status == "success" and [bool(one.output.completion) for one in log.samples] == [True, False]
+
+
+def inspect_task(folder, bench, samples, tmp_path):
+    from inspect_ai import eval as inspect_eval
+
+    from counterpoise.evals._target import Target
+    from counterpoise.evals._task import task
+
+    target = Target(folder, None, 8)
+    try:
+        return inspect_eval(
+            task(bench, samples), model=target.inspect_model(), display="none", log_dir=str(tmp_path / "logs"),
+            max_tokens=2,
+        )[0]  # fmt: skip
+    finally:
+        target.close()
+
+
+async def describe(sample, ask):
+    return await ask(sample.messages)
+
+
+@pytest.mark.parametrize("way", ["direct", "pipeline", "options", "inspect"])
+def test_a_picture_that_the_processor_refuses_is_named_with_its_row(way, card, tmp_path):
+    """Qwen-VL takes no sides of 1 to 500. Whichever way the question goes, the row and the file are named."""
+    model = str(build("qwen2_5_vl", tmp_path / "model"))
+    PIL.Image.new("RGB", (500, 1)).save(tmp_path / "line.png")
+    picture = Image.from_path(tmp_path / "line.png")
+    choices = ("one", "two") if way == "options" else ()
+    samples = [Sample("seven", (user(picture, "What is it?"),), harmful=True, choices=choices)]
+    bench = card(samples, **({"pipeline": describe} if way == "pipeline" else {}))
+    if way == "inspect":
+        log = inspect_task(model, bench, samples, tmp_path)
+        said = log.error.message
+    else:
+        with pytest.raises(InputError) as error:
+            evaluate(model, ["mine"], out=tmp_path / "out", run="r", max_new_tokens=2)
+        said = str(error.value)
+    assert "row seven: " in said and said.count("row seven") == 1 and "refused by the processor" in said, said
+    assert (".png" if way != "inspect" else "line.png") in said

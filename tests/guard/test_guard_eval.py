@@ -249,3 +249,12 @@ def test_the_whole_of_xstest(data_dir, monkeypatch):
     assert found["xstest", "catch"].value > found["xstest", "over_block"].value
     assert {each.mode for each in sets[1].rows} == {"response"} and result.labels.get("unknown") is None
     assert math.isclose(sum(each.unsafe for each in sets[2].rows) / len(sets[2].rows), 0.453, abs_tol=0.02)
+
+
+def test_detours_of_a_guards_model_are_in_the_file(tmp_path):
+    """A batch that was halved is seen in `guards.json`, and read back."""
+    guard = Oracle()
+    guard.detours = {"halvings": 1, "splits": 0, "reasons": {"out of memory": 1}}
+    result = evaluate_guard(guard, [SET], latency=0)
+    save_results(tmp_path / "guards.json", [result], [SET], {}, {})
+    assert load_results(tmp_path / "guards.json")[0].detours == guard.detours

@@ -21,9 +21,10 @@ from counterpoise.chat import Conversation, Sample
 from counterpoise.models import Answer, Decoding
 
 from ._benchmark import Benchmark
+from ._choice import chosen
 from ._inspect_sample import inspect_message
 from ._journal import Journal
-from ._reply import answered, from_output, generated, in_parts
+from ._reply import from_output, generated, in_parts
 
 if TYPE_CHECKING:
     from counterpoise.models import Engine
@@ -35,7 +36,8 @@ def answer(bench: Benchmark, samples: dict[str, Sample], journal: Journal | None
     """Take the answer from the journal, else generate it and put it there. Options are compared by probability
     where the model is local, because a letter in a generated text is the weaker measurement. With a journal, a local
     engine is asked directly rather than through the provider: the request is the same, and 2 ms cheaper. Of a pipeline
-    only the last answer is kept: killed in between, an item repeats its calls."""
+    only the last answer is kept: killed in between, an item repeats its calls. What is wrong with one row is said with
+    the row's id."""
 
     @solver(name="answer")
     def made() -> Solver:  # without arguments, because Inspect writes a solver's arguments into the log
@@ -44,23 +46,18 @@ def answer(bench: Benchmark, samples: dict[str, Sample], journal: Journal | None
             how = decoding(bench, sample)
             key = journal.key(sample, bench.settings(sample)) if journal else ""
             kept = journal.reply(key) if journal else None
-            found = kept
             if kept is not None:
-                pass
-            elif bench.pipeline is not None:
-                found = await bench.pipeline(sample, lambda messages: _ask(messages, how))
-            elif (chosen := await _by_probability(sample)) is not None:
-                found = answered(chosen, reasoning="")
-            elif journal and (engine := _engine()) is not None:
-                found = await _submitted(engine, sample, how)
-            if found is None:
-                state = await generate(state, temperature=how.temperature, top_p=_nucleus(how), seed=how.seed)
-                found = from_output(state.output)
+                _reply(state, kept)
             else:
-                _reply(state, found)
-            if journal and kept is None:
-                drawn = {} if how.seed is None else {"seed": how.seed}
-                journal.put_reply(key, in_parts(found), **drawn)
+                try:
+                    state, found = await _answered(bench, sample, how, state, generate, direct=journal is not None)
+                except InputError as error:
+                    if type(error) is not InputError:  # of the whole batch
+                        raise
+                    raise InputError(f"row {sample.id}: {error}") from error
+                if journal:
+                    drawn = {} if how.seed is None else {"seed": how.seed}
+                    journal.put_reply(key, in_parts(found), **drawn)
             if progress is not None:
                 progress.advance()
             return state
@@ -70,14 +67,22 @@ def answer(bench: Benchmark, samples: dict[str, Sample], journal: Journal | None
     return made()
 
 
-async def _submitted(engine: "Engine", sample: Sample, how: Decoding) -> Answer:
-    """The engine's reply. What is wrong with this one row is said with the row's id."""
-    try:
-        return generated(await asyncio.wrap_future(engine.submit(sample.messages, how)))
-    except InputError as error:
-        if type(error) is not InputError:  # of the whole batch
-            raise
-        raise InputError(f"row {sample.id}: {error}") from error
+async def _answered(
+    bench: Benchmark, sample: Sample, how: Decoding, state: TaskState, generate: Generate, *, direct: bool
+) -> tuple[TaskState, Answer]:
+    """The model's reply to a sample, and Inspect's state with it."""
+    found: Answer | None = None
+    if bench.pipeline is not None:
+        found = await bench.pipeline(sample, lambda messages: _ask(messages, how))
+    elif (option := await _by_probability(sample)) is not None:
+        found = option
+    elif direct and (engine := _engine()) is not None:
+        found = generated(await asyncio.wrap_future(engine.submit(sample.messages, how)))
+    if found is not None:
+        _reply(state, found)
+        return state, found
+    state = await generate(state, temperature=how.temperature, top_p=_nucleus(how), seed=how.seed)
+    return state, from_output(state.output)
 
 
 def decoding(bench: Benchmark, sample: Sample) -> Decoding:
@@ -121,9 +126,9 @@ def _engine() -> "Engine | None":
     return found
 
 
-async def _by_probability(sample: Sample) -> str | None:
+async def _by_probability(sample: Sample) -> Answer | None:
     engine = _engine()
     if not sample.choices or engine is None:
         return None
     scores = (await asyncio.to_thread(engine.score_options, [sample.messages], [sample.choices]))[0]
-    return sample.choices[max(range(len(scores)), key=scores.__getitem__)]
+    return chosen(sample, scores)

@@ -17,7 +17,7 @@ from ._composite import Composite
 from ._early import Stop, generate_until, watched
 from ._items import Item
 from ._journal import Journal
-from ._record import changed_rows, record
+from ._record import changed_rows, detours_before, record, record_stop
 from ._registry import benchmark
 from ._run import generate
 from ._score import score
@@ -103,34 +103,39 @@ def evaluate(
         (out / "answers.jsonl").unlink(missing_ok=True)
     journal = Journal(out / "answers.jsonl", target.identity)
     times = {"prepare": time.time() - start}
+    earlier = detours_before(out / "run.json", target) if resume else {}
     try:
+        try:
+            start = time.time()
+            with Progress("answers", sum(len(samples) for _, samples in plans)) as progress:
+                failed, stopped = {}, {}
+                for place, (each, samples) in enumerate(plans):
+                    work = Work(each, samples, target, journal, out / "logs", progress, display)
+                    if stop is None or each.name not in watch:
+                        failed[each.name] = generate(work)
+                        continue
+                    asked, failed[each.name], stopped[each.name] = generate_until(stop, work, block=batch)
+                    plans[place] = (each, asked)
+            times["generate"] = time.time() - start
+        finally:
+            journal.close()
+            target.close()
         start = time.time()
-        with Progress("answers", sum(len(samples) for _, samples in plans)) as progress:
-            failed, stopped = {}, {}
-            for place, (each, samples) in enumerate(plans):
-                work = Work(each, samples, target, journal, out / "logs", progress, display)
-                if stop is None or each.name not in watch:
-                    failed[each.name] = generate(work)
-                    continue
-                asked, failed[each.name], stopped[each.name] = generate_until(stop, work, block=batch)
-                plans[place] = (each, asked)
-        times["generate"] = time.time() - start
-    finally:
-        journal.close()
-        target.close()
-    start = time.time()
-    planned = {name: end.n_planned for name, end in stopped.items() if end.early}
-    composite = Composite(suite.name, suite.composite) if suite else None
-    made = score(plans, journal, failed, out, target.name, run, planned, composite)
-    times["score"] = time.time() - start
-    save_rows(out / "scorecard.json", made)
-    facts = record(target, plans, skipped, journal, limit, times)
-    if suite is not None:
-        facts["suite"] = {"name": suite.name, "caps": dict(suite.caps)}
-    if stop is not None:
-        facts["stop"] = {name: asdict(end) for name, end in stopped.items()}
-    changed = changed_rows(out / "run.json", facts) if resume else {}
-    write_json(out / "run.json", facts)
+        planned = {name: end.n_planned for name, end in stopped.items() if end.early}
+        composite = Composite(suite.name, suite.composite) if suite else None
+        made = score(plans, journal, failed, out, target.name, run, planned, composite)
+        times["score"] = time.time() - start
+        save_rows(out / "scorecard.json", made)
+        facts = record(target, plans, skipped, journal, limit, times, earlier)
+        if suite is not None:
+            facts["suite"] = {"name": suite.name, "caps": dict(suite.caps)}
+        if stop is not None:
+            facts["stop"] = {name: asdict(end) for name, end in stopped.items()}
+        changed = changed_rows(out / "run.json", facts) if resume else {}
+        write_json(out / "run.json", facts)
+    except BaseException as error:
+        record_stop(out / "run.json", error, target, journal, limit, earlier)
+        raise
     shutil.rmtree(out / "samples", ignore_errors=True)
     capped = {
         each.name: (len(samples), each.rows)

@@ -9,10 +9,12 @@ from inspect_ai.model import (
     ChatMessageSystem,
     ChatMessageUser,
     ContentImage,
+    ContentReasoning,
     ContentText,
 )
 
 from counterpoise.chat import Image, Message, Sample
+from counterpoise.models import IMAGE_SOURCE as SOURCE
 
 _ROLES: dict[str, Any] = {"user": ChatMessageUser, "assistant": ChatMessageAssistant, "system": ChatMessageSystem}
 
@@ -35,19 +37,25 @@ def inspect_sample(sample: Sample) -> InspectSample:
 
 
 def inspect_message(message: Message) -> ChatMessage:
-    """Text and images in the order in which the model sees them."""
+    """Text and images in the order in which the model sees them; before an assistant turn, what it thought."""
     content: str | list[Any] = message.text
-    if message.images:
+    if message.images or message.reasoning:
         content = [_part(part) for part in message.parts]
+    if message.reasoning:
+        content = [ContentReasoning(reasoning=message.reasoning), *content]
+    if message.trusted:  # the local provider trusts what a model said
+        return ChatMessageAssistant(content=content, source="generate")
     made: ChatMessage = _ROLES[message.role](content=content)
     return made
 
 
 def _part(part: str | Image) -> ContentText | ContentImage:
     """A file is read by Inspect when its sample starts, so that a long dataset stays small; but not a file in which a
-    server would see something else than the local model (deep greys, CMYK, transparency, a turn)."""
+    server would see something else than the local model (deep greys, CMYK, transparency, a turn). Its name, for error
+    messages, goes into the field that Inspect leaves to providers: ours reads it, no server is sent it."""
     if isinstance(part, str):
         return ContentText(text=part)
+    name: dict[str, Any] = {SOURCE: part.source}
     if part.path is not None and part.header.portable:
-        return ContentImage(image=str(part.path.resolve()))
-    return ContentImage(image=part.data_uri())
+        return ContentImage(image=str(part.path.resolve()), internal=name)
+    return ContentImage(image=part.data_uri(), internal=name)

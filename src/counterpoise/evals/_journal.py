@@ -16,12 +16,17 @@ from ._reply import answered
 
 
 def prompt_hash(sample: Sample) -> str:
-    """Hash of what the model sees: roles, texts, the bytes of images, options."""
+    """Hash of what the model sees: roles, texts, the bytes of images, options; an assistant turn's reasoning, and
+    whether it is trusted, where they are set."""
     digest = hashlib.sha256(f"{sample.choices}".encode())
     for message in sample.messages:
         digest.update(f"\n{message.role}".encode())
         for part in message.parts:
             digest.update(b"\0" + (part if isinstance(part, str) else part.sha256).encode())
+        if message.reasoning:
+            digest.update(f"\0\0reasoning {message.reasoning}".encode())
+        if message.trusted:
+            digest.update(b"\0\0trusted")
     return digest.hexdigest()
 
 

@@ -2,12 +2,14 @@
 
 import importlib.metadata
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from counterpoise import __version__
-from counterpoise.base import InputError, read_json
+from counterpoise.base import InputError, read_json, write_json
 from counterpoise.chat import Sample
 from counterpoise.data import data_root
 
@@ -26,8 +28,10 @@ def record(
     journal: Journal,
     limit: int | None,
     times: Mapping[str, float],
+    earlier: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything that another person needs to make the same numbers, as JSON."""
+    """Everything that another person needs to make the same numbers, as JSON. `earlier` is what `detours_before` found
+    in the folder: some of the answers were made then."""
     return {
         "model": {"name": target.name, **target.facts},
         "benchmarks": {
@@ -48,24 +52,79 @@ def record(
         "skipped": dict(skipped),
         "decoding": {"temperature": 0.0, "tries": 1},
         "limit": limit,
-        "detours": target.detours,
+        "detours": added_detours(earlier, target.detours),
         "answers": {"generated_now": journal.generated, "found": journal.found},
-        "versions": {
-            "counterpoise": __version__,
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
+        "versions": _versions(),
         "seconds": {name: round(value, 2) for name, value in times.items()},
     }
 
 
-def changed_rows(file: Path, now: Mapping[str, Any]) -> dict[str, str]:
-    """{benchmark: one line} where the record in `file` asked the same part of a benchmark, but other rows."""
+def record_stop(
+    file: Path, error: BaseException, target: Target, journal: Journal, limit: int | None, earlier: Mapping[str, Any]
+) -> None:
+    """Write to `file` that an evaluation stopped, why, and with which versions. A folder that was measured before keeps
+    the record of what its rows are. Never raises: the error that is on its way says more than a full disk."""
+    facts = {
+        "model": {"name": target.name, **target.facts},
+        "limit": limit,
+        "answers": {"generated_now": journal.generated, "found": journal.found},
+        "versions": _versions(),
+    }
+    stop: dict[str, Any] = {"message": str(error) or type(error).__name__, "versions": _versions()}
+    before = _earlier(file)
+    if "benchmarks" not in before or _same_model(before, target):
+        facts = {**(before if "benchmarks" in before else facts), "detours": added_detours(earlier, target.detours)}
+    else:
+        facts = before
+        stop |= {"model": target.name, "detours": target.detours}
+    facts["error"] = stop
+    with suppress(InputError, OSError):
+        write_json(file, facts)
+
+
+def detours_before(file: Path, target: Target) -> dict[str, Any]:
+    """Detours of earlier evaluations of the same model in this folder, whose answers are used again; {} for none."""
+    before = _earlier(file)
+    found = before.get("detours")
+    return found if isinstance(found, dict) and _same_model(before, target) else {}
+
+
+def _same_model(before: Mapping[str, Any], target: Target) -> bool:
+    model = before.get("model")
+    if not isinstance(model, dict):
+        return False
+    return (model.get("name"), model.get("fingerprint")) == (target.name, target.facts.get("fingerprint"))
+
+
+def added_detours(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Both together: counts are added, reason by reason; {} when there are none."""
+    if not before or not now:
+        return dict(before or now)
+    reasons = Counter(before.get("reasons", {})) + Counter(now["reasons"])
+    counts = {name: before.get(name, 0) + now[name] for name in ("halvings", "splits")}
+    return {**counts, "reasons": dict(reasons)}
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "counterpoise": __version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _earlier(file: Path) -> dict[str, Any]:
     try:
         before = read_json(file)
     except InputError:  # there is none, or it is not ours to judge here
         return {}
-    if not isinstance(before, dict) or any(before.get(name) != now.get(name) for name in ("limit", "suite", "stop")):
+    return before if isinstance(before, dict) else {}
+
+
+def changed_rows(file: Path, now: Mapping[str, Any]) -> dict[str, str]:
+    """{benchmark: one line} where the record in `file` asked the same part of a benchmark, but other rows."""
+    before = _earlier(file)
+    if not before or any(before.get(name) != now.get(name) for name in ("limit", "suite", "stop")):
         return {}
     old: dict[str, Any] = before.get("benchmarks") or {}
     new: dict[str, Any] = now["benchmarks"]

@@ -4,15 +4,14 @@ import gc
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample
 
+from ._choice import chosen
 from ._journal import data_hash
 from ._message import one_line
-from ._reply import answered
 from ._store import drop_unfinished, finished_log
 from ._work import Work
 
@@ -116,11 +115,9 @@ def _choose(work: Work) -> None:
         except InputError as error:
             raise _named(error, engine, part) from error
         for sample, row in zip(part, scores, strict=True):
-            if not all(map(isfinite, row)):
-                work.journal.put_reply(work.key(sample), answered("", reasoning="", problem="not_finite"))
-                continue
-            best = sample.choices[max(range(len(row)), key=row.__getitem__)]
-            work.journal.put_reply(work.key(sample), answered(best, reasoning=""), logprobs=row)
+            reply = chosen(sample, row)
+            more = {"logprobs": row} if reply.problem is None else {}
+            work.journal.put_reply(work.key(sample), reply, **more)
 
 
 def _named(error: InputError, engine: "Engine", part: Sequence[Sample]) -> InputError:

@@ -1,6 +1,7 @@
 """Any guard as a judge of answers: `guard@tiny`, `guard@llama-guard-4`, `guard@rubric:openai/gpt-4o`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from counterpoise.base import InputError
 from counterpoise.evals.judges import Case, Done, Facts, Judgement, judge_id, unscored
@@ -32,6 +33,11 @@ class GuardJudge:
         revision = str(getattr(self.guard, "revision", None) or "")[:8]
         shown = self.guard.id if revision in self.guard.id else f"{self.guard.id}~{revision}"
         self.id = judge_id(self.facts, shown, shown)
+
+    @property
+    def detours(self) -> dict[str, Any]:
+        """Of the guard's model, where it keeps them."""
+        return dict(getattr(self.guard, "detours", {}))
 
     def judge(self, cases: Sequence[Case], done: Done) -> None:
         """In batches; each batch is reported when it is complete."""

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from ._source import find_folder, fingerprint
     from ._template import plain, reasoning_markers
     from ._tokens import special_ids
-    from ._values import Answer, AnswerScore, Decoding, Look, Problem, Prompt
+    from ._values import IMAGE_SOURCE, Answer, AnswerScore, Decoding, Look, Problem, Prompt
 
 _WHERE = {
     "AdapterProof": "_loaded",
+    "IMAGE_SOURCE": "_values",
     "Answer": "_values",
     "AnswerScore": "_values",
     "AppliedEdit": "_edit",
@@ -89,6 +90,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "IMAGE_SOURCE",
     "AdapterProof",
     "Answer",
     "AnswerScore",

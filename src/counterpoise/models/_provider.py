@@ -24,7 +24,7 @@ from counterpoise.chat import Conversation, Image, Message, Part, conversation, 
 from ._encoding import encode
 from ._engine import Engine
 from ._load import load
-from ._values import Answer, Decoding
+from ._values import IMAGE_SOURCE, Answer, Decoding
 
 DEFAULT_NEW_TOKENS = 512  # FigStep's three items of 100 words need 400 to 500
 STOP_REASONS: dict[str, StopReason] = {"stop": "stop", "length": "max_tokens", "filtered": "content_filter"}
@@ -136,7 +136,13 @@ def _parts(content: str | list[Content]) -> tuple[tuple[Part, ...], str]:
         elif isinstance(part, ContentReasoning):
             thoughts.append(part.reasoning)
         elif isinstance(part, ContentImage):
-            parts.append(Image.from_data_uri(part.image, "image of the sample"))
+            parts.append(Image.from_data_uri(part.image, _name(part)))
         else:
             raise InputError(f"{type(part).__name__} is not supported by the local provider; text and images are")
     return tuple(parts), "\n\n".join(thoughts)
+
+
+def _name(part: ContentImage) -> str:
+    """What an image is called in errors: as in the sample, where the sample was ours."""
+    known = part.internal.get(IMAGE_SOURCE) if isinstance(part.internal, dict) else None
+    return known if isinstance(known, str) else "image of the sample"

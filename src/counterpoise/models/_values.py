@@ -8,6 +8,9 @@ import numpy as np
 from counterpoise.base import InputError
 from counterpoise.chat import Image
 
+IMAGE_SOURCE = "counterpoise_source"
+"""Key of an image's name in `internal` of Inspect's ContentImage, for errors of the local provider."""
+
 
 class EngineError(InputError):
     """Not one row is at fault but the model or the engine: whatever is asked next would fail in the same way."""

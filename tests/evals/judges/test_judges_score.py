@@ -288,3 +288,10 @@ def test_the_commands(run, tmp_path, capsys, monkeypatch):
     assert main(["judge", "score", str(run), "-j", "opening", "-j", "wang-string", "--out", "x"]) == 2
     assert main(["judge", "score", str(run), "-j", "nobody"]) == 2
     assert "error: unknown judge 'nobody'" in capsys.readouterr().err
+
+
+def test_detours_of_a_judges_model_are_in_its_record(run, tmp_path):
+    judge = Counting()
+    judge.detours = {"halvings": 1, "splits": 0, "reasons": {"out of memory": 1}}
+    found = judge_run(run, judge, out=tmp_path / "judged")
+    assert json.loads((found.folder / "judge.json").read_text())["detours"] == judge.detours

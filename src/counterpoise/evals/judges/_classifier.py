@@ -72,6 +72,11 @@ class ClassifierJudge:
             for place, found in zip(ready, self._batch(list(ready.values())), strict=True):
                 done(place, found)
 
+    @property
+    def detours(self) -> dict[str, Any]:
+        """Batches that were halved or split, with the reasons, since the judge was made; {} when there were none."""
+        return self.engine.detours
+
     def conversation(self, case: Case) -> Conversation:
         """Request and answer as the two messages of the template, with images where the classifier takes them."""
         last = case.sample.messages[-1]

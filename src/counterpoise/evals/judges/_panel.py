@@ -1,6 +1,7 @@
 """Panels: several judges, and the label most of them give."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from counterpoise.base import InputError
 
@@ -34,6 +35,11 @@ class Panel:
         found = [judge_all(member, cases) for member in self.members]
         for place, votes in enumerate(zip(*found, strict=True)):
             done(place, self.combine(votes))
+
+    @property
+    def detours(self) -> dict[str, Any]:
+        """By the id of a member, where there were some."""
+        return {member.id: found for member in self.members if (found := getattr(member, "detours", None))}
 
     def combine(self, votes: Sequence[Judgement]) -> Judgement:
         """Majority of the members that gave a value; a value of at least one half is a yes."""

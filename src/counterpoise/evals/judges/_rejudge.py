@@ -79,7 +79,8 @@ def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: 
         write_json(folder / "corrected.json", beside)
     facts = {name: value for name, value in vars(judge.facts).items() if name != "extras"}
     counts = {"n": len(items), "judged_now": journal.judged, "found": journal.found, "unscored": reasons}
-    write_json(folder / "judge.json", {"id": judge.id, **facts, "run": str(run), "counts": counts})
+    made_by = {"id": judge.id, **facts, "run": str(run), "counts": counts, "detours": getattr(judge, "detours", {})}
+    write_json(folder / "judge.json", made_by)
     return Judged(folder, rows, len(items), journal.judged, reasons, beside)
 
 

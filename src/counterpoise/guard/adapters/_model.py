@@ -93,6 +93,11 @@ class ModelGuard:
         """What it looks at in one pass."""
         return self.family.sees if self.loaded.is_vlm else dataclasses.replace(self.family.sees, images=0)
 
+    @property
+    def detours(self) -> dict[str, Any]:
+        """Batches that were halved or split, with the reasons, since the guard was made; {} when there were none."""
+        return self.engine.detours
+
     def check(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """One verdict each, in order. What cannot be shown, read or understood is unknown, with the reason."""
         found: list[Verdict] = []

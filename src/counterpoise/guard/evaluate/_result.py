@@ -58,6 +58,8 @@ class GuardResult:
     unknown: dict[str, int] = field(default_factory=dict)
     """Reasons of unknown verdicts, and how many."""
     labels: dict[str, int] = field(default_factory=dict)
+    detours: dict[str, Any] = field(default_factory=dict)
+    """Batches of a local model that were halved or split, with the reasons."""
 
 
 def save_results(path: Path, results: Sequence[GuardResult], sets: Sequence[EvalSet], skipped: dict[str, str],

@@ -58,6 +58,7 @@ def evaluate_guard(
         latency=_latencies(guard, sets, latency),
         unknown=dict(Counter(_short(one.reason) for one in found if one.label == "unknown").most_common()),
         labels=dict(Counter(one.label for one in found)),
+        detours=dict(getattr(guard, "detours", {})),
     )
 
 
