@@ -154,6 +154,9 @@ def test_generating_leaves_modes_and_random_numbers_as_they_were(model: Loaded, 
             with stepper.generating() as engine:
                 assert not any(module.training for module in stepper.trainable.modules())
                 drawn.append([a.text for a in engine.generate(PROMPTS, Decoding(max_new_tokens=6, temperature=1.0))])
+        with stepper.generating() as engine:  # the replies of a group, as GRPO needs them
+            group = engine.generate(PROMPTS[:1] * 4, Decoding(max_new_tokens=6, temperature=1.0))
+            assert len({answer.text for answer in group}) == 4
         with pytest.raises(ZeroDivisionError), stepper.generating():
             raise ZeroDivisionError
         assert drawn[0] == drawn[1]  # seeded from the step

@@ -24,7 +24,8 @@ class Decoding:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
-    """Sampling is reproducible with a seed, and does not depend on how requests are batched."""
+    """Sampling is reproducible with a seed, and does not depend on how requests are batched: equal prompts get equal
+    replies. None: another reply each time, equal prompts included, drawn from torch's own random numbers."""
     stop: tuple[str, ...] = ()
     """Generation of a row ends before the first of these strings."""
 
