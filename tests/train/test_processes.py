@@ -24,6 +24,7 @@ from counterpoise.models import load
 from counterpoise.train import DPO, SFT, fit
 
 ENV = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(tiny.__file__).parent), os.environ.get("PYTHONPATH", "")])}
+pytestmark = pytest.mark.timeout(1200)  # half a minute of two free cores for each start; more beside other tests
 KINDS = ("MULTI_CPU", "FSDP")
 """Accelerate's names for DDP on CPUs and for FSDP."""
 FSDP = {
@@ -72,13 +73,15 @@ class Two:
 
     def wait(self) -> None:
         """Until both are done; when one fails, the other would wait for it, so it is killed."""
-        deadline = time.monotonic() + 240
-        while any(process.poll() is None for process in self.processes) and time.monotonic() < deadline:
-            if any(process.poll() for process in self.processes):
-                break
-            time.sleep(0.05)
-        codes = [process.poll() for process in self.processes]
-        self.kill()
+        deadline = time.monotonic() + 600
+        try:
+            while any(process.poll() is None for process in self.processes) and time.monotonic() < deadline:
+                if any(process.poll() for process in self.processes):
+                    break
+                time.sleep(0.05)
+            codes = [process.poll() for process in self.processes]
+        finally:
+            self.kill()
         assert codes == [0, 0], self.said()
 
 
@@ -179,11 +182,13 @@ def test_kill_9_of_both_processes_and_resume_end_like_an_uninterrupted_run(
     out = tmp_path / "killed"
     killed = Two(kind, folder, out, "0.05")
     state, metrics = out / "checkpoint" / "state.pt", out / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not (state.exists() and len(metrics.read_text().splitlines()) >= 5):
-        assert not killed.ended() and time.monotonic() < deadline, killed.said()
-        time.sleep(0.01)
-    killed.kill()
+    deadline = time.monotonic() + 300
+    try:
+        while not (state.exists() and len(metrics.read_text().splitlines()) >= 5):
+            assert not killed.ended() and time.monotonic() < deadline, killed.said()
+            time.sleep(0.01)
+    finally:
+        killed.kill()
     assert [process.returncode for process in killed.processes] == [-9, -9]
     assert state.exists() and not (out / "adapter").exists() and not (out / "fit.json").exists()
     done = torch.load(state, weights_only=True)["step"]
