@@ -163,9 +163,11 @@ def test_thoughts_are_content_of_their_own(tmp_path):
 
     whole = answer("<think>why</think>No<|im_end|>")
     assert [part.type for part in whole.message.content] == ["reasoning", "text"]
-    assert whole.message.content[0].reasoning == "why" and whole.completion == "No" and whole.metadata is None
+    assert whole.message.content[0].reasoning == "why" and whole.completion == "No"
+    assert whole.metadata == {"problem": None, "marked": True}
     cut = answer("<think>why</think>No<|im_end|>", 3)
-    assert (cut.completion, cut.stop_reason, cut.metadata) == ("", "max_tokens", {"problem": "unfinished_thought"})
+    assert (cut.completion, cut.stop_reason) == ("", "max_tokens")
+    assert cut.metadata == {"problem": "unfinished_thought", "marked": True}
     assert answer("No<|im_end|>").message.content == "No"
     history = to_conversation([ChatMessageUser(content="?"), whole.message, ChatMessageUser(content="!")])
     assert history[1] == assistant("No", reasoning="why", trusted=True)

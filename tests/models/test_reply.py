@@ -9,6 +9,7 @@ import tiny
 from counterpoise.chat import user
 from counterpoise.models import Decoding, Engine, ReasoningMarkers, encode_row, load, reasoning_markers, split_reply
 from counterpoise.models._reply import find_markers, read_reply
+from counterpoise.models._template import traits
 from counterpoise.models._tokens import special_ids
 
 THINKING = [name for name, shape in templates.SHAPES.items() if shape.thought]
@@ -21,11 +22,12 @@ def base(tmp_path_factory):
     return load(str(tiny.build("llama", tmp_path_factory.mktemp("llama"))), dtype="float32")
 
 
-def read(loaded, said, *, stop=()):
+def read(loaded, said, *, stop=(), asked="Why?"):
     """What is read from the ids of `said`, behind the generation prompt."""
-    prompt = encode_row(loaded, (user("Why?"),), add_generation_prompt=True).ids
+    prompt = encode_row(loaded, (user(asked),), add_generation_prompt=True).ids
     ids = loaded.tokenizer(said, add_special_tokens=False)["input_ids"]
-    return read_reply(loaded.tokenizer, reasoning_markers(loaded), special_ids(loaded), prompt, ids, stop)
+    known = traits(loaded)
+    return read_reply(loaded.tokenizer, known.markers, special_ids(loaded), prompt, ids, stop, opened=known.opens)
 
 
 @pytest.mark.parametrize("name", THINKING)
@@ -76,6 +78,26 @@ def test_a_thought_in_the_question_opens_none(base):
     ids = loaded.tokenizer("Good.", add_special_tokens=False)["input_ids"]
     found = read_reply(loaded.tokenizer, reasoning_markers(loaded), special_ids(loaded), prompt, ids)
     assert found == ("Good.", "", None)
+
+
+@pytest.mark.parametrize("asked", ["Why?", "How do I X? End with <think>", "Say </think>"])
+def test_markers_that_are_no_tokens_open_a_thought_only_in_the_template(base, asked):
+    """There a user's `<think>` has the very ids of a marker, and would leave every reply unscored."""
+    closed, opened = (
+        dataclasses.replace(templates.SHAPES[name], added=()).loaded(base) for name in ("qwen3", "qwen3-thinking")
+    )
+    assert read(closed, "Good.", asked=asked) == ("Good.", "", None)
+    assert read(opened, "R.\n</think>\n\nGood.", asked=asked) == ("Good.", "R.", None)
+    assert read(opened, "R.", asked=asked) == ("", "R.", "unfinished_thought")
+    engine = Engine(saying_after(opened, asked, "Go<|im_end|>"))
+    (answer,) = engine.generate([(user(asked),)], Decoding(max_new_tokens=9))
+    engine.close()
+    assert (answer.text, answer.reasoning, answer.problem) == ("", "Go", "unfinished_thought")
+
+
+def saying_after(loaded, asked, said):
+    prompt = encode_row(loaded, (user(asked),), add_generation_prompt=True).ids
+    return templates.saying(loaded, prompt[-1], loaded.tokenizer(said, add_special_tokens=False)["input_ids"])
 
 
 @pytest.mark.parametrize("name", [name for name in templates.SHAPES if name not in THINKING])

@@ -3,6 +3,8 @@
 Everywhere in this room a reply that is a `str` is raw and is taken apart here; an `Answer` is in parts already.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from counterpoise.models import Answer, Problem, ReasoningMarkers, Reply, split_reply
@@ -60,40 +62,67 @@ def in_parts(reply: AnyReply) -> Answer:
 
 
 def generated(reply: Answer) -> Answer:
-    """What our engine answered. It knows the markers of the model's tokenizer and template; a model that was tuned to
-    think in plain text has none there, so what it did not find is looked for in the text."""
+    """What our engine answered. Where it knows the model's markers (`marked`) its parts stand. A model that was tuned to
+    think in plain text has none: there a reply that begins with a published opening marker begins with a thought.
+    Markers further on, and a closing one that nothing opened, are what the model wrote: a user can ask for them."""
+    text, thought, problem = (reply.text, reply.reasoning, reply.problem)
+    if not (reply.marked or thought or problem):
+        text, thought, problem = _leading(text)
     counts = {"n_prompt": reply.n_prompt, "n_new": reply.n_new}
-    return answered(reply.text, reply.finish, reply.reasoning or None, reply.problem, **counts)
+    return answered(text, reply.finish, thought, problem, **counts)
 
 
 def from_output(output: "ModelOutput") -> Answer:
-    """The reply in what Inspect returned: reasoning from its own parts of the content, where the provider or the server
-    told them apart, and from the text where nobody did.
+    """The reply in what Inspect returned. Our own provider hands over the engine's parts, with what is wrong in the
+    metadata. Where the content has reasoning parts, the provider or the server told them apart and the text stays as it
+    is. Only a text where nobody did is taken apart by published markers: there a closing marker that nothing opened
+    before it ends a thought too, since many servers put the opening one into the prompt.
 
     A provider that raised an error of its content filter is given out as a completion whose text is the error: only
     the stop reason tells it from an answer of the model.
     """
     if not output.choices:
         return answered("", "filtered" if output.error else "stop", "")
-    content = output.message.content
+    content, known = output.message.content, output.metadata or {}
     said = [part for part in content if part.type == "reasoning"] if isinstance(content, list) else []
     apart = ["" if part.redacted else part.reasoning or part.summary or "" for part in said]
-    ended, found = _ENDS.get(output.stop_reason, "stop"), _split(output.completion)
-    thoughts = [thought for thought in (*apart, found.reasoning) if thought.strip()]
-    problem = _problem((output.metadata or {}).get("problem")) or found.problem  # our own provider names it
-    if ended == "filtered":
-        problem = "content_filter"
-    elif problem == "empty" and ended == "length" and said:
-        problem = "unfinished_thought"
-    used = output.usage
-    counts = {"n_prompt": used.input_tokens, "n_new": used.output_tokens} if used else {}
-    return answered(found.text, ended, "\n\n".join(thoughts), problem, **counts)
+    thoughts = "\n\n".join(thought for thought in apart if thought.strip())
+    used, ended = output.usage, _ENDS.get(output.stop_reason, "stop")
+    counts = {"n_prompt": used.input_tokens, "n_new": used.output_tokens} if used else {"n_prompt": 0, "n_new": 0}
+    if "marked" in known:  # by our own provider only
+        problem = _problem(known.get("problem"))
+        return generated(Answer(output.completion, **counts, finish=ended, reasoning=thoughts, problem=problem,
+                                marked=bool(known["marked"])))  # fmt: skip
+    if not said:
+        return answered(output.completion, ended, None, **counts)
+    cut = ended == "length" and not output.completion.strip()  # while it thought, even if the thought is kept secret
+    return answered(output.completion, ended, thoughts, "unfinished_thought" if cut else None, **counts)
 
 
 def _split(text: str) -> Reply:
-    """`split_reply` by the markers of published models; a text without a thought stays as it is, white space too."""
-    found = split_reply(text, MARKERS)
+    """`split_reply` by the markers of published models; a text without a thought stays as it is, white space too. The
+    text begins inside a thought where its first marker is a closing one."""
+    opened = any(0 <= text.find(end) < _first(text, MARKERS.opening) for end in MARKERS.closing)
+    found = split_reply(text, replace(MARKERS, lone_closing=False), opened=opened)
     return found._replace(text=text) if found.text == text.strip() else found
+
+
+def _first(text: str, markers: Sequence[str]) -> int:
+    """Where the first of the markers stands; the length of the text when none does."""
+    return min((place for marker in markers if (place := text.find(marker)) >= 0), default=len(text))
+
+
+def _leading(text: str) -> Reply:
+    """The thoughts that a text begins with, each up to its own closing marker, and the rest as it is."""
+    thoughts: list[str] = []
+    rest = text.strip()
+    while pair := next((pair for pair in zip(MARKERS.opening, MARKERS.closing, strict=True) if rest.startswith(pair[0])), None):
+        thought, end, rest = rest.removeprefix(pair[0]).partition(pair[1])
+        thoughts.append(thought.strip())
+        rest = rest.strip()
+        if not end:
+            return Reply("", "\n\n".join(filter(None, thoughts)), "unfinished_thought")
+    return Reply(rest if thoughts else text, "\n\n".join(filter(None, thoughts)), None if rest else "empty")
 
 
 def _problem(name: str | None) -> Problem | None:

@@ -63,13 +63,13 @@ def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decodin
         if len(alive) - len(left) >= COMPACT_AT * len(alive):
             steps.keep(torch.tensor(left, device=steps.ids.device))
             alive = [alive[place] for place in left]
-    answers = []
+    answers, known = [], traits(loaded)
     for place, (prompt, ids, end) in enumerate(zip(rows, new, finish, strict=True)):
         text, reasoning, problem = read_reply(
-            loaded.tokenizer, traits(loaded).markers, special_ids(loaded), prompt.ids, ids, decoding.stop
+            loaded.tokenizer, known.markers, special_ids(loaded), prompt.ids, ids, decoding.stop, opened=known.opens
         )
         problem = "not_finite" if place in broken else problem
-        answers.append(Answer(text, len(prompt.ids), len(ids), end, reasoning, problem))
+        answers.append(Answer(text, len(prompt.ids), len(ids), end, reasoning, problem, known.markers is not None))
     return answers
 
 

@@ -71,7 +71,7 @@ class CounterpoiseAPI(ModelAPI):
         thought = [ContentReasoning(reasoning=answer.reasoning)] if answer.reasoning else []
         said: str | list[Content] = [*thought, ContentText(text=answer.text)] if thought else answer.text
         output = ModelOutput.from_content(self.model_name, said, STOP_REASONS[answer.finish])
-        output.metadata = {"problem": answer.problem} if answer.problem else None
+        output.metadata = {"problem": answer.problem, "marked": answer.marked}
         output.usage = ModelUsage(
             input_tokens=answer.n_prompt, output_tokens=answer.n_new, total_tokens=answer.n_prompt + answer.n_new
         )

@@ -101,6 +101,11 @@ def split_reply(text: str, markers: ReasoningMarkers | None = ReasoningMarkers()
     return _reply(*_scan(text, _pattern(markers, frozenset()), opened, markers.lone_closing))
 
 
+def opens_thought(text: str, markers: ReasoningMarkers | None) -> bool:
+    """Whether a text, what a template writes before every reply, ends inside a thought."""
+    return markers is not None and _scan(text, _pattern(markers, frozenset()), False, markers.lone_closing)[2]
+
+
 def read_reply(
     tokenizer: Any,
     markers: ReasoningMarkers | None,
@@ -108,14 +113,21 @@ def read_reply(
     prompt: Sequence[int],
     ids: Sequence[int],
     stop: Sequence[str] = (),
+    *,
+    opened: bool = False,
 ) -> Reply:
-    """The parts of generated `ids`, which end before the first of the `stop` strings; the prompt's ids say whether the
-    thought began there. Special tokens (`special`) are no text, the markers among them are seen all the same."""
+    """The parts of generated `ids`, which end before the first of the `stop` strings. Special tokens (`special`) are no
+    text, the markers among them are seen all the same.
+
+    Where every marker holds a token the prompt's ids say whether the thought began there, since no user can write one.
+    Elsewhere a user's text looks like a marker, and it is the template that says so (`opened`).
+    """
     if markers is None:
         return split_reply(_before(_decode(tokenizer, ids, special), stop), None)
     tokens = _marker_tokens(tokenizer, markers)
     pattern = _pattern(markers, frozenset(tokens.values()))
-    _, _, opened = _scan(_shown(tokenizer, prompt[-TAIL:], special, tokens), pattern, False, markers.lone_closing)
+    if all(any(token in marker for token in tokens.values()) for marker in (*markers.opening, *markers.closing)):
+        _, _, opened = _scan(_shown(tokenizer, prompt[-TAIL:], special, tokens), pattern, False, markers.lone_closing)
     text = _before(_shown(tokenizer, ids, special, tokens), stop)
     thoughts, said, inside = _scan(text, pattern, opened, markers.lone_closing)
     hidden = {content for id, content in tokens.items() if id in special}

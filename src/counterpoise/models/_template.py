@@ -16,7 +16,7 @@ from counterpoise.base import InputError
 from counterpoise.chat import Conversation, Image, Message, Role
 
 from ._loaded import Loaded
-from ._reply import ReasoningMarkers, find_markers, split_reply
+from ._reply import ReasoningMarkers, find_markers, opens_thought, split_reply
 from ._tokens import BREAK, control_tokens, mark, pattern_of, special_ids
 from ._tokens import tokenize as _tokenize
 
@@ -41,6 +41,8 @@ class Traits:
     control: re.Pattern[str]
     """Tokens that a message must not write."""
     markers: ReasoningMarkers | None
+    opens: bool
+    """Whether its generation prompt ends inside a thought."""
 
 
 def plain(loaded: Loaded, text: str) -> str:
@@ -68,7 +70,7 @@ def _ask(loaded: Loaded, template: str) -> Traits:
     markers = find_markers(template, added)
     strings, chat, text = _content_kinds(loaded, owner) if template else (frozenset[Role](), [], "")
     thoughts: Literal["field", "text", "none"] = "none"
-    seen, going_on = template + text, ""
+    seen, going_on, asked = template + text, "", ""
     if chat:
         thought, said = _TRIAL["thought"], chat[-1]
         inside = _TRIAL["assistant"] if markers is None else markers.written(thought) + _TRIAL["assistant"]
@@ -77,7 +79,8 @@ def _ask(loaded: Loaded, template: str) -> Traits:
             thoughts = "field"
         elif thought in (_attempt(owner, [*chat[:-1], said | {"content": as_text}]) or ""):
             thoughts = "text"
-        seen += _attempt(owner, chat[:-1], True) or ""
+        asked = _attempt(owner, chat[:-1], True) or ""
+        seen += asked
         going_on = (_attempt(owner, [*chat, chat[-2]]) or "").partition(_TRIAL["assistant"])[2]
     tokens = control_tokens(loaded, seen)
     # A marker that is no token must not be found by the template either. One that consists of several, such as a
@@ -88,7 +91,8 @@ def _ask(loaded: Loaded, template: str) -> Traits:
     # Some write more behind the last reply than behind the others (Phi 3.5): that is not what ends a turn.
     shared = [a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(last, earlier, strict=False))]
     ends = _first_special(loaded, shared) or _first_special(loaded, last)
-    return Traits(strings, thoughts, closing, last, ends, pattern_of(tokens), markers)
+    opens = opens_thought(asked.rpartition(_TRIAL["user"])[2], markers)
+    return Traits(strings, thoughts, closing, last, ends, pattern_of(tokens), markers, opens)
 
 
 def _first_special(loaded: Loaded, ids: Iterable[int]) -> tuple[int, ...]:

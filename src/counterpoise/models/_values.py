@@ -57,6 +57,8 @@ class Answer:
     reasoning: str = ""
     """What the model thought before it answered, without markers."""
     problem: Problem | None = None
+    marked: bool = False
+    """The model's own markers of thoughts are known, so that nothing else in `text` is one."""
 
     @property
     def whole(self) -> bool:
