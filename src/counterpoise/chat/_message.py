@@ -22,8 +22,9 @@ class Message:
     """What an assistant turn thought before it answered, without markers; never part of `text`."""
     trusted: bool = False
     """The model itself or trusted training data wrote this turn: a thought within its text, by the model's own markers,
-    is taken as its reasoning. Nothing else in it can become a control token, and what a user or a dataset row wrote is
-    never trusted."""
+    is taken as its reasoning (one that is nothing but a thought has an empty reply; one whose thought never ended stays
+    text). Added tokens such as those of tool calls stay tokens; special ones, those of turns and placeholders of images
+    become plain text here too. What a user or a dataset row wrote is never trusted."""
 
     @property
     def text(self) -> str:

@@ -62,8 +62,8 @@ def in_parts(reply: AnyReply) -> Answer:
 
 
 def generated(reply: Answer) -> Answer:
-    """What our engine answered. Where it knows the model's markers (`marked`) its parts stand. A model that was tuned to
-    think in plain text has none: there a reply that begins with a published opening marker begins with a thought.
+    """What our engine answered. Where it knows the model's markers (`marked`) its parts stand. A model that was tuned
+    to think in plain text has none: there a reply that begins with a published opening marker begins with a thought.
     Markers further on, and a closing one that nothing opened, are what the model wrote: a user can ask for them."""
     text, thought, problem = (reply.text, reply.reasoning, reply.problem)
     if not (reply.marked or thought or problem):
@@ -116,7 +116,9 @@ def _leading(text: str) -> Reply:
     """The thoughts that a text begins with, each up to its own closing marker, and the rest as it is."""
     thoughts: list[str] = []
     rest = text.strip()
-    while pair := next((pair for pair in zip(MARKERS.opening, MARKERS.closing, strict=True) if rest.startswith(pair[0])), None):
+    while pair := next(
+        (pair for pair in zip(MARKERS.opening, MARKERS.closing, strict=True) if rest.startswith(pair[0])), None
+    ):
         thought, end, rest = rest.removeprefix(pair[0]).partition(pair[1])
         thoughts.append(thought.strip())
         rest = rest.strip()

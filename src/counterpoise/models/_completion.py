@@ -50,10 +50,11 @@ def _texts(loaded: Loaded, known: Traits, conversation: Conversation) -> tuple[s
     """Generation prompt, reply with its thought, and what the template writes behind it."""
     reply = with_thought(known, conversation[-1])
     prompt, whole = render(loaded, conversation[:-1], True), render(loaded, conversation, False)
-    behind = _behind(known, prompt, whole, reply.reasoning)
+    control = known.forbidden(reply)
+    behind = _behind(known, prompt, whole, mark(reply.reasoning, control))
     wanted, thought = (_squeeze(unmarked(text)) for text in (reply.text, reply.reasoning))
     closing = known.closing if behind.endswith(known.closing) else ""
-    body, said = behind.removesuffix(closing), mark(reply.text, known.control).strip()
+    body, said = behind.removesuffix(closing), mark(reply.text, control).strip()
     if said in body and not _squeeze(unmarked(body)).endswith(wanted):
         # a template that ends turns with a thought in another way
         body = body[: body.rfind(said) + len(said)]
@@ -66,7 +67,7 @@ def _texts(loaded: Loaded, known: Traits, conversation: Conversation) -> tuple[s
 
 
 def _behind(known: Traits, prompt: str, whole: str, reasoning: str) -> str:
-    """What follows the generation prompt, from the text of the whole conversation."""
+    """What follows the generation prompt, from the text of the whole conversation; `reasoning` is marked."""
     if whole.startswith(prompt):
         return whole[len(prompt) :]
     base, kind, closed = _thought_of_the_prompt(known, prompt)
@@ -76,7 +77,7 @@ def _behind(known: Traits, prompt: str, whole: str, reasoning: str) -> str:
         behind = whole[len(base) :]
         if behind.startswith(opening) and closing in behind:
             behind = behind.partition(closing)[2].lstrip("\n")
-        return behind if closed else known.markers.written(mark(reasoning, known.control), kind, opened=True) + behind
+        return behind if closed else known.markers.written(reasoning, kind, opened=True) + behind
     agreed = len(prompt.rstrip())
     return whole[agreed:].lstrip() if whole.startswith(prompt[:agreed]) else ""
 

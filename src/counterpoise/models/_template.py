@@ -1,6 +1,7 @@
 """Conversations as a chat template writes them. What a template takes and does is found out once, by asking it.
 
-What a user or a row of data wrote can never speak with the template's own tokens. A model's thought is passed to the
+What a user or a row of data wrote can never speak with the template's own tokens; what the model or trusted data wrote
+keeps its other added tokens (calls of tools), and cannot write a turn. A model's thought is passed to the
 template as such, or written with the model's markers; its text is treated like any other text.
 """
 
@@ -9,8 +10,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
-
-import jinja2
 
 from counterpoise.base import InputError
 from counterpoise.chat import Conversation, Image, Message, Role
@@ -22,7 +21,6 @@ from ._tokens import tokenize as _tokenize
 
 _TRIAL = {"system": "Zebulon", "user": "Quillfeather", "assistant": "Ombrelline", "thought": "Wintergreen"}
 _THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking")
-_FAULTS = (jinja2.TemplateError, TypeError, ValueError, KeyError)
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,16 @@ class Traits:
     """The special tokens, one behind the other, that end every reply; those of the last one if there are no such."""
     control: re.Pattern[str]
     """Tokens that a message must not write."""
+    turns: re.Pattern[str]
+    """Those of them that a trusted message must not write either: special tokens, placeholders of images, markers of
+    thoughts, and what the template wrote around the turns of a trial."""
     markers: ReasoningMarkers | None
     opens: bool
     """Whether its generation prompt ends inside a thought."""
+
+    def forbidden(self, message: Message) -> re.Pattern[str]:
+        """The tokens that stay ordinary text in this message."""
+        return self.turns if message.role == "assistant" and message.trusted else self.control
 
 
 def plain(loaded: Loaded, text: str) -> str:
@@ -82,17 +87,27 @@ def _ask(loaded: Loaded, template: str) -> Traits:
         asked = _attempt(owner, chat[:-1], True) or ""
         seen += asked
         going_on = (_attempt(owner, [*chat, chat[-2]]) or "").partition(_TRIAL["assistant"])[2]
-    tokens = control_tokens(loaded, seen)
+    tokens, turns = control_tokens(loaded, seen), control_tokens(loaded, text + asked + going_on)
+    turns |= _other_roles(turns, added)
     # A marker that is no token must not be found by the template either. One that consists of several, such as a
     # channel's header, cannot be written once its tokens cannot.
-    tokens |= {m for m in (markers.all if markers else ()) if m in added or not any(token in m for token in added)}
+    marks = {m for m in (markers.all if markers else ()) if m in added or not any(token in m for token in added)}
     closing = text.rpartition(_TRIAL["assistant"])[2] if chat else ""
     last, earlier = (tuple(_tokenize(loaded, each, begin=False)) for each in (closing, going_on))
     # Some write more behind the last reply than behind the others (Phi 3.5): that is not what ends a turn.
     shared = [a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(last, earlier, strict=False))]
     ends = _first_special(loaded, shared) or _first_special(loaded, last)
     opens = opens_thought(asked.rpartition(_TRIAL["user"])[2], markers)
-    return Traits(strings, thoughts, closing, last, ends, pattern_of(tokens), markers, opens)
+    return Traits(
+        strings, thoughts, closing, last, ends, pattern_of(tokens | marks), pattern_of(turns | marks), markers, opens
+    )
+
+
+def _other_roles(turns: Iterable[str], added: Iterable[str]) -> set[str]:
+    """Added tokens that begin turns of roles which no trial has: `<|tool|>` where `<|user|>` begins a turn."""
+    names, others = ("system", "user", "assistant"), ("tool", "function", "observation", "developer", "ipython")
+    found = {t.lower().replace(name, other) for t in turns for name in names if name in t.lower() for other in others}
+    return {token for token in added if token.lower() in found}
 
 
 def _first_special(loaded: Loaded, ids: Iterable[int]) -> tuple[int, ...]:
@@ -131,7 +146,9 @@ def _clean(text: str, word: str) -> bool:
 def _attempt(owner: Any, chat: list[dict[str, Any]], add_generation_prompt: bool = False) -> str | None:
     try:
         return str(owner.apply_chat_template(chat, tokenize=False, add_generation_prompt=add_generation_prompt))
-    except _FAULTS:
+    except MemoryError:
+        raise
+    except Exception:  # a template is a program: it can fail in any way
         return None
 
 
@@ -163,26 +180,27 @@ def render(loaded: Loaded, conversation: Conversation, add_generation_prompt: bo
     for attempt in attempts:
         try:
             return written(attempt)
-        except InputError:
+        except (InputError, MemoryError):
             raise
-        except _FAULTS as error:
-            reason = str(error)
+        except Exception as error:  # a template is a program: it can fail in any way
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     raise InputError(f"{loaded.name}: its chat template rejects the conversation ({reason})")
 
 
 def _as_template_takes_it(loaded: Loaded, known: Traits, message: Message) -> dict[str, Any]:
     message = with_thought(known, message)
+    control = known.forbidden(message)
     texts = [part for part in message.parts if isinstance(part, str)]
-    joins = len(known.control.findall("".join(texts))) > sum(len(known.control.findall(text)) for text in texts)
+    joins = len(control.findall("".join(texts))) > sum(len(control.findall(text)) for text in texts)
     gap = BREAK if joins else ""  # pieces of a token in two parts must not meet
     parts: list[str | Image] = [
-        part if isinstance(part, Image) else mark(part, known.control) + gap for part in message.parts
+        part if isinstance(part, Image) else mark(part, control) + gap for part in message.parts
     ]
     found: dict[str, Any] = {"role": message.role}
     if message.reasoning and known.thoughts == "field":
-        found |= dict.fromkeys(_THOUGHT_FIELDS, mark(message.reasoning, known.control))
+        found |= dict.fromkeys(_THOUGHT_FIELDS, mark(message.reasoning, control))
     elif message.reasoning and known.thoughts == "text" and known.markers is not None:
-        parts.insert(0, known.markers.written(mark(message.reasoning, known.control)))
+        parts.insert(0, known.markers.written(mark(message.reasoning, control)))
     if message.role in known.strings or not loaded.is_vlm:
         return found | {"content": _as_string(loaded, parts)}
     listed = [{"type": "image"} if isinstance(part, Image) else {"type": "text", "text": part} for part in parts]
@@ -190,11 +208,13 @@ def _as_template_takes_it(loaded: Loaded, known: Traits, message: Message) -> di
 
 
 def with_thought(known: Traits, message: Message) -> Message:
-    """The message; of a trusted reply the thought is read from its text, if it is whole."""
+    """The message; of a trusted reply the thoughts are read from its text, if they are whole. One that is only a
+    thought becomes that thought with an empty reply; one whose thought never ended stays as it is."""
     if message.role != "assistant" or not message.trusted or message.reasoning or message.images:
         return message
-    text, reasoning, _ = split_reply(message.text, known.markers)
-    return replace(message, parts=(text,), reasoning=reasoning) if reasoning and text else message
+    text, reasoning, problem = split_reply(message.text, known.markers)
+    whole = reasoning and problem != "unfinished_thought"
+    return replace(message, parts=(text,), reasoning=reasoning) if whole else message
 
 
 def _as_string(loaded: Loaded, parts: Sequence[str | Image]) -> str:
