@@ -42,6 +42,20 @@ def test_align_trains_its_objective_and_its_groups(toy, model, tmp_path, capsys)
     assert len(lines) == 1 and '"gap"' in lines[0]
 
 
+def test_align_goes_on_from_an_adapter_and_leaves_one_of_the_base(toy, model, tmp_path, capsys):
+    options = ("--method", "toy-hinge", "--set", "pairs=4", "--out")
+    said(capsys, "align", model, *options, tmp_path / "first")
+    first, second = (tmp_path / name / "adapter" for name in ("first", "second"))
+    told = said(capsys, "align", first, *options, tmp_path / "second")
+    assert f"counterpoise eval {second} --suite" in told
+    saved = read_json(second / "adapter_config.json")
+    assert saved["r"] == 4 and saved["base_model_name_or_path"] == str(model)
+    for more in ((), ("--dry-run",)):
+        assert main([str(each) for each in ("run", first, *options, tmp_path / "run", *more)]) == 2
+        assert "is an adapter; `counterpoise align" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "before").exists()
+
+
 def test_the_main_job_searches_its_knob(toy, model, tmp_path, capsys):
     options = (
         "run", model, "--method", "toy-hinge", "--suite", "smoke", "--limit", "40", "--max-new-tokens", "3",

@@ -104,6 +104,21 @@ def test_settings_of_a_loss_are_part_of_the_run(model: Loaded, tmp_path: Path) -
     runs = [identity(model, plan, objective, CONFIG) for objective in objectives]
     assert len(set(runs)) == len(runs)
     assert identity(model, plan, as_objective(sft_loss), CONFIG) == runs[2]
+
+    class Bound:
+        def __init__(self, factor: float):
+            self.factor = factor
+
+        def loss(self, model: Any, batch: Batch) -> LossOut:
+            return sft_loss(model, batch)._replace(loss=self.factor * sft_loss(model, batch).loss)
+
+    functions = [
+        Bound(0.1).loss, Bound(100).loss, lambda m, b: 0.1, lambda m, b: 100, lambda m, b: m, lambda m, b: b,
+        lambda m, b: m.a, lambda m, b: m.b, lambda m, b: (lambda: 0.1)(), lambda m, b: (lambda: 100)(),
+        lambda m, b: m in {1, 2}, lambda m, b: m in {1, 3}, lambda m, b: m[..., 1j],
+    ]  # fmt: skip
+    assert len({digest(function) for function in functions}) == len(functions)
+    assert digest(Bound(0.1).loss) == digest(Bound(0.1).loss)
     cheaper = CONFIG.model_copy(update={"micro_batch_tokens": 7, "save_every_steps": 1})
     assert identity(model, plan, SFT(), cheaper) == runs[2]
     fit(model, worker.pairs(4), DPO(0.1), CONFIG, tmp_path)
@@ -149,17 +164,25 @@ def test_dpo_by_hand(model: Loaded, tmp_path: Path) -> None:
     assert bool((gaps[0] > gaps[1] + 1).all())
 
 
-def test_a_pair_shows_its_image_to_the_vision_tower_once(model: Loaded, tmp_path: Path) -> None:
+@pytest.mark.parametrize("arch", ["smolvlm", "qwen2_5_vl", "qwen3_vl"])
+def test_a_pair_shows_its_image_to_the_vision_tower_once(arch: str, tmp_path: Path) -> None:
     from counterpoise.models import vision_root
 
+    model = load(str(tiny.build(arch, tmp_path / "m")), dtype="float32", device="cpu")
     tower, seen = model.model.get_submodule(vision_root(model.model)), []
     handle = tower.register_forward_hook(lambda module, args, kwargs, out: seen.append(1), with_kwargs=True)
+    shapes = {"1": ((32, 32),), "2": ((64, 32), (32, 64)), "3": ((64, 64),)}  # distinct grids, so that order matters
+    images = {id: [Image.from_pil(tiny.picture(int(id), shape)) for shape in own] for id, own in shapes.items()}
+    pairs = [Pair(id, (user(*own, "Q?"),), "Yes.", "No, never.") for id, own in images.items()]
+    config = CONFIG.model_copy(update={"epochs": 1, "micro_batch_tokens": 10**6, "batch_size": 3})
     try:
-        pair = Pair("1", (user(Image.from_pil(tiny.picture(1)), "Q?"),), "Yes.", "No, never.")
-        result = fit(model, [pair], DPO(), CONFIG.model_copy(update={"epochs": 1}), tmp_path)
+        result = fit(model, pairs, DPO(), config, tmp_path / "once")
     finally:
         handle.remove()
-    assert result.features == "not kept, each image is seen once: 0 hits, 1 computed" and len(seen) == 1
+    assert result.features == "not kept, each image is seen once: 0 hits, 3 computed" and len(seen) == 1
+    anew = fit(model, pairs, DPO(), config.model_copy(update={"feature_cache_mb": 0}), tmp_path / "anew")
+    norms = [lines(Path(each.adapter).parent)[0]["grad_norm"] for each in (result, anew)]
+    assert anew.features.startswith("not used") and norms[0] == pytest.approx(norms[1], rel=1e-4)
 
 
 def test_what_is_left_out_is_decided_row_by_row(model: Loaded, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 import tiny
 from counterpoise.base import Artifact, InputError
 from counterpoise.chat import Pair, Sample
-from counterpoise.models import Loaded, connector_modules, load
+from counterpoise.models import Loaded, TensorEdit, connector_modules, load, save_edit
 from counterpoise.train import (
     DPO,
     SFT,
@@ -266,6 +266,23 @@ def test_a_merged_adapter_is_trained_on_and_the_two_become_one(folder: Path, tmp
         assert not torch.allclose(sequence_logprobs(apart.model, batch), expected, atol=2e-2)
     ranks = {k: len(v) for k, v in joined.items() if "lora_A" in k}
     assert {rank for k, rank in ranks.items() if "q_proj" in k} == {6} and set(ranks.values()) == {4, 6}
+
+
+def test_an_adapter_names_a_base_that_has_what_it_was_trained_on(folder: Path, tmp_path: Path) -> None:
+    name = "model.text_model.norm.weight"
+    base = load(str(folder), dtype="float32", device="cpu")
+    save_edit(tmp_path / "edit", base, [TensorEdit(name, "scale", torch.full((32,), -1.0))])
+    for merge in (False, True):
+        edited = load(str(folder), artifact=tmp_path / "edit", dtype="float32", device="cpu", merge=merge)
+        with pytest.raises(InputError, match="carries the edit .*train the base"):
+            fit(edited, worker.rows(4), SFT(), CONFIG, tmp_path / "no")
+    tuned = tiny.build("smolvlm", tmp_path / "tuned", seed=1)
+    whole = load(str(folder), artifact=tuned, dtype="float32", device="cpu")
+    first = fit(whole, worker.rows(4), SFT(), CONFIG, tmp_path / "first")
+    named = load(first.adapter, dtype="float32", device="cpu", merge=True)
+    assert named.path == str(tuned)
+    second = fit(named, worker.rows(4), SFT(), CONFIG, tmp_path / "second")
+    assert load(second.adapter, dtype="float32", device="cpu").path == str(tuned)
 
 
 def test_a_plan_that_cannot_be_is_told(model: Loaded, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def align(
       --image-root images --out runs/mine`
     """
     from counterpoise.methods import given_settings
-    from counterpoise.runs import RealStages, align_plan, check, given_doses, run_config, source_settings
+    from counterpoise.runs import RealStages, align_plan, check, given_doses, is_adapter, run_config, source_settings
 
     folder = out or Path("runs") / f"{Path(model).name}-{method}"
     given = given_settings(config_file, settings or ())
@@ -97,4 +97,6 @@ def align(
     check(config)
     made = RealStages().align(config, folder, dose=config.dose)
     typer.echo(f"{made.kind}: {made.path}")
-    typer.echo(f"measure it: counterpoise eval {model} --artifact {made.path} --suite core")
+    joined = made.kind == "adapter" and is_adapter(Path(model))  # it names its base itself
+    what = made.path if joined else f"{model} --artifact {made.path}"
+    typer.echo(f"measure it: counterpoise eval {what} --suite core")

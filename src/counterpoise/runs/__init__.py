@@ -9,7 +9,7 @@ from ._grids import check
 from ._main import run_main
 from ._plan import Plan, align_plan, eval_plan, run_plan
 from ._search import Grid, Search, excess, search
-from ._stages import RealStages, Stages, suite_names
+from ._stages import RealStages, Stages, is_adapter, suite_names
 from ._target import Limit, estimates, half_of, parse_target
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "given_doses",
     "given_grids",
     "half_of",
+    "is_adapter",
     "parse_target",
     "run_config",
     "run_main",

@@ -14,7 +14,7 @@ from counterpoise.models import resolve_dtype
 
 from ._config import RunConfig
 from ._grids import check, grids
-from ._stages import RealStages, model_folder
+from ._stages import RealStages, model_folder, refuse_adapter
 
 PROMPT_TOKENS = 110  # a short question with one image of 49 tokens and the chat template
 
@@ -91,6 +91,7 @@ class Plan:
 def run_plan(config: RunConfig) -> Plan:
     """The plan of `counterpoise run`. Raises InputError for whatever the run itself would refuse at its start."""
     method, work = check(config), RealStages()
+    refuse_adapter(config.model, model_folder(config.model))
     chosen = suite(config.suite)
     measured, notes = _measure(chosen.benchmarks, config.limit, config.max_new_tokens, chosen)
     once, after = _sum("measure before", measured), _sum("measure after", measured)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from counterpoise.base import Artifact, notice
+from counterpoise.base import Artifact, InputError, notice
 from counterpoise.chat import Sample
 
 from ._config import RunConfig
@@ -38,6 +38,7 @@ class RealStages:
         from counterpoise.models import find_folder, fingerprint
 
         self._folder = find_folder(config.model)
+        refuse_adapter(config.model, self._folder)
         return fingerprint(self._folder, None, {})
 
     def settings(self, config: RunConfig, dose: Mapping[str, float]) -> Any:
@@ -70,12 +71,26 @@ class RealStages:
         if config.suite not in self._overlaps:
             self._overlaps[config.suite] = overlap_with(evaluation_rows(config.suite))
         self.settings(config, dose)  # what is wrong is said before the model is loaded
-        loaded = load(config.model, device_map=config.device_map)
+        loaded = load(config.model, device_map=config.device_map, merge=True)  # an adapter is trained on as a model
         options = settings(config, dose, Path(loaded.path))
         made = get(config.method).align(loaded, options, out, overlaps=self._overlaps[config.suite]).artifact
         del loaded
         gc.collect()  # the next stage loads the model again, with what was made: never two in memory
         return made
+
+
+def refuse_adapter(name: str, folder: Path | None) -> None:
+    """Raises InputError for the folder of an adapter, which the main job cannot put its own beside to measure it."""
+    if is_adapter(folder):
+        raise InputError(
+            f"{name}: is an adapter; `counterpoise align {name}` trains on it and joins the two, measure the result "
+            "with `counterpoise eval`; or run on its base model"
+        )
+
+
+def is_adapter(folder: Path | None) -> bool:
+    """Whether a folder holds an adapter and no model."""
+    return folder is not None and (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file()
 
 
 def settings(config: RunConfig, dose: Mapping[str, float], folder: Path | None) -> Any:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from counterpoise.base import InputError
-from counterpoise.models import Loaded, connector_modules, language_root, lora_targets, target_regex
+from counterpoise.base import InputError, read_json
+from counterpoise.models import Loaded, connector_modules, find_folder, language_root, lora_targets, target_regex
 
 from ._artifact import joinable, load_head
 from ._groups import Group, Head, Layers, Lora, Projector
@@ -22,6 +22,12 @@ def check(loaded: Loaded, groups: Sequence[Group]) -> None:
         raise InputError(
             f"{loaded.name}: already carries the adapter {loaded.adapter}; load it merged (merge=True), or train "
             "the base"
+        )
+    edited = loaded.artifact is not None and loaded.artifact.kind == "edit"
+    if loaded.edit is not None or (edited and any(isinstance(group, Lora) for group in groups)):
+        raise InputError(
+            f"{loaded.name}: carries the edit {getattr(loaded.artifact, 'path', '')}, which an adapter's base would "
+            "lack; merge the edit and save its weights to train on those, or train the base"
         )
     if loaded.adapter is not None:
         joinable(Path(loaded.adapter), loaded.model)
@@ -86,9 +92,18 @@ def adapter_config(loaded: Loaded, group: Lora, full: Sequence[str]) -> tuple[An
             r=group.rank, lora_alpha=group.alpha, lora_dropout=group.dropout,
             target_modules=target_regex(targets), modules_to_save=full or None, task_type="CAUSAL_LM",
         )  # fmt: skip
-    config.base_model_name_or_path = loaded.name  # what `load` can find again
+    config.base_model_name_or_path = base_name(loaded)
     config.inference_mode = False
     return config, full, targets
+
+
+def base_name(loaded: Loaded) -> str:
+    """What `load` finds again as the base of an adapter trained on this model, with an earlier adapter joined to it."""
+    if loaded.artifact is not None and loaded.artifact.kind == "weights":
+        return loaded.path
+    if loaded.adapter is not None and find_folder(loaded.name) == Path(loaded.adapter):  # loaded by its adapter's name
+        return str(read_json(Path(loaded.adapter) / "adapter_config.json")["base_model_name_or_path"])
+    return loaded.name
 
 
 def load_start(peft: Any, group: Lora) -> None:

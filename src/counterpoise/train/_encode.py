@@ -15,7 +15,7 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample
 from counterpoise.models import EncodedRow, Loaded, collate_rows
 
-from ._features import Key
+from ._features import GRIDS, Key
 from ._labels import IGNORED, label
 
 
@@ -127,13 +127,13 @@ def pad(loaded: Loaded, rows: Sequence[Sequence[Tokens]], ids: Iterable[str] = (
     """The sequences of several rows as one batch, right-padded, in order.
 
     With `once`, the pixels of a set of images come once, however many sequences show it: a `FeatureStore` puts its
-    features into all of them.
+    features into all of them. Grids of patches come with every sequence, since positions of tokens follow from them.
     """
     flat = [tokens for row in rows for tokens in row]
     encoded, seen = [], set[Key]()
     for tokens in flat:
         repeated = once and bool(tokens.key) and tokens.key in seen
-        encoded.append(tokens.row._replace(images=None) if repeated else tokens.row)
+        encoded.append(_without_pixels(tokens.row) if repeated else tokens.row)
         seen.add(tokens.key)
     inputs = collate_rows(loaded, encoded, padding_side="right")
     width = inputs["input_ids"].shape[1]
@@ -149,6 +149,13 @@ def pad(loaded: Loaded, rows: Sequence[Sequence[Tokens]], ids: Iterable[str] = (
         n_masked_ends=sum(tokens.n_masked_ends for tokens in flat),
         rows=torch.tensor([number for number, row in enumerate(rows) for _ in row], device=device), values=values,
     )  # fmt: skip
+
+
+def _without_pixels(row: EncodedRow) -> EncodedRow:
+    if row.images is None:
+        return row
+    tensors = {name: value for name, value in row.images.tensors.items() if name.endswith(GRIDS)}
+    return row._replace(images=row.images._replace(tensors=tensors))
 
 
 def _filled(numbers: Sequence[float], width: int) -> list[float]:

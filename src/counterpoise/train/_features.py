@@ -13,6 +13,8 @@ from counterpoise.base import InputError
 
 Key = tuple[str, ...]  # content hashes of a row's images, in their order
 PIXEL_INPUTS = ("pixel_values", "pixel_attention_mask")
+GRIDS = "_grid_thw"
+"""End of the name of an input with one row an image, its grid of patches (Qwen-VL, GLM-V): token positions need it."""
 
 
 def unsupported(inner: Any) -> str | None:
@@ -89,10 +91,11 @@ class FeatureStore:
             self.path.unlink(missing_ok=True)
 
     @torch.no_grad()
-    def apply(self, inner: Any, inputs: Mapping[str, Any], keys: list[Key]) -> dict[str, Any]:
+    def apply(self, inner: Any, inputs: dict[str, Any], keys: list[Key]) -> dict[str, Any]:
         """Replace the pixels of a batch by features; `keys` holds one key per sequence, () for those without images.
 
-        The pixels are those of each *different* key, in the order in which it first occurs (see `pad`). Features are
+        The pixels are those of each *different* key, in the order in which it first occurs, the grids of patches those
+        of every sequence (see `pad`). Features are
         split by sequence at the image tokens, which works for tiles, several images and any resolution, because a model
         puts features into image tokens in order.
         """
@@ -106,7 +109,7 @@ class FeatureStore:
             found = {key: item.to(device) for key, item in known.items() if item is not None}
         else:
             self.misses += len(known)
-            features = self._compute(inner, inputs)
+            features = self._compute(inner, inputs | _grids_of_different(inputs, keys))
             tokens = (inputs["input_ids"] == inner.config.image_token_id).sum(1).tolist()
             counts = [tokens[keys.index(key)] for key in different]
             if sum(counts) != len(features):
@@ -137,6 +140,20 @@ class FeatureStore:
         output = BaseModelOutputWithPooling(pooler_output=[first] if self.as_list else first)
         output.deepstack_features = [[layer] for layer in deeper]
         return output
+
+
+def _grids_of_different(inputs: Mapping[str, Any], keys: list[Key]) -> dict[str, Tensor]:
+    """The grids of patches of each different key, in the order of its pixels, out of those of all sequences."""
+    places, seen, start = [], set[Key](), 0
+    for key in keys:
+        if key not in seen:
+            places += range(start, start + len(key))
+        seen.add(key)
+        start += len(key)
+    grids = {name: value for name, value in inputs.items() if name.endswith(GRIDS) and value is not None}
+    if wrong := [name for name, value in grids.items() if len(value) != start]:
+        raise RuntimeError(f"{wrong[0]}: {len(grids[wrong[0]])} grids for {start} images")
+    return {name: value[places] for name, value in grids.items()}
 
 
 def _parts(features: Any) -> list[Tensor]:

@@ -19,6 +19,7 @@ Rows that are more than labelled conversations (rollouts with advantages) overri
 
 import dataclasses
 import hashlib
+import inspect
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -143,7 +144,7 @@ def pair_sample(pair: Pair, reply: str) -> Sample:
 
 def digest(value: Any) -> str:
     """SHA-256 over the *content* of rows and settings: an image counts by its bytes, not by its file's name; a function
-    by its name and what it closes over; `Sample.meta` and the like (where a row came from) not at all.
+    by its name, its code and what it closes over, a method by its object too; `Sample.meta` and the like (where a row came from) not at all.
 
     Raises TypeError for a value whose content cannot be told: two different runs would look equal.
     """
@@ -177,8 +178,31 @@ def pieces(value: Any) -> Iterator[bytes]:
     elif callable(value) and hasattr(value, "__qualname__"):
         closed = [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
         defaults = (getattr(value, "__defaults__", None), getattr(value, "__kwdefaults__", None))
-        yield from pieces(("function", value.__module__, value.__qualname__, closed, defaults))
+        settings = (_owner(value), _code(getattr(value, "__code__", None)), closed, defaults)
+        yield from pieces(("function", value.__module__, value.__qualname__, *settings))
     elif hasattr(value, "func") and hasattr(value, "keywords"):  # functools.partial
         yield from pieces(("partial", value.func, value.args, value.keywords))
     else:
         raise TypeError(f"{type(value).__name__}: cannot tell its content; make it a dataclass of plain values")
+
+
+def _owner(function: Any) -> Any:
+    """What a bound method is bound to: a class, or an object's class and settings. None for other functions."""
+    owner = getattr(function, "__self__", None)
+    if not inspect.ismethod(function) or isinstance(owner, type):
+        return owner if inspect.ismethod(function) else None
+    if dataclasses.is_dataclass(owner):
+        return owner
+    return type(owner).__module__, type(owner).__qualname__, vars(owner)
+
+
+def _code(value: Any) -> Any:
+    """What a function computes: bytecode, names and constants, those of functions inside it included. Where it was
+    written does not count."""
+    if inspect.iscode(value):
+        return "code", value.co_code, value.co_names, [_code(each) for each in value.co_consts]
+    if isinstance(value, tuple):
+        return tuple(_code(each) for each in value)
+    if isinstance(value, frozenset):
+        return "set", sorted(digest(_code(each)) for each in value)
+    return repr(value) if isinstance(value, complex) or value is ... else value
