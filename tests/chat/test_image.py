@@ -188,10 +188,29 @@ def test_one_print_of_two_colours() -> None:
 
 @settings(deadline=None)
 @given(arrays(np.uint16, (3, 5), elements=st.integers(0, 65535)), st.sampled_from("<>"))
-def test_sixteen_bits_are_divided_by_257_whatever_they_hold(values: np.ndarray, order: str) -> None:
+def test_sixteen_bits_are_divided_by_257_unless_all_are_dark(values: np.ndarray, order: str) -> None:
+    values[0, 0] = max(values[0, 0], 4096)
     made = PIL.Image.fromarray(values.astype(f"{order}u2"))
     grey = np.asarray(Image.from_bytes(saved(made, "TIFF")).pil())[..., 0]
     assert np.abs(grey - values / 257).max() <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "kind", "middle"),
+    [
+        ((0, 0.5, 1.02), np.float32, "TIFF", 128),  # an overshoot of resampling is white
+        ((0, 0.1, 0.2), np.float32, "TIFF", 128),
+        ((0, 128, 256), np.int32, "TIFF", 128),
+        ((0, 150, 300), np.int32, "TIFF", 128),
+        ((0, 2048, 4095), np.uint16, "PNG", 128),  # 12 bits in a file of 16
+        ((0, 128, 256), np.uint16, "TIFF", 128),
+        ((0, 32768, 65535), np.uint16, "PNG", 128),
+    ],
+)
+def test_the_contrast_of_deep_greys_survives(values: tuple[float, ...], dtype: Any, kind: str, middle: int) -> None:
+    made = PIL.Image.fromarray(np.array([values], dtype))
+    grey = np.asarray(Image.from_bytes(saved(made, kind)).pil())[0, :, 0].astype(int)
+    assert grey[0] == 0 and grey[2] >= 200 and abs(grey[1] - middle) <= 2
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

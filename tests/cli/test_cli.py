@@ -54,6 +54,11 @@ def test_every_command_explains_itself_with_an_example(command, capsys):
         (["run", "--set", "fractoin=0.1"], "error: rejection-mix: fractoin: no such setting; did you mean fraction?"),
         (["align", "pocket", "--set", "epochs=x"], "error: rejection-mix: train.epochs: Input should be a valid"),
         (["align", "pocket", "--set", "fraction=0.1", "--fraction", "0.1"], "error: rejection-mix: fraction: set"),
+        (
+            ["align", "pocket", "--set", "skip_bad_rows=3", "--skip-bad-rows", "5", "--dry-run"],
+            "error: skip_bad_rows is given twice",
+        ),
+        (["eval", "pocket", "-b", "twins", "--artifact", "/nope", "--dry-run"], "error: /nope: no such folder"),
         (["align", "pocket", "--seed", "1", "--set", "seed=2"], "error: seed is given twice: 1 as an option"),
         (["align", "pocket", "--config", "none.yaml"], "error: none.yaml: No such file or directory"),
         (["align", "pocket", "--benign-source", "x"], "error: --rejection-source is missing: give both sources"),

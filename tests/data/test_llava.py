@@ -269,6 +269,15 @@ def test_bad_rows_are_skipped_counted_and_said(folder: Path, name: str, capsys: 
     assert capsys.readouterr().err == ""  # the error says it
 
 
+def test_a_half_written_picture_costs_its_row(folder: Path) -> None:
+    buffer = io.BytesIO()
+    PIL.Image.effect_noise((64, 64), 90).convert("RGB").save(buffer, "JPEG")
+    (folder / "cut.jpg").write_bytes(buffer.getvalue()[: len(buffer.getvalue()) // 2])
+    file, record = write(folder, [row("a", "cut.jpg"), row("b")]), ReadRecord()
+    assert [s.id for s in read_llava(file, skip_bad=1, record=record)] == ["b"]
+    assert "row 1 (id 'a')" in record.bad_rows[0] and "truncated" in record.bad_rows[0]
+
+
 def test_one_limit_for_the_files_of_a_record(folder: Path) -> None:
     record = ReadRecord()
     file = write(folder, [row(), row(2, "none.png")])

@@ -78,7 +78,7 @@ def test_a_value_that_is_no_number_is_refused() -> None:
 
 def test_pairs_that_cannot_be_read_are_named_together(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match="--set: 'epochs' is not key=value; '=3' is not key=value; seed is given twice"
+        InputError, match="--set: 'epochs' is not key=value; --set: '=3' is not key=value; --set: seed is given twice"
     ):
         given_settings(None, ["epochs", "=3", "seed=1", "seed=2"])
     with pytest.raises(InputError, match="--set reply: not valid YAML"):
@@ -122,3 +122,30 @@ def test_defaults_of_the_model_are_below_the_users(tmp_path: Path) -> None:
     assert (config.train.epochs, config.train.lora_rank, config.train.lora_alpha) == (2, 4, 256)
     assert changed(config) == {"train.epochs": 2.0, "train.lora_rank": 4}
     assert changed(get("rejection-mix").config()) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("train: {learning_rate: 2e-4, epochs: 5}", "learning_rate=1e-4"),
+        ("learning_rate: 2e-4\nepochs: 5", "train.learning_rate=1e-4"),
+        ("train: {learning_rate: 2e-4, epochs: 5}", "train={learning_rate: 1e-4}"),
+    ],
+)
+def test_a_pair_wins_over_the_file_whichever_way_both_are_written(tmp_path: Path, text: str, pair: str) -> None:
+    (tmp_path / "mix.yaml").write_text(text)
+    kind = get("rejection-mix").config_class
+    config = mix(**given_settings(tmp_path / "mix.yaml", [pair], None, kind))
+    assert (config.train.learning_rate, config.train.epochs) == (1e-4, 5)
+
+
+def test_a_pair_and_an_option_for_one_setting_are_refused() -> None:
+    with pytest.raises(InputError, match="skip_bad_rows is given twice"):
+        given_settings(None, ["skip_bad_rows=3"], {"skip_bad_rows": 5})
+
+
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3", "x:\n  - {c: 1,\n     c: 1}"])
+def test_a_key_that_yaml_has_twice_is_refused_with_its_line(text: str) -> None:
+    with pytest.raises(InputError, match="here: not valid YAML at line 3, .*second time"):
+        load_yaml(text, "here")
+    assert load_yaml("a: &a {b: 1, c: 2}\nd: {<<: *a, b: 3}", "here")["d"] == {"b": 3, "c": 2}

@@ -78,8 +78,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def load_yaml(text: str, where: str) -> Any:
-    """Plain values only; `1e-4` is a number, as in YAML 1.2. Raises InputError with line and column; nothing in the
-    text is ever executed."""
+    """Plain values only; `1e-4` is a number, as in YAML 1.2. Raises InputError with line and column, also for a key
+    that a mapping has twice; nothing in the text is ever executed."""
     import yaml  # here, so that importing this room stays fast
 
     try:
@@ -99,7 +99,15 @@ def _yaml_loader() -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        pass
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen = set()  # of the keys as written, before `<<` is replaced by the keys that it merges
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+                if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                    if (key.tag, key.value) in seen:
+                        problem = f"the key {key.value!r} stands here a second time"
+                        raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                    seen.add((key.tag, key.value))
+            return super().construct_mapping(node, deep)
 
     number = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))

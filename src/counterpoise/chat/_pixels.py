@@ -26,6 +26,7 @@ _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs",
 _DEEP_GREYS = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 _AS_PNG = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # PNG holds these without loss
 _TURNS = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # where an orientation may stand
+_WHITES, _OVERSHOOT = (1.0, 255.0, 65535.0), 1.05  # what white may be; resampled values exceed it a little
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
 
 
@@ -104,10 +105,12 @@ def _corrupt(source: str, error: Exception) -> InputError:
 def to_rgb(image: PIL.Image.Image, source: str, background: str = "white") -> PIL.Image.Image:
     """A decoded picture of any mode as 8-bit RGB: turned upright by its EXIF data, transparency on the background.
 
-    Greys deeper than 8 bits are scaled, never clipped. 16 bits: by the range of the format (65,535 is white; 4,095 in a
-    TIFF of 12 bits). 32-bit integers and floats do not say what white is: it is the smallest of 1, 255 and 65,535 that
-    no value exceeds when none is negative; otherwise black is the smallest value and white the largest. Raises
-    InputError when a value is not finite.
+    Greys deeper than 8 bits are scaled so that no picture nearly vanishes. 32-bit integers and floats do not say what
+    white is: it is the smallest of 1, 255 and 65,535 that no value exceeds by more than 5 % (resampling overshoots;
+    what exceeds it is white) when the largest value is above half of it and none is negative. 16 bits: 65,535 is white,
+    or 4,095 in a TIFF of 12 bits. In all other cases, and for 16-bit values that are all at most 4,095 (as cameras and
+    scanners of 12 bits write them), black is the smallest value and white the largest. Raises InputError when a value
+    is not finite.
     """
     tags = getattr(image, "tag_v2", {})  # lost by the next line
     image = _upright(image)
@@ -181,10 +184,7 @@ def _eight_bits(image: PIL.Image.Image, tags: Mapping[int, Any], source: str) ->
     if image.mode == "F" and not np.isfinite(values).all():
         raise InputError(f"{source}: holds values that are not finite numbers; expected an image")
     low, high = float(values.min()), float(values.max())
-    if image.mode.startswith("I;16"):
-        low, high = 0.0, 4095.0 if tags.get(_BITS) == (12,) else 65535.0
-    elif low >= 0 and high <= 65535:
-        low, high = 0.0, next(white for white in (1.0, 255.0, 65535.0) if high <= white)
+    low, high = _range(low, high, image.mode, tags)
     grey = _between(values, low, high)
     if tags.get(_PHOTOMETRIC) == 0:  # white is zero; Pillow turns only shallower greys
         grey = 255 - grey
@@ -195,11 +195,23 @@ def _eight_bits(image: PIL.Image.Image, tags: Mapping[int, Any], source: str) ->
     return made
 
 
+def _range(low: float, high: float, mode: str, tags: Mapping[int, Any]) -> tuple[float, float]:
+    """The values that become black and white, from the smallest and the largest; see `to_rgb`."""
+    flat = low == high  # without contrast there is none to lose, so its brightness may stay
+    if mode.startswith("I;16"):
+        if tags.get(_BITS) == (12,):
+            return 0.0, 4095.0
+        return (0.0, 65535.0) if high > 4095 or flat else (low, high)
+    white = next((white for white in _WHITES if high <= white * _OVERSHOOT), None)
+    return (0.0, white) if white and low >= 0 and (high > white / 2 or flat) else (low, high)
+
+
 def _between(values: "NDArray[Any]", low: float, high: float) -> "NDArray[np.uint8]":
-    """`low` to 0, `high` to 255, all others in proportion; a picture of one value is black."""
+    """`low` to 0, `high` to 255, those between in proportion, those beyond as the nearer of the two."""
     import numpy as np
 
     scaled = values.astype(np.float32)
     scaled -= low
     scaled *= 255 / (high - low or 1)
+    np.clip(scaled, 0, 255, out=scaled)
     return np.rint(scaled, out=scaled).astype(np.uint8)

@@ -81,20 +81,22 @@ def align(
     - `counterpoise align my/model --fraction 0.1 --rejection-source medical.json --benign-source mix.json
       --image-root images --out runs/mine`
     """
+<<<<<<< HEAD
     from counterpoise.methods import given_settings
     from counterpoise.runs import RealStages, align_plan, check, given_doses, is_adapter, run_config, source_settings
+=======
+    from counterpoise.runs import RealStages, align_plan, given_config
+>>>>>>> f4
 
     folder = out or Path("runs") / f"{Path(model).name}-{method}"
-    given = given_settings(config_file, settings or ())
-    config = run_config(
-        given | source_settings(rejection_source, benign_source, image_root, skip_bad_rows),
-        model=model, method=method, out=folder, seed=seed, device_map=device_map,
-        dose=given_doses(dose or (), fraction=fraction, amount=amount),
+    config = given_config(
+        method, model=model, out=folder, seed=seed, device_map=device_map,
+        file=config_file, pairs=settings or (), doses=dose or (), named={"fraction": fraction, "amount": amount},
+        sources=(rejection_source, benign_source, image_root, skip_bad_rows),
     )  # fmt: skip
     if dry_run:
         typer.echo(str(align_plan(config)))
         return
-    check(config)
     made = RealStages().align(config, folder, dose=config.dose)
     typer.echo(f"{made.kind}: {made.path}")
     joined = made.kind == "adapter" and is_adapter(Path(model))  # it names its base itself

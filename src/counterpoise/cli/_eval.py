@@ -98,6 +98,10 @@ def evaluate(
 
     rule = parse_stop_rule(stop_when) if stop_when else None
     if dry_run:
+        if artifact is not None and (artifact.is_dir() or artifact.is_absolute() or len(artifact.parts) != 2):
+            from counterpoise.models import read_artifact
+
+            read_artifact(artifact)  # refused as the command would; what may be a hub id is not fetched
         typer.echo(
             str(
                 eval_plan(

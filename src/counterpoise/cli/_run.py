@@ -90,16 +90,14 @@ def run(
 
     - `counterpoise run ./my-vlm --rejection-source medical.json --benign-source mix.json --image-root images`
     """
-    from counterpoise.methods import given_settings
-    from counterpoise.runs import given_doses, given_grids, run_config, run_main, run_plan, source_settings
+    from counterpoise.runs import given_config, run_main, run_plan
 
     folder = out or Path("runs") / f"{Path(model).name}-{suite}{'-target' if target else ''}"
-    given = given_settings(config_file, settings or ())
-    config = run_config(
-        given | source_settings(rejection_source, benign_source, image_root, skip_bad_rows),
-        model=model, suite=suite, out=folder, method=method, target=target, seed=seed, limit=limit,
-        max_new_tokens=max_new_tokens, batch=batch, device_map=device_map, grids=given_grids(grid or ()),
-        dose=given_doses(dose or (), fraction=fraction, amount=amount),
+    config = given_config(
+        method, model=model, suite=suite, out=folder, target=target, seed=seed, limit=limit,
+        max_new_tokens=max_new_tokens, batch=batch, device_map=device_map, grids=grid or (),
+        file=config_file, pairs=settings or (), doses=dose or (), named={"fraction": fraction, "amount": amount},
+        sources=(rejection_source, benign_source, image_root, skip_bad_rows),
     )  # fmt: skip
     if dry_run:
         typer.echo(str(run_plan(config)))

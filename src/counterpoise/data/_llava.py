@@ -37,13 +37,14 @@ def read_llava(
 
     `<image>` in a user turn (in a list of parts also {"type": "image"}) marks where an image of the row stands; images
     without a mark stand before the first question. Paths are relative to `image_root` (default: the file's folder) and
-    must stay inside it; data URIs and the bytes that Parquet files carry are read as well. Images are not decoded here.
+    must stay inside it; data URIs and the bytes that Parquet files carry are read as well.
     A `system` field is a system turn, an empty system turn is none, and turns of the model before the first question
     are left out.
 
     At most `skip_bad` bad rows are left out; they and the turns left out are counted in `record` and said on standard
-    error. With a shared record `skip_bad` is the limit of all its files together. When rows may be skipped, the headers
-    of their images are read too, so that a file that is no image costs its row and not the run.
+    error. With a shared record `skip_bad` is the limit of all its files together. When rows may be skipped, their
+    images are decoded once (some milliseconds each), so that a broken one costs its row and not the run; else none is
+    decoded.
 
     Raises InputError with file, row (from 1), id and field for the first bad row, or with the list of bad rows when
     there are more than `skip_bad`: truncated JSON, a missing field, a role that is unknown or out of order, an empty
@@ -81,7 +82,7 @@ def read_llava(
 def _look_at_images(sample: Sample, file: Path, number: int) -> None:
     for image in (image for message in sample.messages for image in message.images):
         try:
-            _ = image.header
+            image.pil()
         except InputError as error:
             raise InputError.at(file, str(error), row=f"{number} (id {sample.id!r})", field="image") from error
 

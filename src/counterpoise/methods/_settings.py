@@ -18,28 +18,55 @@ PRESETS = "counterpoise.json"
 """File of a model's folder; its key `align_defaults` holds settings that suit the model."""
 
 
-def given_settings(file: Path | None = None, pairs: Sequence[str] = ()) -> dict[str, Any]:
-    """Settings of a YAML file and of `key=value` pairs, which win, by dotted name.
+def given_settings(
+    file: Path | None = None,
+    pairs: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    config_class: type[BaseModel] | None = None,
+) -> dict[str, Any]:
+    """Settings of a YAML file, and above them those of `key=value` pairs and of other `options`, by dotted name.
 
-    A value is read as JSON (`1e-4`, `true`, `null`, `[1, 2]`, `"text"`), as a YAML list or mapping when it opens with a
-    bracket, and else as the text it is. Raises InputError naming every pair without `=`, every pair given twice, and a
-    file that is no mapping.
+    With the method's `config_class` a name wins over the file's whether `train.` is left out or not. A value is read as
+    JSON (`1e-4`, `true`, `null`, `[1, 2]`, `"text"`), as a YAML list or mapping when it opens with a bracket, and else
+    as the text it is. Raises one InputError naming every pair without `=`, every name given twice, by pairs or by a
+    pair and an option, and a file that is no mapping.
     """
-    found = _from_file(file) if file is not None else {}
+    known = fields(config_class) if config_class else {}
+    found: dict[str, Any] = {}
     problems, seen = [], set[str]()
+    if file is not None:
+        try:
+            found = _from_file(file)
+        except InputError as error:
+            problems.append(str(error))
+    above: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         name = name.strip()
         if not equals or not name:
-            problems.append(f"{pair!r} is not key=value")
-        elif name in seen:
-            problems.append(f"{name} is given twice")
-        else:
-            seen.add(name)
-            found[name] = _value(name, text.strip())
+            problems.append(f"--set: {pair!r} is not key=value")
+            continue
+        if name in seen:
+            problems.append(f"--set: {name} is given twice")
+        elif name in (options or {}):
+            problems.append(f"{name} is given twice: by --set and by the option for it")
+        seen.add(name)
+        try:
+            above[name] = _value(name, text.strip())
+        except InputError as error:
+            problems.append(str(error))
     if problems:
-        raise InputError(f"--set: {'; '.join(problems)}")
-    return found
+        raise InputError("; ".join(problems))
+    above |= options or {}
+    names = [_place(name, known) or name for name in (*above, *dict(_flat(above)))]
+    hidden = {name for name in names if not known.get(name)}  # one that holds settings hides only those it names
+    return {name: value for name, value in found.items() if not _hidden(_place(name, known) or name, hidden)} | above
+
+
+def _hidden(name: str, above: set[str]) -> bool:
+    """Whether a name, or one that it is part of, is among those above."""
+    parts = name.split(".")
+    return any(".".join(parts[:i]) in above for i in range(1, len(parts) + 1))
 
 
 def _from_file(file: Path) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator
 
-from counterpoise.base import InputError, sha256_file
+from counterpoise.base import InputError, notice, sha256_file
 from counterpoise.chat import Sample
 from counterpoise.data import ReadRecord, SampleFile, draw, read_llava, write_samples
 
@@ -20,7 +21,7 @@ Files = Annotated[tuple[Path, ...], BeforeValidator(lambda value: (value,) if is
 Overlaps = Callable[[Sample], bool]
 """Says whether a training row overlaps an evaluation row; see `counterpoise.data.overlap_with`."""
 
-DECODED = 64  # images that are decoded before training; all are opened
+DECODED = 1000  # images that are decoded before training, at some milliseconds each; all are opened
 
 
 class Rows(NamedTuple):
@@ -102,12 +103,15 @@ def store_rows(out: Path, name: str, rows: Sequence[Sample]) -> tuple[SampleFile
 
 
 def check_images(rows: Sequence[Sample]) -> None:
-    """Open every image and decode a spread of them, so that a broken file stops the run before training does.
+    """Decode the images, so that a broken file stops the run before training does. Of more than `DECODED` images an
+    even spread of at most so many is decoded, which is said, and the others are opened.
 
     Raises InputError naming the row.
     """
     images = [(row, image) for row in rows for message in row.messages for image in message.images]
-    every = max(1, len(images) // DECODED)
+    every = max(1, ceil(len(images) / DECODED))
+    if every > 1:
+        notice(f"training images: one in {every} of {len(images):,} is decoded before training, the others are opened")
     for number, (row, image) in enumerate(images):
         try:
             _ = image.size if number % every else image.pil().size

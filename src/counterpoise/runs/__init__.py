@@ -5,6 +5,7 @@
 
 from ._config import RunConfig, given_doses, given_grids, run_config, source_settings
 from ._doctor import checkup
+from ._given import given_config
 from ._grids import check
 from ._main import run_main
 from ._plan import Plan, align_plan, eval_plan, run_plan
@@ -26,6 +27,7 @@ __all__ = [
     "estimates",
     "eval_plan",
     "excess",
+    "given_config",
     "given_doses",
     "given_grids",
     "half_of",

@@ -68,33 +68,47 @@ def source_settings(
 
 
 def given_doses(pairs: Sequence[str], **named: float | None) -> dict[str, float]:
-    """`--dose KNOB=VALUE`, and options that are short for one (`--fraction`). Raises InputError for anything else."""
+    """`--dose KNOB=VALUE`, and options that are short for one (`--fraction`).
+
+    Raises one InputError that names all that is wrong.
+    """
     found: dict[str, float] = {name: value for name, value in named.items() if value is not None}
+    problems = []
     for pair in pairs:
-        name, values = _pair(pair, "--dose")
-        if name in found or len(values) != 1:
-            raise InputError(f"--dose: {name} is given {'twice' if name in found else 'several values'}; give it one")
-        found[name] = values[0]
+        name, values = _pair(pair)
+        if not values:
+            problems.append(f"cannot read {pair!r}; write for example --dose fraction=0.1")
+        elif name in found or len(values) != 1:
+            problems.append(f"{name} is given {'twice' if name in found else 'several values'}; give it one")
+        else:
+            found[name] = values[0]
+    if problems:
+        raise InputError(f"--dose: {'; '.join(problems)}")
     return found
 
 
 def given_grids(pairs: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """`--grid KNOB=V1,V2,...`. Raises InputError for anything else."""
+    """`--grid KNOB=V1,V2,...`. Raises one InputError that names all that is wrong."""
     found: dict[str, tuple[float, ...]] = {}
+    problems = []
     for pair in pairs:
-        name, values = _pair(pair, "--grid")
-        if name in found or len(set(values)) < len(values):
-            raise InputError(f"--grid: {name} is given twice" if name in found else f"--grid: {name} has a value twice")
-        found[name] = values
+        name, values = _pair(pair)
+        if not values:
+            problems.append(f"cannot read {pair!r}; write for example --grid fraction=0.1,0.2")
+        elif name in found or len(set(values)) < len(values):
+            problems.append(f"{name} is given twice" if name in found else f"{name} has a value twice")
+        else:
+            found[name] = values
+    if problems:
+        raise InputError(f"--grid: {'; '.join(problems)}")
     return found
 
 
-def _pair(pair: str, option: str) -> tuple[str, tuple[float, ...]]:
+def _pair(pair: str) -> tuple[str, tuple[float, ...]]:
+    """Name and values; no values when it cannot be read."""
     name, equals, text = pair.partition("=")
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
         values = ()
-    if not equals or not name.strip() or not values:
-        raise InputError(f"{option}: cannot read {pair!r}; write for example {option} fraction=0.1")
-    return name.strip(), values
+    return name.strip(), values if equals and name.strip() else ()

@@ -1,7 +1,10 @@
 """From a method's knobs and what the user asked for to the grids of a dose search."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from counterpoise.base import InputError
 from counterpoise.methods import Knob, Method, get
@@ -23,7 +26,7 @@ def check(config: RunConfig) -> Method:
     if config.target is None:
         if config.grids:
             raise InputError(f"--grid {next(iter(config.grids))}: only a search with --target needs a grid")
-        settings(config, config.dose, None)
+        _check_files(method, settings(config, config.dose, None))
         return method
     parse_target(config.target)
     if not method.knobs:
@@ -36,8 +39,30 @@ def check(config: RunConfig) -> Method:
         raise InputError(f"{first} is given and --target searches it; leave out one of them, or give a --grid")
     tried = [{knob.name: value} for knob in method.knobs for value in _values(config, knob, config.dose, None)]
     for dose in tried or [{}]:
-        settings(config, config.dose | dose, None)
+        resolved = settings(config, config.dose | dose, None)
+    _check_files(method, resolved)
     return method
+
+
+def _check_files(method: Method, resolved: Any) -> None:
+    """Raises InputError for the files and folders among the settings that do not exist."""
+    missing = [f"{name}: {path}: no such file or folder" for name, path in _paths(resolved) if not path.exists()]
+    if missing:
+        raise InputError(f"{method.name}: {'; '.join(missing)}")
+
+
+def _paths(value: Any, name: str = "") -> Iterator[tuple[str, Path]]:
+    if isinstance(value, Path):
+        yield name, value
+    elif isinstance(value, BaseModel):
+        for key in type(value).model_fields:
+            yield from _paths(getattr(value, key), f"{name}.{key}".lstrip("."))
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _paths(each, f"{name}.{key}")
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _paths(each, name)
 
 
 def grids(config: RunConfig, method: Method, resolved: Any) -> tuple[Grid, ...]:
