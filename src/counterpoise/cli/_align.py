@@ -81,12 +81,7 @@ def align(
     - `counterpoise align my/model --fraction 0.1 --rejection-source medical.json --benign-source mix.json
       --image-root images --out runs/mine`
     """
-<<<<<<< HEAD
-    from counterpoise.methods import given_settings
-    from counterpoise.runs import RealStages, align_plan, check, given_doses, is_adapter, run_config, source_settings
-=======
-    from counterpoise.runs import RealStages, align_plan, given_config
->>>>>>> f4
+    from counterpoise.runs import RealStages, align_plan, given_config, is_adapter
 
     folder = out or Path("runs") / f"{Path(model).name}-{method}"
     config = given_config(

@@ -94,9 +94,10 @@ def from_output(output: "ModelOutput") -> Answer:
         return generated(Answer(output.completion, **counts, finish=ended, reasoning=thoughts, problem=problem,
                                 marked=bool(known["marked"])))  # fmt: skip
     if not said:
-        return answered(output.completion, ended, None, **counts)
+        return answered(output.completion, ended, **counts)
     cut = ended == "length" and not output.completion.strip()  # while it thought, even if the thought is kept secret
-    return answered(output.completion, ended, thoughts, "unfinished_thought" if cut else None, **counts)
+    found = "unfinished_thought" if cut else None
+    return answered(output.completion, ended, thoughts, found, **counts)
 
 
 def _split(text: str) -> Reply:

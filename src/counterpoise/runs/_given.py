@@ -37,15 +37,17 @@ def given_config(
             problems.append(str(error))
             return otherwise
 
-    options = read(lambda: source_settings(*sources), {})
+    options: dict[str, Any] = read(lambda: source_settings(*sources), _none())
     chosen = read(lambda: get(method), None)
     kind = chosen.config_class if chosen else None
     whole = [pair for pair in pairs if pair.partition("=")[0].strip() and "=" in pair]
     given = read(lambda: given_settings(file, pairs, options, kind), None)
     if given is None:  # what can be read is checked all the same
-        given = _or(lambda: given_settings(None, whole, None, kind), {})
-    dose = read(lambda: given_doses(doses, **(named or {})), {})
-    grid = read(lambda: given_grids(grids), {})
+        given = _or(lambda: given_settings(None, whole, None, kind), _none())
+    no_dose: dict[str, float] = {}
+    no_grid: dict[str, tuple[float, ...]] = {}
+    dose = read(lambda: given_doses(doses, **(named or {})), no_dose)
+    grid = read(lambda: given_grids(grids), no_grid)
     config = read(lambda: run_config(given, method=method, dose=dose, grids=grid, **fields), None)
     seen = config or _or(lambda: run_config(given, method=method, dose=dose, grids=grid), None)
     if seen is not None and chosen is not None:
@@ -53,6 +55,10 @@ def given_config(
     if problems or config is None:
         raise InputError("; ".join(problems))
     return config
+
+
+def _none() -> dict[str, Any]:
+    return {}
 
 
 def _or(make: Callable[[], T], otherwise: T) -> T:

@@ -144,7 +144,8 @@ class FeatureStore:
 
 def _grids_of_different(inputs: Mapping[str, Any], keys: list[Key]) -> dict[str, Tensor]:
     """The grids of patches of each different key, in the order of its pixels, out of those of all sequences."""
-    places, seen, start = [], set[Key](), 0
+    places: list[int] = []
+    seen, start = set[Key](), 0
     for key in keys:
         if key not in seen:
             places += range(start, start + len(key))
