@@ -94,7 +94,7 @@ def from_output(output: "ModelOutput") -> Answer:
         return generated(Answer(output.completion, **counts, finish=ended, reasoning=thoughts, problem=problem,
                                 marked=bool(known["marked"])))  # fmt: skip
     if not said:
-        return answered(output.completion, ended, None, **counts)
+        return answered(output.completion, ended, None, None, **counts)
     cut = ended == "length" and not output.completion.strip()  # while it thought, even if the thought is kept secret
     return answered(output.completion, ended, thoughts, "unfinished_thought" if cut else None, **counts)
 
