@@ -94,7 +94,7 @@ def from_output(output: "ModelOutput") -> Answer:
         return generated(Answer(output.completion, **counts, finish=ended, reasoning=thoughts, problem=problem,
                                 marked=bool(known["marked"])))  # fmt: skip
     if not said:
-        return answered(output.completion, ended, **counts)
+        return answered(output.completion, ended, None, None, **counts)
     cut = ended == "length" and not output.completion.strip()  # while it thought, even if the thought is kept secret
     found = "unfinished_thought" if cut else None
     return answered(output.completion, ended, thoughts, found, **counts)
