@@ -144,7 +144,8 @@ def pair_sample(pair: Pair, reply: str) -> Sample:
 
 def digest(value: Any) -> str:
     """SHA-256 over the *content* of rows and settings: an image counts by its bytes, not by its file's name; a function
-    by its name, its code and what it closes over, a method by its object too; `Sample.meta` and the like (where a row came from) not at all.
+    by its name, its code and what it closes over, a method by its object too; `Sample.meta` and the like (where a row
+    came from) not at all.
 
     Raises TypeError for a value whose content cannot be told: two different runs would look equal.
     """
