@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import tiny
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, assistant, user
 from counterpoise.models import Loaded, load
-from counterpoise.train import FeatureStore, FitResult, TrainConfig, collate, fit, sft_loss
+from counterpoise.train import SFT, Batch, FeatureStore, FitResult, LossOut, TrainConfig, collate, fit, sft_loss
 from counterpoise.train._losses import heads_agree, label_logits
 
 CONFIG = worker.CONFIG.model_copy(update={"lora_dropout": 0.0})
@@ -273,6 +274,34 @@ def test_ctrl_c_saves_and_exits_cleanly(folders: Callable[[str], Path], tmp_path
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "run again to go on" in out and "Traceback" not in err
     assert (tmp_path / "checkpoint" / "state.pt").is_file()
+
+
+@dataclass(frozen=True)
+class Stopped(SFT):
+    """SFT that presses Ctrl-C once `done` steps have left their line in `metrics`."""
+
+    metrics: Path
+    done: int
+    pressed: list[int] = field(default_factory=list)
+
+    def loss(self, model: Any, batch: Batch) -> LossOut:
+        if not self.pressed and len(lines(self.metrics)) == self.done:
+            self.pressed.append(1)
+            signal.raise_signal(signal.SIGINT)
+        return super().loss(model, batch)
+
+    def fingerprint(self) -> str:
+        return SFT().fingerprint()
+
+
+def test_ctrl_c_in_the_last_step_keeps_the_loss(model: Loaded, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"epochs": 4})  # 24 steps: the result's loss is a mean of two
+    whole = fit(model, ROWS, SFT(), config, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt, match=f"after step {whole.steps} of {whole.steps}"):
+        fit(model, ROWS, Stopped(tmp_path / "stopped", whole.steps - 1), config, tmp_path / "stopped")
+    resumed = fit(model, ROWS, SFT(), config, tmp_path / "stopped")
+    assert resumed.loss == pytest.approx(whole.loss, rel=1e-6) and whole.loss > 0
+    assert whole.loss == pytest.approx(sum(line["loss"] for line in lines(tmp_path / "whole")[-2:]) / 2)
 
 
 def test_a_damaged_checkpoint_is_named(model: Loaded, tmp_path: Path) -> None:

@@ -194,6 +194,9 @@ def test_what_is_left_out_is_decided_row_by_row(model: Loaded, tmp_path: Path) -
         assert result.n_left_out == 1 and result.rows == 7 and result.max_length == 120
     unset = fit(model, rows, SFT(), CONFIG, tmp_path / "unset")
     assert unset.max_length == 2048 and unset.n_left_out == 0  # as many as the model has positions
+    wordy = Sample("wordy", (user("Q?"), assistant("word " * 300)))
+    cut = fit(model, [*worker.rows(7), wordy], SFT(), config.model_copy(update={"epochs": 2}), tmp_path / "cut")
+    assert (cut.n_cut, cut.n_left_out, unset.n_cut) == (2, 0, 0)
     with pytest.raises(InputError, match="no row fits max_length 120"):
         fit(model, [long], SFT(), CONFIG.model_copy(update={"max_length": 120}), tmp_path / "none")
 

@@ -204,6 +204,9 @@ def test_micro_batches_are_halved_when_memory_runs_out(
         assert distance(plain, other) < 1e-4
     with pytest.raises(InputError, match=r"training row \d+: out of memory on cpu with a single row of \d+ tokens"):
         fit(model, rows, Tight(tokens=3), config, tmp_path / "none")
+    long = Sample("long", (user("word " * 200), assistant("A.")))
+    with pytest.raises(InputError, match="training row long: out of memory"):
+        fit(model, [*worker.rows(11), long], Tight(tokens=3), config, tmp_path / "long")
     assert not any("lora" in name for name, _ in model.model.named_parameters())
 
 

@@ -24,6 +24,8 @@ class State(NamedTuple):
     scaler: dict[str, Any]
     extra: dict[str, Any]
     """What a loop of its own keeps (`Stepper.extra`): multipliers, moving windows."""
+    losses: list[float]
+    """Of the latest steps, as many as the result's loss is a mean of."""
 
 
 def save(path: Path, state: State) -> None:
@@ -95,6 +97,8 @@ class FitResult:
     """Rejection rows, over all epochs, whose end of turn carried no loss."""
     n_left_out: int
     """Rows, over all epochs, that max_length would have damaged."""
+    n_cut: int
+    """Rows, over all epochs, whose reply max_length cut off, its end of turn included."""
     n_apart: int
     """Rows, over all epochs, whose replies were trained one by one, since the chat template rewrites history."""
     n_halvings: int

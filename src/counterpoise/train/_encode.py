@@ -32,6 +32,8 @@ class Tokens:
     """Further numbers, one per token, that the loss needs: advantages, log probabilities of the old policy."""
     n_masked_ends: int = 0
     """1 for a rejection row, whose end of turn carries no loss."""
+    cut: bool = False
+    """Whether `max_length` cut off a part of its reply."""
     n_apart: int = 0
     """1 for the first sequence of a row whose replies are trained apart, since the template rewrites history."""
 
@@ -112,9 +114,9 @@ def fit_length(loaded: Loaded, tokens: Tokens, limit: int | None) -> Tokens | No
     labels = tokens.labels[:limit]
     if (image is not None and image in tokens.row.ids[limit:]) or all(label == IGNORED for label in labels):
         return None
-    types = tokens.row.types
+    types, cut = tokens.row.types, any(label != IGNORED for label in tokens.labels[limit:])
     row = tokens.row._replace(ids=tokens.row.ids[:limit], types=None if types is None else types[:limit])
-    return replace(tokens, row=row, labels=labels, values={k: v[:limit] for k, v in tokens.values.items()})
+    return replace(tokens, row=row, labels=labels, cut=cut, values={k: v[:limit] for k, v in tokens.values.items()})
 
 
 def length_limit(loaded: Loaded, wanted: int | None) -> int | None:

@@ -147,12 +147,12 @@ def _train(stepper: Stepper, planner: Planner[R], objective: Objective[R], stack
 
 def _result(stepper: Stepper, artifact: Artifact, masks_checked: bool) -> FitResult:
     """What the finished run leaves behind."""
-    tail, counts, trainable = stepper.losses[-max(1, stepper.total // 10) :], stepper.counts, stepper.trainable
+    tail, counts, trainable = stepper.losses, stepper.counts, stepper.trainable
     return FitResult(
         adapter=str(artifact.path), kind=artifact.kind, fingerprint=artifact.fingerprint, steps=stepper.total,
         rows=int(counts["rows"]), labelled_tokens=int(counts["labels"]), loss=sum(tail) / max(1, len(tail)),
         seconds=round(stepper.seconds, 3), n_masked_ends=int(counts["masked"]), n_left_out=int(counts["left_out"]),
-        n_apart=int(counts["apart"]),
+        n_cut=int(counts["cut"]), n_apart=int(counts["apart"]),
         n_halvings=int(counts["halvings"]), n_skipped=int(counts["skipped"]), max_length=stepper.limit,
         lora_targets=tuple(trainable.lora_targets), precision=stepper.processes.precision,
         processes=stepper.processes.world, distributed=stepper.processes.kind,

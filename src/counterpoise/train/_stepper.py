@@ -37,7 +37,7 @@ from ._trainable import Trainable
 
 R = TypeVar("R")
 MAX_SKIPPED = 20  # float16 steps in a row; a scaler that starts at 2^16 needs far fewer to find its place
-COUNTED = ("rows", "labels", "masked", "left_out", "apart")
+COUNTED = ("rows", "labels", "masked", "left_out", "apart", "cut")
 """Sums of a step that are also added up over the run."""
 
 
@@ -58,6 +58,7 @@ class Stepper:
         self.extra: dict[str, Any] = {}
         """Plain values and tensors of a loop of its own; saved and restored with the weights."""
         self.losses: list[float] = []
+        """Of the latest steps, a tenth of the run's; saved and restored with the weights."""
         self._began, self._skipped_in_row = time.monotonic(), 0
         self._spare: tuple[Tokens, ...] | None = None
         if processes.sharded:
@@ -99,7 +100,7 @@ class Stepper:
             self.counts[name] += sums[name]
         if advance:
             self.number += 1
-            self.losses.append(line["loss"])
+            self.losses = [*self.losses, line["loss"]][-max(1, self.total // 10) :]
         return line | {
             "labels": int(sums["labels"]), "tokens": int(sums["tokens"]), "rows": int(sums["rows"]),
             "seconds": round(time.monotonic() - started, 4),
@@ -134,8 +135,9 @@ class Stepper:
         if self.processes.main:
             counts = self.counts | {"seconds": self.seconds}
             state = checkpoint.State(
-                self.run, self.number, values, optimizer, counts, scaler.state_dict() if scaler else {}, self.extra
-            )
+                self.run, self.number, values, optimizer, counts, scaler.state_dict() if scaler else {}, self.extra,
+                self.losses,
+            )  # fmt: skip
             checkpoint.save(self.out / "checkpoint" / "state.pt", state)
         self.processes.wait()
 
@@ -154,6 +156,7 @@ class Stepper:
         if self.processes.accelerator.scaler is not None and state.scaler:
             self.processes.accelerator.scaler.load_state_dict(state.scaler)
         self.number, self.counts, self.extra = state.step, dict(state.counts), state.extra
+        self.losses = list(state.losses)
 
     def values(self) -> dict[str, torch.Tensor]:
         """Name -> full value, on the CPU, of all that is trained. All processes must call it."""
@@ -204,9 +207,10 @@ class Stepper:
                         "once; lower micro_batch_tokens, or switch gradient_checkpointing on"
                     ) from error
                 if most <= 1:
+                    largest = max(sizes)
                     raise InputError(
-                        f"training row {encoded.ids[0]}: out of memory on {self.processes.device} with a single row of "
-                        f"{max(sizes)} tokens; set max_length, or switch gradient_checkpointing on"
+                        f"training row {encoded.ids[sizes.index(largest)]}: out of memory on {self.processes.device} "
+                        f"with a single row of {largest} tokens; set max_length, or switch gradient_checkpointing on"
                     ) from error
                 longest = max(len(places) * max(sizes[p] for p in places) for places in micro)
                 self.micro_tokens = max(1, min(self.micro_tokens, longest) // 2)
@@ -252,6 +256,7 @@ class Stepper:
                     "labels": float(sum(tokens.n_labels for row in some for tokens in row)),
                     "tokens": float(batch.inputs["attention_mask"].sum()), "masked": float(batch.n_masked_ends),
                     "apart": float(sum(tokens.n_apart for row in some for tokens in row)),
+                    "cut": float(sum(any(tokens.cut for tokens in row) for row in some)),
                     **result.metrics,
                 }  # fmt: skip
                 for name, value in seen.items():
