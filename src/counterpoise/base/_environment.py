@@ -42,3 +42,9 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return out.stdout.strip() or None
+
+
+def launched_rank() -> int:
+    """This process's number among those that a launcher started together (torchrun, `accelerate launch`); 0 alone."""
+    rank = os.environ.get("RANK", "0")
+    return int(rank) if rank.isdecimal() else 0

@@ -81,6 +81,7 @@ def align(
     - `counterpoise align my/model --fraction 0.1 --rejection-source medical.json --benign-source mix.json
       --image-root images --out runs/mine`
     """
+    from counterpoise.base import launched_rank
     from counterpoise.runs import RealStages, align_plan, given_config, is_adapter
 
     folder = out or Path("runs") / f"{Path(model).name}-{method}"
@@ -93,6 +94,8 @@ def align(
         typer.echo(str(align_plan(config)))
         return
     made = RealStages().align(config, folder, dose=config.dose)
+    if launched_rank():  # the first process says it
+        return
     typer.echo(f"{made.kind}: {made.path}")
     joined = made.kind == "adapter" and is_adapter(Path(model))  # it names its base itself
     what = made.path if joined else f"{model} --artifact {made.path}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from counterpoise.base import Artifact, environment, write_json
+from counterpoise.base import Artifact, environment, launched_rank, write_json
 
 if TYPE_CHECKING:
     from counterpoise.models import Loaded
@@ -64,5 +64,6 @@ def write_run(
         **environment(),
     }
     run = json.loads(json.dumps(run))
-    write_json(out / "run.json", run)
+    if launched_rank() == 0:
+        write_json(out / "run.json", run)
     return AlignResult(artifact, run)

@@ -22,7 +22,7 @@ from ._answers import MAX_NEW_TOKENS, own_answers
 from ._knobs import Knob, Size
 from ._outcome import AlignResult, write_run
 from ._registry import method
-from ._sources import Files, Overlaps, Source, draw_all, made_rows, rows_from, store_rows
+from ._sources import Files, Overlaps, Source, draw_all, in_turn, made_rows, rows_from, store_rows
 
 if TYPE_CHECKING:
     from counterpoise.models import Loaded
@@ -270,14 +270,17 @@ def align(
     n_refused, n_kept = config.counts
     files = config.rejection_files, config.rejection_images
     rows_of = partial(rows_from, skip_bad=config.skip_bad_rows)
-    refused = rows_of(source, *files, config.seed, "rejection", partial(made_rows, "rejection_source", n_refused))
-    if config.contrast and benign is None and not config.benign_files:  # what is refused elsewhere is kept here
-        kept = rows_of(source, *files, config.seed, "rejection", partial(made_rows, "rejection_source", n_refused))
-    else:
-        own = partial(made_rows, "ordinary_instructions", n_kept, fill=partial(own_answers, loaded, journal=journal))
-        kept = rows_of(benign, config.benign_files, config.benign_images, config.seed, "benign", own)
-    rows, record = build_mix(config, refused.rows, kept.rows, overlaps=overlaps)
-    mix, file = store_rows(out, "mix", rows)
+    with in_turn(out):
+        refused = rows_of(source, *files, config.seed, "rejection", partial(made_rows, "rejection_source", n_refused))
+        if config.contrast and benign is None and not config.benign_files:  # what is refused elsewhere is kept here
+            kept = rows_of(source, *files, config.seed, "rejection", partial(made_rows, "rejection_source", n_refused))
+        else:
+            own = partial(
+                made_rows, "ordinary_instructions", n_kept, fill=partial(own_answers, loaded, journal=journal)
+            )
+            kept = rows_of(benign, config.benign_files, config.benign_images, config.seed, "benign", own)
+        rows, record = build_mix(config, refused.rows, kept.rows, overlaps=overlaps)
+        mix, file = store_rows(out, "mix", rows)
     del rows  # training reads them from the file, however many they are
     built = time.monotonic()
     train = config.train.model_copy(update={"seed": config.seed})

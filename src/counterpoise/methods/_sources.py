@@ -1,6 +1,7 @@
 """Where training rows come from: the caller, the user's files, or a built-in set; and whether they can be used."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from math import ceil
 from pathlib import Path
@@ -119,3 +120,14 @@ def check_images(rows: Sequence[Sample]) -> None:
             raise InputError.at(
                 str(row.meta.get("source", "training rows")), str(error), row=row.id, field="image"
             ) from error
+
+
+@contextmanager
+def in_turn(out: Path) -> Iterator[None]:
+    """Processes that were launched together build the same rows one after another: what the first one has its model
+    answer, the others find in its journal, and no two write one file at once."""
+    from filelock import FileLock
+
+    out.mkdir(parents=True, exist_ok=True)
+    with FileLock(out / ".rows.lock"):
+        yield

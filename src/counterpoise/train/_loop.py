@@ -60,6 +60,7 @@ def fit(
     planner = rows if isinstance(rows, Planner) else FixedPlan(rows, config)
     processes = Processes(loaded, precision_of(loaded, config))
     run = identity(loaded, planner, objective, config)
+    processes.same(run, "rows or settings")
     done = finished(out, run, resume)
     processes.same(str(done is None), "results")
     if done is not None:
