@@ -1,5 +1,9 @@
 """A model's own answers to benign rows: kept as they come, so that a stopped run does not generate them again."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +97,22 @@ def test_a_thinking_model_keeps_its_thoughts_apart_and_an_unfinished_one_is_no_a
         rows = list(own_answers(model, [Sample("a", (user("Why?"),))], journal))
         expected = [assistant("Yet.", reasoning="so", trusted=True)] if kept else []
         assert [row.messages[-1] for row in rows] == expected
+
+
+@pytest.mark.slow
+def test_processes_launched_together_make_one_set_of_rows(tmp_path: Path) -> None:
+    """`counterpoise align` under a launcher: answers are generated once, both train on the same rows, one record."""
+    folder = tiny.build("smolvlm", tmp_path / "model")
+    out = tmp_path / "out"
+    small = ["n_rejection=4", "n_benign=60", "train.epochs=1", "train.batch_size=16", "train.lora_rank=2"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launch, "-m", "counterpoise", "align", str(folder), "--out", str(out)]
+    done = subprocess.run(
+        [*command, *(part for each in small for part in ("--set", each))],
+        env=os.environ | {"ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("adapter:") == 1
+    answers = (out / "data" / "answers.jsonl").read_text(encoding="utf-8").splitlines()
+    assert answers and len(answers) == len({json.loads(line)["key"] for line in answers})
+    assert json.loads((out / "run.json").read_text(encoding="utf-8"))["train"]["processes"] == 2
