@@ -128,7 +128,7 @@ def lines(out: Path) -> list[dict[str, Any]]:
 
 
 def read(file: Path) -> Any:
-    return json.loads(file.read_text())
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def assert_equal(a: Path, b: Path, *, within: float) -> None:
