@@ -309,3 +309,12 @@ def test_a_damaged_checkpoint_is_named(model: Loaded, tmp_path: Path) -> None:
     (tmp_path / "checkpoint" / "state.pt").write_bytes(b"half a file")
     with pytest.raises(InputError, match="damaged checkpoint"):
         fit(model, ROWS, sft_loss, CONFIG, tmp_path)
+
+
+def test_processes_that_do_not_know_of_each_other_are_refused(
+    model: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launcher's variable without its others: every process would train alone, into one folder."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="2 processes were launched, but Accelerate counts 1"):
+        fit(model, ROWS, sft_loss, CONFIG, tmp_path)

@@ -52,6 +52,12 @@ class Processes:
         self.precision = precision
         self.device = self.accelerator.device
         self.rank, self.world = int(self.accelerator.process_index), int(self.accelerator.num_processes)
+        launched = int(os.environ.get("WORLD_SIZE") or 1)
+        if launched != self.world:  # each would train alone, into one folder
+            raise InputError(
+                f"training: {launched} processes were launched, but Accelerate counts {self.world} ({self.kind}); launch "
+                "them with a file of configs/accelerate, see docs/training.md"
+            )
 
     @property
     def main(self) -> bool:
