@@ -55,8 +55,8 @@ class Processes:
         launched = int(os.environ.get("WORLD_SIZE") or 1)
         if launched != self.world:  # each would train alone, into one folder
             raise InputError(
-                f"training: {launched} processes were launched, but Accelerate counts {self.world} ({self.kind}); launch "
-                "them with a file of configs/accelerate, see docs/training.md"
+                f"training: {launched} processes were launched, but Accelerate counts {self.world} ({self.kind}); "
+                "launch them with a file of configs/accelerate, see docs/training.md"
             )
 
     @property
