@@ -136,9 +136,9 @@ def test_vizwiz_precision_and_recall_have_their_own_denominators():
     }  # fmt: skip
     precision = made["unanswerable_precision", "unanswerable-precision:v1"]
     recall = made["unanswerable_recall", "unanswerable-recall:v1"]
-    assert (precision.value, precision.n_scored, precision.n_unscored) == (0.5, 2, 0)
-    assert (recall.value, recall.n_scored) == (pytest.approx(1 / 3), 3)
-    assert made["vqa_accuracy", "vqa-soft:v1"].value == pytest.approx(0.4)
+    assert (precision.value, precision.n_scored, precision.n_unscored) == (0.5, 2, 1)  # the empty one
+    assert (recall.value, recall.n_scored) == (0.5, 2)
+    assert made["vqa_accuracy", "vqa-soft:v1"].value == pytest.approx(0.5)
 
 
 def bench_file(tmp_path, **change):
