@@ -315,6 +315,7 @@ def test_processes_that_do_not_know_of_each_other_are_refused(
     model: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A launcher's variable without its others: every process would train alone, into one folder."""
+    fit(model, ROWS, sft_loss, CONFIG, tmp_path / "alone")  # Accelerate counts once in a process, whatever comes later
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="2 processes were launched, but Accelerate counts 1"):
-        fit(model, ROWS, sft_loss, CONFIG, tmp_path)
+        fit(model, ROWS, sft_loss, CONFIG, tmp_path / "together")

@@ -2,7 +2,7 @@
 
 from ._addresses import public_address
 from ._artifact import Artifact, ArtifactKind
-from ._environment import environment, git_commit, launched_rank, versions
+from ._environment import environment, git_commit, launched_processes, launched_rank, versions
 from ._errors import InputError, MissingPackageError, require
 from ._files import atomic_write, load_yaml, read_json, read_jsonl, sha256_bytes, sha256_file, write_json
 from ._progress import Progress, notice
@@ -19,6 +19,7 @@ __all__ = [
     "atomic_write",
     "environment",
     "git_commit",
+    "launched_processes",
     "launched_rank",
     "load_rows",
     "load_yaml",

@@ -48,3 +48,8 @@ def launched_rank() -> int:
     """This process's number among those that a launcher started together (torchrun, `accelerate launch`); 0 alone."""
     rank = os.environ.get("RANK", "0")
     return int(rank) if rank.isdecimal() else 0
+
+
+def launched_processes() -> int:
+    """How many processes a launcher started together; 1 alone."""
+    return int(os.environ.get("WORLD_SIZE") or 1)

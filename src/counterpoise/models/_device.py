@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, launched_processes
 
 from ._source import first_line
 
@@ -71,7 +71,7 @@ def place(device: str, device_map: DeviceMap | None) -> Placement:
         return Placement(resolve_device(device))
     if device != "auto":
         raise InputError(f"device {device!r} and device map {device_map!r}: give one of the two")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if launched_processes() > 1:
         raise InputError(
             "device map: every process of a launched job would spread its model over the same GPUs; start one process, "
             "or leave the map out so that each takes its own GPU"

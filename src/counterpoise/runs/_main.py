@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from counterpoise.base import Artifact, InputError, Row, read_json, save_rows, write_json
+from counterpoise.base import Artifact, InputError, Row, launched_processes, read_json, save_rows, write_json
 from counterpoise.methods import Method
 from counterpoise.models import read_artifact
 from counterpoise.report import DoseCurve, DosePoint, Estimate, EvalFolder, say_dose, write_report
@@ -32,7 +32,7 @@ def run_main(config: RunConfig, *, force: bool = False, stages: Stages | None = 
     Raises InputError for settings that the method does not take, and when the folder belongs to another configuration
     or other weights and `force` is not set.
     """
-    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+    if launched_processes() > 1:
         raise InputError("run: measures and trains in turn, in one process; launch `counterpoise align` on several")
     work = stages or RealStages()
     method = check(config)

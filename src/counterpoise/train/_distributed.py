@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, launched_processes
 from counterpoise.models import Loaded
 
 from ._config import TrainConfig
@@ -52,7 +52,7 @@ class Processes:
         self.precision = precision
         self.device = self.accelerator.device
         self.rank, self.world = int(self.accelerator.process_index), int(self.accelerator.num_processes)
-        launched = int(os.environ.get("WORLD_SIZE") or 1)
+        launched = launched_processes()
         if launched != self.world:  # each would train alone, into one folder
             raise InputError(
                 f"training: {launched} processes were launched, but Accelerate counts {self.world} ({self.kind}); "
