@@ -22,8 +22,9 @@ class Suite:
 
 
 _SMOKE = ("twins-validation", "reading", "simple-questions")
-SMOKE_CAPS = {"reading": 75}
-"""Half of what would take a quarter of the time, and only shows whether reading was lost."""
+SMOKE_CAPS = {"twins-validation": 216, "reading": 50}
+"""27 of 39 families, eight items each, and a third of what only shows whether reading was lost: a first look must end
+while one looks. On two plain cores the answers cost what their tokens cost (0.3 TFLOP/s, the cores' own limit)."""
 _CORE = (
     "twins", "reading", "naming", "counting", "simple-questions", "chart-questions",
     # plain files of public git repositories; what is not in the data folder is skipped with the reason
