@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from ._leakage import Leak, LeakKind, check_leakage, overlap_with
     from ._llava import ReadRecord, read_llava
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
+    from ._quadruples import Quadruple, read_quadruples
 
 _WHERE = {
     "Leak": "_leakage",
     "LeakKind": "_leakage",
+    "Quadruple": "_quadruples",
     "ReadRecord": "_llava",
     "SampleFile": "_mix",
     "check_leakage": "_leakage",
@@ -26,6 +28,7 @@ _WHERE = {
     "overlap_with": "_leakage",
     "rank": "_mix",
     "read_llava": "_llava",
+    "read_quadruples": "_quadruples",
     "shuffled": "_mix",
     "source_of": "_mix",
     "write_samples": "_mix",
@@ -34,6 +37,7 @@ _WHERE = {
 __all__ = [
     "Leak",
     "LeakKind",
+    "Quadruple",
     "ReadRecord",
     "SampleFile",
     "check_leakage",
@@ -45,6 +49,7 @@ __all__ = [
     "overlap_with",
     "rank",
     "read_llava",
+    "read_quadruples",
     "shuffled",
     "source_of",
     "write_samples",

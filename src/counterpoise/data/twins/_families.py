@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from counterpoise.base import InputError, read_jsonl
 from counterpoise.chat import Conversation, Image, Sample, user
 from counterpoise.data._pages import icon_page, print_page, styles_of
+from counterpoise.data._quadruples import Quadruple
 
 TwinModality = Literal["text", "print", "picture", "pair"]
 TwinSplit = Literal["train", "validation", "test"]
@@ -158,4 +159,22 @@ def samples(split: TwinSplit = "test", modality: TwinModality | None = None) -> 
         for family in families(split)
         for kind in kinds
         for harmful in (True, False)
+    ]
+
+
+def quadruples(split: TwinSplit) -> list[Quadruple]:
+    """The families of a split as calibration tuples: the phrases printed in images of one style, the requests as texts.
+
+    The benign side is the safe one.
+    """
+    return [
+        Quadruple(
+            family.id,
+            _page(family.benign.phrase, f"{family.id}-print-0", held_out=split != "train"),
+            _page(family.harmful.phrase, f"{family.id}-print-0", held_out=split != "train"),
+            family.benign.text,
+            family.harmful.text,
+            family.scenario,
+        )
+        for family in families(split)
     ]
