@@ -323,7 +323,9 @@ def build_dual(arch: str, folder: Path, *, seed: int = 0) -> Path:
 
     tok = tokenizer()
     tok.padding_side = "right"
-    text = {name: TEXT[name] for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")}
+    text = {
+        name: TEXT[name] for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    }
     text |= {"vocab_size": len(tok), "max_position_embeddings": 64, "pad_token_id": tok.pad_token_id}
     text |= {"eos_token_id": tok.eos_token_id, "bos_token_id": tok.bos_token_id}
     size = {"height": SIDE, "width": SIDE}

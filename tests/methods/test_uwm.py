@@ -12,6 +12,7 @@ import tiny
 from counterpoise.base import InputError
 from counterpoise.methods import get
 from counterpoise.methods.uwm._calibrate import choose
+from counterpoise.methods.uwm._gradients import distance, safe_clip_loss, unsafe_loss
 from counterpoise.methods.uwm._saliency import EPSILON, RatioSum, activity, select
 from counterpoise.models import load, load_dual, remove_edit
 
@@ -207,3 +208,34 @@ def test_the_dose_is_the_mass_that_is_edited(tmp_path: Path) -> None:
     config = method.resolve(None, {}, {"mass": 0.05})
     assert config.vision_sparsity == config.text_sparsity == pytest.approx(0.95)
     assert method.dose(config) == {"mass": pytest.approx(0.05)}
+
+
+def test_gradient_losses_by_hand() -> None:
+    x, y = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[0.0, 1.0], [0.0, 3.0]])  # cosines 0 and 1
+    assert float(distance(x, y)) == pytest.approx(0.5)
+    assert float(unsafe_loss(x, x, y)) == pytest.approx(0.5)
+    logits = 100 * torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    expected = (torch.log(torch.tensor(2.0)) + (100.0 + 0.0) / 2) / 2  # rows: log 2 each; columns: 100 and 0
+    assert float(safe_clip_loss(x, y, x)) == pytest.approx(float(expected), rel=1e-5) and logits.shape == (2, 2)
+
+
+@pytest.mark.parametrize("score", ["gradient-unsafe", "gradient-safe-clip"])
+def test_gradient_baselines_prune_their_share_of_weights(score: str, tmp_path: Path) -> None:
+    folder = tiny.build_dual("clip", tmp_path / "clip")
+    encoder = load_dual(str(folder))
+    before = {name: value.clone() for name, value in encoder.model.state_dict().items()}
+    settings = {"tuples": 5, "text_batch": 2, "score": score, "alpha": 0, "text_sparsity": 0.9, "encoders": ["text"]}
+    made = get("uwm").align(encoder, get("uwm").resolve(folder, settings), tmp_path / "run")
+    layers = made.run["train"]["layers"]
+    assert all(each["edited"] == round(0.1 * each["weights"]) for each in layers.values())
+    assert all(torch.equal(value, before[name]) for name, value in encoder.model.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in encoder.model.parameters())
+    edited = load_dual(str(folder), artifact=made.artifact).model.state_dict()
+    assert all(int((edited[f"{name}.weight"] == 0).sum()) >= each["edited"] for name, each in layers.items())
+
+
+def test_gradients_of_a_chat_model_are_refused(tmp_path: Path) -> None:
+    loaded = load(str(tiny.build("llama", tmp_path / "m")))
+    config = get("uwm").resolve(None, {"tuples": 1, "encoders": ["text"], "score": "gradient-unsafe"})
+    with pytest.raises(InputError, match="needs a dual encoder's two embeddings"):
+        get("uwm").align(loaded, config, tmp_path / "run")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._leakage import Leak, LeakKind, check_leakage, overlap_with
     from ._llava import ReadRecord, read_llava
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
-    from ._quadruples import Quadruple, read_quadruples
+    from ._quadruples import Quadruple, image_classes, read_quadruples
 
 _WHERE = {
     "Leak": "_leakage",
@@ -25,6 +25,7 @@ _WHERE = {
     "SampleFile": "_mix",
     "check_leakage": "_leakage",
     "draw": "_mix",
+    "image_classes": "_quadruples",
     "overlap_with": "_leakage",
     "rank": "_mix",
     "read_llava": "_llava",
@@ -45,6 +46,7 @@ __all__ = [
     "data_home",
     "data_root",
     "draw",
+    "image_classes",
     "lexicon",
     "overlap_with",
     "rank",

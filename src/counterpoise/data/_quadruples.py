@@ -13,6 +13,7 @@ from counterpoise.base import InputError, read_jsonl
 from counterpoise.chat import Image
 
 FILE = "quadruples.jsonl"
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 _FIELDS = ("id", "safe_image", "unsafe_image", "safe_text", "unsafe_text")
 
 
@@ -76,3 +77,22 @@ def _quadruple(row: dict[str, Any], file: Path, number: int, root: Path) -> Quad
         text("id"), image("safe_image"), image("unsafe_image"), text("safe_text"), text("unsafe_text"),
         tag if isinstance(tag, str) else "",
     )  # fmt: skip
+
+
+def image_classes(folder: str | Path) -> dict[str, list[Image]]:
+    """Images by class from a folder with one folder for each class, as torchvision's ImageFolder reads it.
+
+    Raises InputError for fewer than two classes and for a class without images.
+    """
+    root = Path(folder).expanduser()
+    found = {
+        place.name: [Image.from_path(file) for file in sorted(place.iterdir()) if file.suffix.lower() in IMAGES]
+        for place in sorted(root.iterdir() if root.is_dir() else ())
+        if place.is_dir()
+    }
+    if len(found) < 2:
+        raise InputError(f"{root}: {len(found)} classes; expected a folder with one folder of images per class")
+    for name, images in found.items():
+        if not images:
+            raise InputError(f"{root / name}: no images ({', '.join(IMAGES)})")
+    return found

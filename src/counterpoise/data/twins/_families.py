@@ -1,6 +1,7 @@
 """The families as they are stored (requests only, never instructions, at the level of public safety benchmarks), and
 as evaluation samples: what the model sees, and what statistics need to know about it."""
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -162,19 +163,18 @@ def samples(split: TwinSplit = "test", modality: TwinModality | None = None) -> 
     ]
 
 
-def quadruples(split: TwinSplit) -> list[Quadruple]:
-    """The families of a split as calibration tuples: the phrases printed in images of one style, the requests as texts.
+def quadruples(of: Iterable[Family]) -> Iterator[Quadruple]:
+    """Families as calibration tuples: the phrases printed in images of one style, the requests as texts.
 
-    The benign side is the safe one.
+    The benign side is the safe one. Images are drawn as the tuples are asked for.
     """
-    return [
-        Quadruple(
+    for family in of:
+        held_out = family.split != "train"
+        yield Quadruple(
             family.id,
-            _page(family.benign.phrase, f"{family.id}-print-0", held_out=split != "train"),
-            _page(family.harmful.phrase, f"{family.id}-print-0", held_out=split != "train"),
+            _page(family.benign.phrase, f"{family.id}-print-0", held_out=held_out),
+            _page(family.harmful.phrase, f"{family.id}-print-0", held_out=held_out),
             family.benign.text,
             family.harmful.text,
             family.scenario,
         )
-        for family in families(split)
-    ]

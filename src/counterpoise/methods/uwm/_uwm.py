@@ -6,10 +6,10 @@ carry the last share of a layer's score (7); the edit multiplies them by alpha (
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,6 +23,8 @@ from .._registry import method
 from .._sources import Overlaps
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from counterpoise.models import DualEncoder, Loaded
 
     from ._calibrate import Pairs
@@ -54,9 +56,11 @@ class UWMConfig(BaseModel):
     """The same for the text encoder."""
     alpha: float = Field(default=-1.0, allow_inf_nan=False)
     """What selected weights are multiplied by: -1 negates them, 0 prunes them; 1 would change nothing."""
-    score: Literal["ratio", "unsafe", "random"] = "ratio"
+    score: Literal["ratio", "unsafe", "random", "gradient-unsafe", "gradient-safe-clip"] = "ratio"
     """`ratio`: equation 10. `unsafe`: the unsafe importance alone, the paper's ablation. `random`: weights at random
-    until they carry the same score mass, the control."""
+    until they carry the same score mass, the control. The two baselines of the paper rank by gradients, which only dual
+    encoders have a loss for, and take sparsity as a share of weights; it prunes (alpha 0) with sparsity 0.965 and 0.995.
+    """
     vision_batch: int = Field(default=128, ge=1)
     """Images a calibration batch."""
     text_batch: int = Field(default=512, ge=1)
@@ -70,23 +74,38 @@ def quadruples_of(config: UWMConfig, overlaps: Overlaps | None) -> tuple[list[Qu
 
     Raises InputError when none is left.
     """
+    if config.quadruples is None:
+        from counterpoise.data.twins import families, quadruples
+
+        drawn = quadruples(_drawn(families("train"), config))
+        origin: dict[str, Any] = {"from": "counterpoise.data.twins", "split": "train"}
+    else:
+        drawn = iter(_drawn(list(read_quadruples(config.quadruples)), config))
+        origin = {"from": str(config.quadruples)}
+    kept, dropped = [], 0
+    for each in drawn:
+        if overlaps is not None and any(overlaps(row) for row in _samples(each)):
+            dropped += 1
+        else:
+            kept.append(each)
+    if not kept:
+        raise InputError(f"{origin['from']}: all {dropped} quadruples overlap the rows of an evaluation; give others")
+    return kept, origin | {"tuples": len(kept), "overlaps_dropped": dropped}
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=_HasId)
+
+
+def _drawn(rows: Sequence[T], config: UWMConfig) -> list[T]:
+    """At most `config.tuples` of them, at random by id and seed alone."""
     from counterpoise.data import rank
 
-    found: Iterable[Quadruple]
-    if config.quadruples is None:
-        from counterpoise.data.twins import quadruples
-
-        found, origin = quadruples("train"), {"from": "counterpoise.data.twins", "split": "train"}
-    else:
-        found, origin = read_quadruples(config.quadruples), {"from": str(config.quadruples)}
-    kept = list(found)
-    total = len(kept)
-    if overlaps is not None:
-        kept = [each for each in kept if not any(overlaps(row) for row in _samples(each))]
-    if not kept:
-        raise InputError(f"{origin['from']}: all {total} quadruples overlap the rows of an evaluation; give others")
-    drawn = sorted(kept, key=lambda each: rank(_samples(each)[0], config.seed, "uwm"))[: config.tuples]
-    return drawn, origin | {"tuples": len(drawn), "overlaps_dropped": total - len(kept)}
+    return sorted(rows, key=lambda row: rank(Sample(row.id, ()), config.seed, "uwm"))[: config.tuples]
 
 
 def _samples(each: Quadruple) -> tuple[Sample, Sample]:
@@ -158,29 +177,15 @@ def align(
     """
     import torch
 
-    from counterpoise.models import Loaded, TensorEdit, save_edit
-
-    from ._calibrate import calibrate, choose
-    from ._towers import chat_tower, dual_tower
+    from counterpoise.models import TensorEdit, save_edit
 
     started = time.monotonic()
     rows, origin = quadruples_of(config, overlaps)
     edits: list[TensorEdit] = []
     layers: dict[str, dict[str, Any]] = {}
     for kind in config.encoders:
-        wanted = config.vision_layers if kind == "vision" else config.text_layers
-        tower = chat_tower(loaded, kind, wanted) if isinstance(loaded, Loaded) else dual_tower(loaded, kind, wanted)
-        batch = config.vision_batch if kind == "vision" else config.text_batch
-        scores = calibrate(tower, pairs_of(rows, kind), batch, len(rows), ratio=config.score != "unsafe")
-        for name, found in scores.items():
-            chosen = choose(
-                found.score, config.vision_sparsity if kind == "vision" else config.text_sparsity,
-                at_random=config.seed * 100_003 + len(layers) if config.score == "random" else None,
-            )  # fmt: skip
-            layers[name] = {
-                "encoder": kind, "weights": found.score.numel(), "edited": len(chosen),
-                "pairs": found.pairs, "dropped": found.dropped,
-            }  # fmt: skip
+        for name, (facts, chosen) in _chosen(loaded, config, kind, rows).items():
+            layers[name] = {"encoder": kind, **facts, "edited": len(chosen)}
             if len(chosen):
                 values = torch.full((len(chosen),), config.alpha)
                 edits.append(TensorEdit(f"{name}.weight", "scale", values, chosen))
@@ -193,3 +198,37 @@ def align(
         out, method="uwm", loaded=loaded, config=config, artifact=artifact, data={"calibration": origin},
         train={"edited_share": share, "layers": layers}, timings={"calibrate": calibrated - started},
     )  # fmt: skip
+
+
+def _chosen(
+    loaded: "Loaded | DualEncoder", config: UWMConfig, kind: Kind, rows: Sequence[Quadruple]
+) -> "dict[str, tuple[dict[str, Any], Tensor]]":
+    """By layer of one encoder: what calibration counted, and which weights the edit changes."""
+    from counterpoise.models import DualEncoder
+
+    from ._calibrate import calibrate, choose
+    from ._gradients import gradient_scores, select_share
+    from ._towers import chat_tower, dual_tower
+
+    vision = kind == "vision"
+    wanted, sparsity, batch = (
+        (config.vision_layers, config.vision_sparsity, config.vision_batch)
+        if vision
+        else (config.text_layers, config.text_sparsity, config.text_batch)
+    )
+    tower = dual_tower(loaded, kind, wanted) if isinstance(loaded, DualEncoder) else chat_tower(loaded, kind, wanted)
+    if config.score in ("gradient-unsafe", "gradient-safe-clip"):
+        if not isinstance(loaded, DualEncoder):
+            raise InputError(f"{loaded.name}: {config.score} needs a dual encoder's two embeddings; take score=ratio")
+        scores = gradient_scores(loaded, kind, tower.layers, rows, batch, config.score)
+        return {
+            name: ({"weights": score.numel(), "pairs": len(rows)}, select_share(score, sparsity))
+            for name, score in scores.items()
+        }
+    found = calibrate(tower, pairs_of(rows, kind), batch, len(rows), ratio=config.score != "unsafe")
+    made = {}
+    for place, (name, each) in enumerate(found.items()):
+        at_random = config.seed * 100_003 + 2 * place + vision if config.score == "random" else None
+        facts = {"weights": each.score.numel(), "pairs": each.pairs, "dropped": each.dropped}
+        made[name] = facts, choose(each.score, sparsity, at_random=at_random)
+    return made
