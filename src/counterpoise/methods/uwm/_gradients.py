@@ -93,11 +93,11 @@ def _loss(encoder: "DualEncoder", kind: "Kind", rows: Sequence[Quadruple], basel
     own, other = (texts, images) if kind == "text" else (images, texts)
     safe = own("safe")
     with torch.no_grad():
-        if baseline == "gradient-unsafe":
-            beside = other("safe"), other("unsafe")
-        else:
-            beside = other("unsafe"), own("unsafe")
-    return unsafe_loss(safe, *beside) if baseline == "gradient-unsafe" else safe_clip_loss(safe, *beside)
+        other_unsafe = other("unsafe")
+        beside = other("safe") if baseline == "gradient-unsafe" else own("unsafe")
+    if baseline == "gradient-unsafe":
+        return unsafe_loss(safe, beside, other_unsafe)
+    return safe_clip_loss(safe, other_unsafe, beside)
 
 
 def _pooled(output: Any) -> Tensor:

@@ -58,8 +58,8 @@ class UWMConfig(BaseModel):
     """What selected weights are multiplied by: -1 negates them, 0 prunes them; 1 would change nothing."""
     score: Literal["ratio", "unsafe", "random", "gradient-unsafe", "gradient-safe-clip"] = "ratio"
     """`ratio`: equation 10. `unsafe`: the unsafe importance alone, the paper's ablation. `random`: weights at random
-    until they carry the same score mass, the control. The two baselines of the paper rank by gradients, which only dual
-    encoders have a loss for, and take sparsity as a share of weights; it prunes (alpha 0) with sparsity 0.965 and 0.995.
+    until they carry the same score mass, the control. The two baselines of the paper rank by gradients, for which only
+    dual encoders have a loss, and take sparsity as a share of weights; it prunes (alpha 0) with 0.965 and 0.995.
     """
     vision_batch: int = Field(default=128, ge=1)
     """Images a calibration batch."""
