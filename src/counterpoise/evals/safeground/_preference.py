@@ -15,6 +15,8 @@ from counterpoise.base import InputError
 Matrix = NDArray[np.float64]
 Verdicts = NDArray[np.bool_]
 
+DIGITS = 7
+"""Of a similarity: float32 embeddings carry no more."""
 METRICS = ("p_ts", "p_tu", "p_vs", "p_vu", "txt_s", "img_s", "ps", "pu", "gs")
 """In the order of the paper's tables."""
 MEANING: Mapping[str, str] = {
@@ -89,7 +91,7 @@ def preferences(embeddings: Embeddings) -> dict[str, Verdicts]:
 def _paired(left: Matrix, right: Matrix) -> Matrix:
     """Similarity of row i with row i. Rounded to what float32 embeddings can tell apart, so that items that are equal
     tie: the last bits of a sum depend on the order in which it was taken."""
-    return np.asarray(np.round(np.einsum("nd,nd->n", left, right), 7))
+    return np.asarray(np.round(np.einsum("nd,nd->n", left, right), DIGITS))
 
 
 def recall(queries: Matrix, gallery: Matrix, k: int, *, chunk: int = 2048) -> Verdicts:
@@ -105,7 +107,7 @@ def recall(queries: Matrix, gallery: Matrix, k: int, *, chunk: int = 2048) -> Ve
         raise InputError(f"a gallery of {len(gallery)} items for {len(queries)} queries; each needs its own item")
     found = np.zeros(len(queries), bool)
     for start in range(0, len(queries), chunk):
-        scores = queries[start : start + chunk] @ gallery.T
+        scores = np.round(queries[start : start + chunk] @ gallery.T, DIGITS)
         rows = np.arange(len(scores))
         own = scores[rows, start + rows]
         before = np.arange(scores.shape[1])[None] < (start + rows)[:, None]
