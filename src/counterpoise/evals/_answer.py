@@ -22,9 +22,9 @@ from counterpoise.models import Answer, Decoding
 
 from ._benchmark import Benchmark
 from ._choice import chosen
-from ._inspect_sample import inspect_message
 from ._journal import Journal
 from ._reply import from_output, generated, in_parts
+from .inspect import inspect_message
 
 if TYPE_CHECKING:
     from counterpoise.models import Engine

@@ -45,17 +45,17 @@ def benchmarks() -> dict[str, Benchmark]:
 
 
 def benchmark(name: str) -> Benchmark:
-    """One benchmark by name, the one that a YAML file describes (see `_own`), or a task of `inspect_evals/`.
+    """One benchmark by name, the one that a YAML file describes (see `own`), or a task of `inspect_evals/`.
 
     Raises InputError that suggests the nearest name and lists the known ones, or says what is wrong with the file.
     """
     if name.startswith("inspect_evals/"):
-        from ._inspect_evals import load_theirs
+        from .inspect import load_theirs
 
         return load_theirs(name)
     known = benchmarks()
     if name.endswith((".yaml", ".yml")):
-        from ._own import load_own
+        from .own import load_own
 
         card = load_own(Path(name))
         if card.name in known:

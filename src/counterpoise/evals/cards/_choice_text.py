@@ -15,9 +15,9 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import Benchmark
 from .._registry import register
-from . import _files, _tables
 
 DIRECT = "Answer with the option's letter from the given choices directly."
 REPEATS = 4

@@ -12,9 +12,9 @@ from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, user
 from counterpoise.data.sources import GitHub, Source, Take, Unzip
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
-from . import _files, _tables
 
 SOURCE = "github.com/ThuCCSLab/FigStep"
 TABLE = "benign_sentences_without_harmful_phase.csv"

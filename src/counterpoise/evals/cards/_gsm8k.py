@@ -8,9 +8,9 @@ from counterpoise.base import InputError, read_jsonl
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GitHub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import Benchmark, Sampling
 from .._registry import register
-from . import _files, _tables
 
 DATA = Source(
     "gsm8k", "GSM8K, test split", GitHub("openai/grade-school-math", "3101c7d5072418e28b9008a6636bde82a006892c"),

@@ -10,9 +10,9 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GitHub, Source, Take
 
+from .. import _tables
 from .._benchmark import Benchmark
 from .._registry import register
-from . import _tables
 from ._prompts import card, known_id
 
 DATA = Source(

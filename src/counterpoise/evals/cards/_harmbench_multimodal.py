@@ -9,9 +9,9 @@ from pathlib import Path
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import AlsoNamed, GitHub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
-from . import _files, _tables
 
 SOURCE = "github.com/centerforaisafety/HarmBench"
 TABLE = "harmbench_behaviors_multimodal_all.csv"

@@ -9,9 +9,9 @@ from pathlib import Path
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GB, Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
-from . import _files, _tables
 
 SOURCE = "huggingface.co/datasets/etri-vilab/holisafe-bench (accept its terms)"
 DATA = Source(

@@ -13,9 +13,9 @@ from counterpoise.chat import Sample, user
 from counterpoise.data import data_root
 from counterpoise.data.sources import GB, Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
-from . import _files, _tables
 
 SOURCE = "huggingface.co/datasets/JailbreakV-28K/JailBreakV-28k"
 DATA = Source(

@@ -9,9 +9,9 @@ from pathlib import Path
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import Benchmark
 from .._registry import register
-from . import _files, _tables
 
 PROMPT = "{}\n\nThink step by step, and put the final answer into \\boxed{{}}."
 SOURCE = "huggingface.co/datasets/HuggingFaceH4/MATH-500"

@@ -11,9 +11,9 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GB, AnyOf, Hub, Source, Take, Unzip
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
-from . import _files, _tables
 
 Level = Literal["easy", "hard", "real"]
 SOURCE = "huggingface.co/datasets/Tuwhy/MIS_Test"

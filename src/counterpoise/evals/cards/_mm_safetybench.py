@@ -2,9 +2,9 @@
 
 from counterpoise.data.sources import GB, GitHub, Hub, Pictures, Source, Take
 
+from .. import _files
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
-from . import _files
 from ._mm_safetybench_rows import MODALITIES, SCENARIOS, SOURCE, Mode, present, read
 
 DATA = Source(

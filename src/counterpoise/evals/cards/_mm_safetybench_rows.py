@@ -9,7 +9,7 @@ from counterpoise.base import InputError, read_json
 from counterpoise.chat import Image, Modality, Sample, user
 from counterpoise.data import data_root
 
-from . import _files, _tables
+from .. import _files, _tables
 from ._drawn import Drawn
 
 Mode = Literal["text", "typo", "sd", "sd-typo"]

@@ -9,9 +9,9 @@ from pathlib import Path
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import Release, Source, Unzip
 
+from .. import _files, _tables
 from .._benchmark import Benchmark
 from .._registry import register
-from . import _files, _tables
 
 SOURCE = "github.com/yuweihao/MM-Vet"
 

@@ -15,9 +15,9 @@ from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, user
 from counterpoise.data.sources import GB, Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import Benchmark
 from .._registry import register
-from . import _files, _tables
 from ._choice_text import DIRECT, lettered
 
 SOURCE = "huggingface.co/datasets/MMMU/MMMU"

@@ -13,9 +13,10 @@ from counterpoise.base import InputError, read_json
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GB, AnyOf, Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
-from . import _files, _mssbench_agents, _tables
+from . import _mssbench_agents
 from ._mssbench_prompts import OWN_CAPTION, PROMPTS
 
 Half = Literal["chat", "embodied"]

@@ -8,8 +8,8 @@ from typing import Any
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
-from . import _files, _tables
 
 
 def prompts(file: Path, field: str, *, harmful: bool | None, ident: str = "", group: str = "") -> Iterator[Sample]:

@@ -11,9 +11,9 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import Hub, Source, Take
 
+from .. import _tables
 from .._benchmark import Benchmark
 from .._registry import register
-from . import _tables
 from ._prompts import card, prompts
 
 SOURCE = "huggingface.co/datasets/OpenSafetyLab/Salad-Data"

@@ -10,9 +10,9 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
-from . import _files, _tables
 
 SOURCE = "huggingface.co/datasets/sinwang/SIUO"
 DATA = Source(

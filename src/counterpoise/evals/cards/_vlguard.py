@@ -11,9 +11,9 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GB, Hub, Source, Take, Unzip
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
-from . import _files, _tables
 
 Part = Literal["unsafe", "safe-unsafe", "safe-safe"]
 SOURCE = "huggingface.co/datasets/ys-zong/VLGuard (accept its terms)"

@@ -13,9 +13,9 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GB, Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
 from .._registry import register
-from . import _files, _tables
 
 SHARDS = tuple(f"train-{number:05d}-of-00014.parquet" for number in range(14))
 SOURCE = "huggingface.co/datasets/allenai/WildChat-1M (its 14 Parquet files)"

@@ -6,9 +6,9 @@ from pathlib import Path
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import Hub, Source, Take
 
+from .. import _tables
 from .._benchmark import Benchmark
 from .._registry import register
-from . import _tables
 from ._prompts import card, label
 
 DATA = Source(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 
-from .cards import _tables
+from .. import _tables
 
 if TYPE_CHECKING:
-    from ._own_settings import OwnBenchmark
+    from ._settings import OwnBenchmark
 
 SIDES = dict.fromkeys(("true", "1", "yes", "harmful", "unsafe"), True) | dict.fromkeys(
     ("false", "0", "no", "harmless", "safe"), False
