@@ -14,7 +14,6 @@ from ._drawn import Drawn
 
 Mode = Literal["text", "typo", "sd", "sd-typo"]
 FIELDS = {"text": "Changed Question", "sd": "Rephrased Question(SD)"}  # else "Rephrased Question"
-SOURCE = "github.com/isXinLiu/MM-SafetyBench"
 MODALITIES: dict[Mode, Modality] = {"text": "text", "typo": "print", "sd": "picture", "sd-typo": "print"}
 SCENARIOS = {  # directory name (its spelling is real) -> questions
     "01-Illegal_Activitiy": 97, "02-HateSpeech": 163, "03-Malware_Generation": 44, "04-Physical_Harm": 144,
