@@ -303,7 +303,7 @@ def test_early_stopping_counts_replies_by_their_text(tmp_path):
     from types import SimpleNamespace
 
     from counterpoise.evals._early import generate_until
-    from counterpoise.evals._work import Work
+    from counterpoise.evals._run import Work
     from counterpoise.evals.stats import parse_stop_rule
 
     bench, samples = card(400)

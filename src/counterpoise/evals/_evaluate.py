@@ -19,13 +19,12 @@ from ._items import Item
 from ._journal import Journal
 from ._record import changed_rows, detours_before, record, record_stop
 from ._registry import benchmark
-from ._run import generate
+from ._run import Work, generate
 from ._score import score
 from ._spool import Spool
 from ._store import keep_images
 from ._suites import Suite
 from ._target import Target
-from ._work import Work
 from .stats import StopRule
 
 if TYPE_CHECKING:

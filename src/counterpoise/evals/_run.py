@@ -1,19 +1,23 @@
 """Generate the answers of one benchmark through Inspect; every answer goes into the journal when it is there."""
 
+import dataclasses
 import gc
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, Progress
 from counterpoise.chat import Sample
 
+from ._benchmark import Benchmark
 from ._choice import chosen
-from ._journal import data_hash
+from ._journal import Journal, data_hash
 from ._message import one_line
 from ._store import drop_unfinished, finished_log
-from ._work import Work
+from ._target import Target
 
 if TYPE_CHECKING:
     from counterpoise.models import Engine
@@ -23,6 +27,27 @@ RETRIES = 5
 SHARD = 1500
 """Samples per Inspect log. Inspect keeps about 40 KB of each until its log is complete, so a long benchmark becomes
 several logs; no benchmark of ours but the whole MM-SafetyBench is that long."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Samples of one benchmark, who answers them, and where answers and logs go."""
+
+    bench: Benchmark
+    samples: Sequence[Sample]
+    target: Target
+    journal: Journal
+    logs: Path
+    progress: Progress
+    display: bool = False
+
+    def part(self, samples: Sequence[Sample]) -> "Work":
+        """The same with other samples."""
+        return dataclasses.replace(self, samples=samples)
+
+    def key(self, sample: Sample) -> str:
+        """Of the sample's answer in the journal."""
+        return self.journal.key(sample, self.bench.settings(sample))
 
 
 def generate(work: Work) -> dict[str, str]:
