@@ -16,7 +16,7 @@ from ._benchmark import Benchmark
 from ._choice import chosen
 from ._journal import Journal, data_hash
 from ._message import one_line
-from ._store import drop_unfinished, finished_log
+from ._store import Logs
 from ._target import Target
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Work:
     samples: Sequence[Sample]
     target: Target
     journal: Journal
-    logs: Path
+    logs: Logs
     progress: Progress
     display: bool = False
 
@@ -59,7 +59,7 @@ def generate(work: Work) -> dict[str, str]:
     failed: dict[str, str] = {}
     for start in range(0, len(work.samples), SHARD):
         failed |= _shard(work.part(work.samples[start : start + SHARD]))
-    drop_unfinished(work.logs, work.bench.name)
+    work.logs.drop_unfinished(work.bench.name)
     return failed
 
 
@@ -67,12 +67,13 @@ def _shard(work: Work) -> dict[str, str]:
     name, keys = work.bench.name, {sample.id: work.key(sample) for sample in work.samples}
     settings = f"{work.target.identity} {work.bench.decoding} {data_hash(work.samples)}"
     digest = hashlib.sha256(settings.encode()).hexdigest()
-    if all(key in work.journal for key in keys.values()) and finished_log(work.logs, digest):
+    if all(key in work.journal for key in keys.values()) and work.logs.finished(digest):
         work.progress.advance(len(work.samples))
         return {}
     _choose(work)
     with _rare_collections():
         log = _inspect(work, digest)
+    work.logs.add(Path(log.location), name, digest, log.status == "success")
     if log.status == "cancelled":
         raise KeyboardInterrupt
     errors = _errors(log) if log.status == "success" else {}
@@ -104,11 +105,11 @@ def _inspect(work: Work, digest: str) -> Any:
     target = work.target
     try:
         return inspect_eval(
-            task(work.bench, work.samples, work.journal, work.progress),
+            task(work.bench, work.samples, work.journal, work.progress, lambda: target.server),
             model=target.inspect_model(),
             metadata={"work": digest},
             display="full" if work.display else "none",
-            log_dir=str(work.logs),
+            log_dir=str(work.logs.folder),
             # the journal is what we read back; a log is for people, and a large one must not come into memory
             log_header_only=True,
             log_realtime=False,
@@ -121,7 +122,6 @@ def _inspect(work: Work, digest: str) -> Any:
             acp_server=False,
             ctl_server=False,
             max_retries=RETRIES,  # Inspect's default asks an unreachable server for ever
-            temperature=0.0,
         )[0]
     except PrerequisiteError as error:
         raise InputError(f"{target.name}: {one_line(str(error))}") from error

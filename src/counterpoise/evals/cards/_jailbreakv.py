@@ -8,7 +8,7 @@ published repository lacks some images: rows without one are named, and left out
 from collections.abc import Iterator
 from pathlib import Path
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, read_text
 from counterpoise.chat import Sample, user
 from counterpoise.data import data_root
 from counterpoise.data.sources import GB, Hub, Source, Take
@@ -62,7 +62,7 @@ def skipped() -> frozenset[str]:
     file = root / "jailbreakv" / "skip.txt" if root else None
     if file is None or not file.is_file():
         return frozenset()
-    return frozenset(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    return frozenset(line.strip() for line in read_text(file).splitlines() if line.strip())
 
 
 def _card(name: str, table: str, rows: int) -> Benchmark:
