@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 AllScorers = Annotated[
     bool, typer.Option("--all-scorers", help="Every row: also by the other scorers, and by groups of items.")
 ]
+Fetch = Annotated[
+    bool, typer.Option("--fetch", help="First fetch the rows that are missing; licences are shown and asked for.")
+]
+AcceptLicence = Annotated[
+    bool, typer.Option("--accept-licence", help="With --fetch: accept the licences without being asked.")
+]
 MEANING = (
     "better / worse: the paired 95 % interval excludes zero and the Holm-adjusted p is below 5 %; "
     "preserved: less than one point was lost; unclear: anything else, never equal."

@@ -1,7 +1,6 @@
 """Judge the stored answers of an evaluation again. Nothing is generated; the model under test is not loaded."""
 
 import dataclasses
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +13,9 @@ from counterpoise.base import (
     Progress,
     Row,
     atomic_write,
+    json_line,
     load_rows,
+    only_process,
     read_jsonl,
     save_rows,
     sha256_bytes,
@@ -22,6 +23,7 @@ from counterpoise.base import (
 )
 from counterpoise.chat import Image, Sample, user
 
+from .._benchmark import Benchmark
 from .._items import Item
 from ..scorers import BROKEN, Score, get
 from ._calibration import Calibration
@@ -51,7 +53,7 @@ def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: 
     There: `verdicts.jsonl` (the journal), `items.jsonl`, `scorecard.json`, `judge.json`, and `corrected.json` when a
     calibration is given. Killed anywhere, the same call continues and judges no row twice. Harm judges see harmful
     items, the others all items with a side. Raises InputError for a folder without items, a benchmark that is not
-    known, a calibration of another judge, or no item that the judge is about.
+    known, a calibration of another judge, no item that the judge is about, or when another process judges there.
     """
     if calibration is not None and calibration.judge != judge.id:
         raise InputError(f"the calibration measured {calibration.judge}, not {judge.id}; calibrate this judge")
@@ -61,6 +63,19 @@ def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: 
     cards = cards_of(run, items)
     before = load_rows(run / "scorecard.json")
     folder = out or run / "judges" / slug(judge.id)
+    with only_process(folder):
+        return _judge(run, judge, folder, calibration, items, cards, before)
+
+
+def _judge(
+    run: Path,
+    judge: Judge,
+    folder: Path,
+    calibration: Calibration | None,
+    items: Sequence[Item],
+    cards: dict[tuple[str, str], Benchmark],
+    before: Sequence[Row],
+) -> Judged:
     journal = VerdictJournal(folder / "verdicts.jsonl")
     try:
         with Progress(f"judging, {judge.facts.name}", len(items), unit="answers") as progress:
@@ -71,7 +86,7 @@ def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: 
     rows = judged_rows(judge, cards, made, found, before)
     with atomic_write(folder / "items.jsonl") as handle:
         for each in made:
-            handle.write(json.dumps(each.json(), ensure_ascii=False) + "\n")
+            handle.write(json_line(each.json()))
     save_rows(folder / "scorecard.json", rows)
     reasons = dict(Counter(each.reason for each in found if each.score is None))
     beside = corrected(rows, calibration) if calibration else []

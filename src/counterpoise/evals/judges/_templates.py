@@ -7,7 +7,7 @@ templates they go through the engine like any model's: what a message says never
 import re
 from pathlib import Path
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, read_text
 
 _TEXT = (
     "{%- macro text(m) -%}{%- if m.content is string -%}{{ m.content }}{%- else -%}"
@@ -79,7 +79,7 @@ def harmbench_template(folder: Path, given: Path | None) -> str:
     """
     if given is None:
         card = folder / "README.md"
-        found = _CARD.search(card.read_text(encoding="utf-8")) if card.is_file() else None
+        found = _CARD.search(read_text(card)) if card.is_file() else None
         if found is None:
             raise InputError(
                 f"harmbench-cls: no prompt in {card}; put the model card of cais/HarmBench-Llama-2-13b-cls there, or "
@@ -91,8 +91,4 @@ def harmbench_template(folder: Path, given: Path | None) -> str:
 
 def template_file(path: Path) -> str:
     """A template of the user's: plain text with `{request}` and `{answer}` (or HarmBench's names)."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read this template ({error})") from error
-    return text.replace("{behavior}", "{request}").replace("{generation}", "{answer}")
+    return read_text(path).replace("{behavior}", "{request}").replace("{generation}", "{answer}")
