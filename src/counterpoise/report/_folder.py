@@ -1,5 +1,6 @@
 """An evaluation folder: `scorecard.json`, `items.jsonl` beside it, and images by content hash."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -41,6 +42,9 @@ class ItemRecord:
 
 
 _FIELDS = frozenset(ItemRecord.__dataclass_fields__)
+_UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+_LONE = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which JSON can hold and no file in UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ def _record(value: dict[str, Any], file: Path, number: int) -> ItemRecord:
     known = {name: item for name, item in value.items() if name in _FIELDS}
     if not isinstance(value["scores"], dict):
         raise InputError.at(file, "expected an object", row=number, field="scores")
-    known["id"], known["images"] = str(value["id"]), tuple(value.get("images") or ())
+    known |= {name: _LONE.sub(_UNREADABLE, text) for name, text in known.items() if isinstance(text, str)}
+    known["id"], known["images"] = str(known["id"]), tuple(value.get("images") or ())
     reasons = value.get("reasons")
     known["reasons"] = reasons if isinstance(reasons, dict) else {}
     return ItemRecord(**known)

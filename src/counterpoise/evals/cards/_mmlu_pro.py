@@ -78,5 +78,6 @@ def mmlu_pro() -> Benchmark:
         "mmlu-pro", "MMLU-Pro", what, source=source, licence="MIT", data=(DATA,), rows=12_032,
         citation="Wang et al. 2024, NeurIPS, arXiv 2406.01574",
         official="the last letter by three patterns, else a guess at random", max_new_tokens=1024, grouped="groups",
+        shots=SHOTS,
         read=lambda: read_mmlu_pro(test(), shots()), missing=lambda: missing() or without(),
     )  # fmt: skip
