@@ -15,8 +15,9 @@ def report(
 ) -> None:
     """Write `report.html` again from what a run or an evaluation left, and print its table.
 
-    The page is one file: verdict, scorecard, pictures, dose curve, transcripts with their images, and how it was
-    made. It needs no network, works on a phone and prints well.
+    The page is one file under 8 MB: verdict, scorecard, pictures, dose curve, transcripts with their images, and how
+    it was made. Of thousands of transcripts it holds some of each kind and loads the others from a folder beside it.
+    It needs no network, works on a phone and prints well.
 
     Examples:
 
@@ -25,7 +26,7 @@ def report(
     - `counterpoise report evals/base --out base.html`
     """
     from counterpoise.base import InputError, read_json
-    from counterpoise.report import EvalFolder, load_curve, write_report
+    from counterpoise.report import EvalFolder, files_beside, load_curve, write_report
 
     from ._print import print_rows, run_table
 
@@ -45,3 +46,5 @@ def report(
         page = write_report(out or folder / "report.html", single, None, None, facts)
         print_rows(single.rows, all_scorers=all_scorers)
     typer.echo(f"report: {page}")
+    if files_beside(page).is_dir():
+        typer.echo(f"        {files_beside(page)} belongs to it: transcripts for which one page has no room")
