@@ -57,6 +57,36 @@ def test_nothing_in_the_file_points_outside(report):
     assert "default-src 'none'" in text and HOSTILE not in text and "<img src=x" not in text
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_every_text_of_a_report_is_escaped(browser, tmp_path, paired):
+    """Names and reasons come from files that others wrote, and answers from a model that may want to be a page."""
+    texts = dict.fromkeys(("model", "run", "benchmark", "revision", "split", "scorer"), HOSTILE)
+    texts |= {"reasons": {HOSTILE: 1}, "n_unscored": 1}
+    rows = [row(metric, HOSTILE, 0.5, 2, **texts) for metric in ("asr", "over_refusal", "accuracy", HOSTILE)]
+    fields = ("prompt", "answer", "reasoning", "problem", "finish", "cluster", "group", "split", "benchmark")
+    same = dict.fromkeys(fields, HOSTILE)
+    items = [
+        item(n, HOSTILE, (True, False, None)[n % 3], 1.0, **same, id=f"{n} {HOSTILE}", scores={HOSTILE: float(n % 2)})
+        for n in range(6)
+    ]
+    before = EvalFolder(write(tmp_path / "before", rows, items))
+    after = EvalFolder(write(tmp_path / "after", rows, items)) if paired else None
+    point = DosePoint({"beta": 0.1}, {HOSTILE: Estimate(0.5, 0.4, 0.6, 9)})
+    dose = DoseCurve((point,), {HOSTILE: 0.1}, point, point, HOSTILE, 1, knobs=(Scale("beta", HOSTILE),))
+    page = write_report(tmp_path / "report.html", before, after, dose, {"model": HOSTILE, HOSTILE: HOSTILE})
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<script") == 2 and "<img src=x" not in text and "<script>alert" not in text
+    shown, troubles = browser.new_page(), []
+    shown.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.dismiss()))
+    shown.on("pageerror", lambda error: troubles.append(str(error)))
+    shown.goto(page.as_uri())
+    assert shown.locator(".item").count() == 6 and shown.locator("img[src=x]").count() == 0 and troubles == []
+    assert HOSTILE.split("\u2028")[0].strip() in " ".join(
+        shown.locator("#scorecard td.scorer").first.text_content().split()
+    )
+    shown.close()
+
+
 def test_a_single_evaluation_has_a_report_too(tmp_path):
     folder = EvalFolder(evaluation(tmp_path / "only", {"print": 0.5}, n=6))
     text = write_report(tmp_path / "report.html", folder, None, None, {}).read_text(encoding="utf-8")
