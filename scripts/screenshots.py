@@ -34,7 +34,8 @@ def shots(run: Path, site: Path) -> Iterator[tuple[str, Path, str]]:
 
 def take(browser: Any, page: Path, anchor: str, out: Path) -> None:
     """One picture. Raises InputError when the page is not sound."""
-    shown = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+    size = {"width": WIDTH, "height": HEIGHT}
+    shown = browser.new_page(viewport=size, color_scheme="light", reduced_motion="reduce")  # scrolled at once
     troubles: list[str] = []
     shown.on("console", lambda m: troubles.append(m.text) if m.type in ("error", "warning") else None)
     shown.on("pageerror", lambda error: troubles.append(str(error)))

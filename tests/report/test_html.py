@@ -10,6 +10,7 @@ import pytest
 from folders import evaluation, item, row, write
 
 from counterpoise.base import InputError, sha256_bytes
+from counterpoise.cli import main
 from counterpoise.methods import Scale
 from counterpoise.report import DoseCurve, DosePoint, Estimate, EvalFolder, files_beside, load_curve, write_report
 from counterpoise.report._sections import single
@@ -338,6 +339,19 @@ def test_a_page_elsewhere_shows_no_image_from_outside_its_folder(tmp_path, monke
     texts = [file.read_text(encoding="utf-8") for file in (page, *files_beside(page).iterdir())]
     assert "6 images are not shown" in texts[0] and len(texts) == 2
     assert not any(".png" in text or "file:" in text or "../" in text for text in texts)
+
+
+def test_the_command_names_what_belongs_to_the_page_and_force_clears_it(tmp_path, monkeypatch, capsys):
+    from counterpoise.runs._record import PARTS
+
+    monkeypatch.setattr("counterpoise.report._html.PAGE", 1)
+    folder = evaluation(tmp_path / "e", {"text": 0.5}, n=3)
+    assert main(["report", str(folder)]) == 0
+    assert f"{folder / 'report_files'} belongs to it" in capsys.readouterr().out
+    assert files_beside(Path("report.html")).name in PARTS
+    monkeypatch.undo()
+    assert main(["report", str(folder)]) == 0
+    assert "belongs to it" not in capsys.readouterr().out and not (folder / "report_files").exists()
 
 
 def test_half_of_a_character_is_replaced_and_not_the_end_of_the_report(tmp_path):

@@ -26,9 +26,9 @@ def report(
     - `counterpoise report evals/base --out base.html`
     """
     from counterpoise.base import InputError, read_json
-    from counterpoise.report import EvalFolder, files_beside, load_curve, write_report
+    from counterpoise.report import EvalFolder, load_curve, write_report
 
-    from ._print import print_rows, run_table
+    from ._print import print_rows, run_table, say_report
 
     record, dose = folder / "run.json", folder / "dose.json"
     facts = read_json(record) if record.is_file() else {}
@@ -45,6 +45,4 @@ def report(
         single = EvalFolder(folder)
         page = write_report(out or folder / "report.html", single, None, None, facts)
         print_rows(single.rows, all_scorers=all_scorers)
-    typer.echo(f"report: {page}")
-    if files_beside(page).is_dir():
-        typer.echo(f"        {files_beside(page)} belongs to it: transcripts for which one page has no room")
+    say_report(page)
