@@ -78,3 +78,12 @@ def show(table: "Table") -> None:
     console = Console()
     wide = console if console.is_terminal or "COLUMNS" in os.environ else Console(width=160)
     wide.print(table)
+
+
+def say_report(page: Path) -> None:
+    """Where the report is, and what belongs to it."""
+    from counterpoise.report import files_beside
+
+    typer.echo(f"report: {page}")
+    if files_beside(page).is_dir():
+        typer.echo(f"        {files_beside(page)} belongs to it: transcripts for which one page has no room")

@@ -111,8 +111,8 @@ def run(
         get_missing(suite_called(config.suite).benchmarks, accept=accept_licence)
     from counterpoise.base import read_json
 
-    from ._print import run_table
+    from ._print import run_table, say_report
 
     done = run_main(config, force=force, say=lambda line: typer.echo(line, err=True))
     run_table(done, read_json(done / "run.json"), all_scorers=all_scorers)
-    typer.echo(f"report: {done / 'report.html'}")
+    say_report(done / "report.html")

@@ -40,6 +40,7 @@ def record(
                 **({} if each.source.startswith("counterpoise") else {"commit": each.commit}),
                 "split": each.split,
                 "rows": len(samples),
+                **({} if each.shots is None else {"shots": each.shots}),
                 "max_new_tokens": each.max_new_tokens,
                 "scorers": list(each.scorers),
                 **({"sampling": _sampling(each.sampling)} if each.sampling else {}),

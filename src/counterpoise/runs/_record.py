@@ -17,7 +17,7 @@ from ._config import RunConfig
 
 PARTS = (
     "before", "after", "align", "adapter", "weights", "edit", "dose", "dose.json", "scorecard.json", "report.html",
-    "run.json",
+    "report_files", "run.json",
 )  # fmt: skip
 
 

@@ -52,6 +52,7 @@ def load_own(path: Path) -> Benchmark:
         scorers=own.chosen_scorers,
         metrics=own.chosen_metrics(found.sides),
         read=read,
+        shots=None,  # its prompts may hold examples
         max_new_tokens=own.max_new_tokens,
         grouped="groups" if own.group else "no",
         citation=own.citation,
