@@ -24,8 +24,7 @@ from counterpoise.evals.judges import (
     make_judge,
     quiet,
 )
-from counterpoise.evals.judges._rubrics_mm import MM_RULES, mm_template
-from counterpoise.evals.judges._rubrics_mssbench import mss_right
+from counterpoise.evals.judges._rubrics_image import MM_RULES, mm_template, mss_right
 from tiny import picture
 
 IMAGE = Image.from_pil(picture())

@@ -8,8 +8,8 @@ from counterpoise.base import InputError
 
 from ..stats import bounds, confusion, paired_difference, wilson
 from ._agreement import ceiling, class_agreement, or_none
-from ._judge import Case, Judge, Judgement
 from ._labels import Labelled, LabelSet
+from ._protocol import Case, Judge, Judgement
 
 SIDES = {"all": None, "harmful": True, "harmless": False}
 

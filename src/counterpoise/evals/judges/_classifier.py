@@ -11,7 +11,7 @@ from counterpoise.chat import Conversation, Message, assistant, user
 
 from .._reply import PROBLEMS, generated
 from ._classifier_kinds import Kind
-from ._judge import Case, Done, Judgement, judge_id, unscored
+from ._protocol import Case, Done, Judgement, judge_id, unscored
 from ._rubric import OffFormat
 from ._sanitise import quiet
 from ._templates import jinja

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from counterpoise.base import InputError
 
-from ._judge import Facts
 from ._outputs import Said, safe_unsafe, three_lines, yes_no
+from ._protocol import Facts
 from ._templates import WILDGUARD, harmbench_template, llama_guard, template_file
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from counterpoise.base import Progress
 
 from .._journal import Journal
-from ._judge import RETRY, Case, Judge, Judgement, judge_ready
 from ._panel import Panel
+from ._protocol import RETRY, Case, Judge, Judgement, judge_ready
 
 
 class VerdictJournal:

@@ -14,7 +14,7 @@ from .._scorecard import by_reason
 from .._scorecard import rows as scorecard_rows
 from ..scorers import METRICS
 from ..stats import anytime_rate, rate
-from ._judge import Judge, Judgement
+from ._protocol import Judge, Judgement
 
 _BY_REFUSAL = ("asr", "over_refusal", "discrimination", "modality_gap")
 

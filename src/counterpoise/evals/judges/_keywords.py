@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..scorers import Scorer, all_scorers
-from ._judge import Case, Done, Facts, Judgement, unscored
+from ._protocol import Case, Done, Facts, Judgement, unscored
 
 
 class KeywordJudge:

@@ -11,7 +11,7 @@ from .._message import one_line
 from .._reply import PROBLEMS, from_output
 from ..scorers._opening import refuses
 from ..scorers._text import normalise, sentences
-from ._judge import Case, Done, Judgement, judge_id, unscored
+from ._protocol import Case, Done, Judgement, judge_id, unscored
 from ._rubric import OffFormat, Rubric
 
 if TYPE_CHECKING:

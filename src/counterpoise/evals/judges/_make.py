@@ -8,17 +8,13 @@ from counterpoise.base import InputError
 
 from ._classifier import ClassifierJudge
 from ._classifier_kinds import KINDS
-from ._judge import Facts, Judge
 from ._keywords import KeywordJudge, keyword_judges
 from ._llm import RubricJudge
 from ._panel import Panel
+from ._protocol import Facts, Judge
 from ._rubric import Rubric
-from ._rubrics_mis import MIS
-from ._rubrics_mm import MM_SAFETYBENCH
-from ._rubrics_mssbench import MSSBENCH
-from ._rubrics_refusal import STRONGREJECT, XSTEST, XSTEST_IMAGE
-from ._rubrics_siuo import SIUO
-from ._rubrics_text import DO_NOT_ANSWER, OR_BENCH
+from ._rubrics_image import MIS, MM_SAFETYBENCH, MSSBENCH, SIUO, XSTEST_IMAGE
+from ._rubrics_text import DO_NOT_ANSWER, OR_BENCH, STRONGREJECT, XSTEST
 
 GROUP = "counterpoise.judges"
 """Entry-point group of third parties: each entry is a class (or function) with an attribute `facts`, called with what

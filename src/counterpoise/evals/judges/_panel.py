@@ -5,7 +5,7 @@ from typing import Any
 
 from counterpoise.base import InputError
 
-from ._judge import Case, Done, Facts, Judge, Judgement, judge_all, unscored
+from ._protocol import Case, Done, Facts, Judge, Judgement, judge_all, unscored
 
 
 class Panel:

@@ -24,11 +24,10 @@ from counterpoise.chat import Image, Sample, user
 
 from .._items import Item
 from ..scorers import BROKEN, Score, get
-from ._calibration import Calibration
-from ._correct import corrected
+from ._correction import Calibration, corrected
 from ._journal import VerdictJournal, verdicts
-from ._judge import Case, Judge, Judgement, unscored
 from ._judged_rows import cards_of, judged_rows
+from ._protocol import Case, Judge, Judgement, unscored
 
 
 @dataclass(frozen=True)

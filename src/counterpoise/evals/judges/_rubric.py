@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from ._judge import Case, Facts
+from ._protocol import Case, Facts
 from ._sanitise import fence, quiet
 
 

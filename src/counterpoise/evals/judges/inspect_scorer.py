@@ -9,8 +9,8 @@ from inspect_ai.solver import TaskState
 from counterpoise.chat import Sample
 
 from .._reply import from_output
-from ._judge import Case, Judge, Judgement, judge_all
 from ._llm import RubricJudge
+from ._protocol import Case, Judge, Judgement, judge_all
 
 
 @scorer(metrics=[mean(), stderr()])
