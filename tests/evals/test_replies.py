@@ -324,9 +324,9 @@ def test_an_inspect_scorer_gets_the_text_of_a_reply(monkeypatch):
     """What scores tasks of inspect_evals is one of our scorers, and sees what they all see."""
     from inspect_ai.scorer import match
 
-    from counterpoise.evals._inspect_evals import _register
+    from counterpoise.evals.inspect._theirs import _register
 
-    monkeypatch.setattr("counterpoise.evals._inspect_evals._version", lambda: "test")  # it need not be installed
+    monkeypatch.setattr("counterpoise.evals.inspect._theirs._version", lambda: "test")  # it need not be installed
     scorer = get(_register("match", match()))
     sums = Sample("1", (user("?"),), target="42")
     assert scorer(sums, "<think>ANSWER: 41</think>ANSWER: 42").value == 1.0

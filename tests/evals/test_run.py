@@ -40,7 +40,7 @@ def card(monkeypatch):
             name, "Mine", "", "text", "here", "none", "1", len(samples), (scorer,), (metric,), lambda: iter(samples),
             **more,
         )  # fmt: skip
-        registry.register(name)(lambda: made)
+        registry.register(made)
         return made
 
     return make

@@ -21,10 +21,9 @@ from counterpoise.chat import Conversation, Sample
 from counterpoise.models import Answer, Decoding
 
 from ._benchmark import Benchmark
-from ._choice import chosen
-from ._inspect_sample import inspect_message
 from ._journal import Journal
-from ._reply import from_output, generated, in_parts
+from ._reply import chosen, from_output, generated, in_parts
+from .inspect import inspect_message
 
 if TYPE_CHECKING:
     from counterpoise.models import Engine

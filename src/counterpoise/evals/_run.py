@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from counterpoise.base import InputError
 from counterpoise.chat import Sample
 
-from ._choice import chosen
 from ._journal import data_hash
 from ._message import one_line
+from ._reply import chosen
 from ._store import drop_unfinished, finished_log
 from ._work import Work
 

@@ -14,9 +14,9 @@ from counterpoise.chat import Sample
 
 from ._answer import answer
 from ._benchmark import Benchmark
-from ._inspect_sample import inspect_sample
 from ._journal import Journal
 from ._reply import from_output
+from .inspect import inspect_sample
 from .scorers import get
 
 

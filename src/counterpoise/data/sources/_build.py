@@ -1,8 +1,10 @@
 """From downloaded files to the layout that the readers expect: copied, unpacked, or taken out of tables."""
 
 import csv
+import gzip
 import shutil
 import stat
+import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +17,7 @@ from ._source import AlsoNamed, FilePart, Pictures, Source, Take, Unzip, relativ
 MOST_FILES = 250_000
 UNPACKED = 3  # times the bytes that may be downloaded
 PIECE = 1 << 20
+TAR = (".tar", ".tar.gz", ".tgz")
 BATCH = 32  # rows of a table with images that are in memory at once
 
 
@@ -61,7 +64,7 @@ def build(source: Source, parts: list[tuple[FilePart, list[str]]], local: Mappin
             if isinstance(part, Take):
                 stage.copy(target(part, path), local[path])
             elif isinstance(part, Unzip):
-                _unzip(stage, part, path, local[path])
+                (_untar if path.endswith(TAR) else _unzip)(stage, part, path, local[path])
             else:
                 _pictures(stage, part, path, local[path])
     for each in source.parts:
@@ -76,7 +79,7 @@ def _unzip(stage: Stage, part: Unzip, path: str, file: Path) -> None:
         with zipfile.ZipFile(file) as archive:
             for entry in archive.infolist():
                 name = entry.filename.replace("\\", "/")
-                if entry.is_dir() or name.startswith("__MACOSX/") or name.rpartition("/")[2] == ".DS_Store":
+                if entry.is_dir() or _of_the_finder(name):
                     continue
                 if stat.S_ISLNK(entry.external_attr >> 16):
                     raise InputError(f"{where}: {name!r} is a link; archives with links are not unpacked")
@@ -87,6 +90,28 @@ def _unzip(stage: Stage, part: Unzip, path: str, file: Path) -> None:
                     stage.write(part.to + name, handle)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib_error()) as error:
         raise InputError(f"{where}: not a readable zip archive ({error})") from error
+
+
+def _untar(stage: Stage, part: Unzip, path: str, file: Path) -> None:
+    where = f"{stage.source.name}: {path}"
+    try:
+        with tarfile.open(file) as archive:
+            for entry in archive:
+                name = entry.name.removeprefix("./")
+                if entry.isdir() or _of_the_finder(name):
+                    continue
+                handle = archive.extractfile(entry) if entry.isreg() else None
+                if handle is None:
+                    raise InputError(f"{where}: {name!r} is a link or no file; archives with such are not unpacked")
+                stage.write(part.to + relative(name, where).removeprefix(part.strip), handle)
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib_error()) as error:
+        raise InputError(f"{where}: not a readable tar archive ({error})") from error
+
+
+def _of_the_finder(name: str) -> bool:
+    """What macOS puts into archives beside the files."""
+    last = name.rpartition("/")[2]
+    return name.startswith("__MACOSX/") or last == ".DS_Store" or last.startswith("._")
 
 
 def zlib_error() -> type[Exception]:

@@ -9,11 +9,9 @@ from pathlib import Path
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import AlsoNamed, GitHub, Source, Take
 
-from .._benchmark import REFUSAL_SCORERS, Benchmark
-from .._registry import register
-from . import _files, _tables
+from .. import _files, _tables
+from .._benchmark import REFUSAL_SCORERS, Benchmark, In
 
-SOURCE = "github.com/centerforaisafety/HarmBench"
 TABLE = "harmbench_behaviors_multimodal_all.csv"
 IMAGES = "harmbench/multimodal_behavior_images"
 DATA = Source(
@@ -41,17 +39,16 @@ def read(file: Path, images: Path) -> Iterator[Sample]:
         )
 
 
-@register("harmbench-multimodal")
-def harmbench_multimodal() -> Benchmark:
-    return Benchmark(
+CARDS = (
+    Benchmark(
         name="harmbench-multimodal",
         title="HarmBench, multimodal",
         description="""Harmful requests about an image. The official classifier gets the redacted image description as
         context; `counterpoise judge` with harmbench-cls gives it request and answer only, so its rate is not the
         official one. Refusal scorers see the answer only.""",
         modality="image",
-        source=SOURCE,
-        licence="MIT",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Mazeika et al. 2024, ICML, arXiv 2402.04249",
         official="ASR by HarmBench-Llama-2-13b-cls with the redacted image description",
         revision="as published",
@@ -59,9 +56,13 @@ def harmbench_multimodal() -> Benchmark:
         scorers=REFUSAL_SCORERS,
         metrics=("asr",),
         read=lambda: read(_files.path("harmbench", TABLE), _files.path("harmbench", "multimodal_behavior_images")),
-        missing=_files.need("harmbench", TABLE, origin=f"{TABLE} and multimodal_behavior_images/ of {SOURCE}"),
+        missing=_files.need(
+            "harmbench", TABLE, origin=f"{TABLE} and multimodal_behavior_images/ of {DATA.origin.place}"
+        ),
         data=(DATA,),
         split="test",
         max_new_tokens=512,
         grouped="groups",
-    )
+        suites=(In("core"),),
+    ),
+)

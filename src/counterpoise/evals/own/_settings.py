@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from counterpoise.base import InputError
 
-from ._benchmark import REFUSAL_SCORERS
-from .scorers import METRICS, all_scorers, get
+from .._benchmark import REFUSAL_SCORERS
+from ..scorers import METRICS, all_scorers, get
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from counterpoise.base import InputError
 from counterpoise.chat import Conversation, Image, Message, Role
 
-from ._message import one_line
-from .scorers import Score
+from .._message import one_line
+from ..scorers import Score
 
 if TYPE_CHECKING:
     from inspect_ai.dataset import Sample as InspectSample

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from counterpoise.base import InputError, load_yaml, sha256_file
 from counterpoise.chat import Sample
 
-from ._benchmark import Benchmark
-from ._own_rows import Columns, check
-from ._own_settings import OwnBenchmark
+from .._benchmark import Benchmark
+from ._rows import Columns, check
+from ._settings import OwnBenchmark
 
 SHOWN = 10
 """So many problems of one file are named; the others are counted."""

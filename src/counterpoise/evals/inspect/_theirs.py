@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from counterpoise.base import InputError, require
 from counterpoise.chat import Sample
 
-from ._benchmark import Benchmark
-from ._inspect_replay import asked, elsewhere, judged
-from ._message import one_line
-from .scorers import Score, Scorer, all_scorers, register
+from .._benchmark import Benchmark
+from .._message import one_line
+from ..scorers import Score, Scorer, all_scorers, register
+from ._replay import asked, elsewhere, judged
 
 if TYPE_CHECKING:
     from inspect_ai import Task

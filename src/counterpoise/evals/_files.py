@@ -5,6 +5,7 @@ from pathlib import Path
 
 from counterpoise.base import InputError
 from counterpoise.data import data_root
+from counterpoise.data.sources import Source
 
 
 def need(*parts: str, origin: str) -> Callable[[], str | None]:
@@ -18,6 +19,11 @@ def need(*parts: str, origin: str) -> Callable[[], str | None]:
         return None if root.joinpath(*parts).exists() else f"no {root / place}; get {origin}"
 
     return check
+
+
+def published(source: Source) -> str:
+    """Where a source is, and what its authors ask for first."""
+    return f"{source.origin.place} ({source.gate})" if source.gate else source.origin.place
 
 
 def path(*parts: str) -> Path:

@@ -1,18 +1,18 @@
 """Rows of a benchmark of one's own: from columns to samples."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from counterpoise.base import InputError
-from counterpoise.chat import Sample, user
+from counterpoise.chat import Sample, Split, user
 
-from .cards import _tables
+from .. import _tables
 
 if TYPE_CHECKING:
-    from ._own_settings import OwnBenchmark
+    from ._settings import OwnBenchmark
 
 SIDES = dict.fromkeys(("true", "1", "yes", "harmful", "unsafe"), True) | dict.fromkeys(
     ("false", "0", "no", "harmless", "safe"), False
@@ -25,14 +25,23 @@ class Columns:
     """Which column holds what."""
 
     prompt: str
-    images: tuple[str, ...]
-    folder: Path
-    id: str | None
-    harmful: bool | str | None
-    target: str | None
-    choices: tuple[str, ...] | str | None
-    group: str | None
-    cluster: str | None
+    images: tuple[str, ...] = ()
+    folder: Path = Path()
+    id: str | None = None
+    harmful: bool | str | None = None
+    target: str | None = None
+    choices: tuple[str, ...] | str | None = None
+    group: str | None = None
+    cluster: str | None = None
+    sides: Mapping[str, bool | None] = field(default_factory=lambda: SIDES)
+    """Words of the column `harmful`, in small letters; None: neither side, as where people did not agree."""
+    only: bool | None = None
+    """The one side that is read, where a table holds both; None: all rows."""
+    groups: Mapping[str, str] | None = None
+    """Names of the groups by the words of the column, in small letters; None: its own words."""
+    prefix: str = ""
+    """Stands before every id."""
+    split: Split = "all"
 
     @classmethod
     def of(cls, own: "OwnBenchmark", folder: Path) -> "Columns":
@@ -47,8 +56,11 @@ class Columns:
 
     def read(self, file: Path) -> Iterator[Sample]:
         """The samples in file order. Raises InputError at the first wrong row."""
-        for number, row in _tables.table(file):
-            yield self.sample(row, file, number)
+        unlabelled = self.harmful if "" in self.sides else None
+        for number, row in _tables.table(file, (name for name in self.names if name != unlabelled)):
+            sample = self.sample(row, file, number)
+            if self.only in (None, sample.harmful):
+                yield sample
 
     def sample(self, row: Mapping[str, Any], file: Path, number: int | str) -> Sample:
         """One row: its images in the order of the columns, then the text, in one user turn. Raises InputError."""
@@ -63,21 +75,27 @@ class Columns:
             text = "\n".join([text, *lines, DIRECT])
         images = [_tables.image(row.get(name), self.folder, file, number, name) for name in self.images]
         return Sample(
-            id=_word(row, self.id, file, number) if self.id else str(number),
+            id=self.prefix + (_word(row, self.id, file, number) if self.id else str(number)),
             messages=(user(*images, text),),
             target=target,
             choices=letters,
             harmful=self._side(row, file, number),
             modality="image" if images else "text",
+            split=self.split,
             cluster=_word(row, self.cluster, file, number) if self.cluster else "",
-            group=_word(row, self.group, file, number) if self.group else "",
+            group=self._group(row, file, number) if self.group else "",
         )
 
     def _side(self, row: Mapping[str, Any], file: Path, number: int | str) -> bool | None:
         if not isinstance(self.harmful, str):
             return self.harmful
-        value = str(row.get(self.harmful)).strip().lower()
-        return SIDES[_tables.choice({self.harmful: value}, self.harmful, SIDES, file, number)]
+        return self.sides[_known(row, self.harmful, self.sides, file, number)]
+
+    def _group(self, row: Mapping[str, Any], file: Path, number: int | str) -> str:
+        name = self.group or ""
+        if self.groups is None:
+            return _word(row, name, file, number)
+        return self.groups[_known(row, name, self.groups, file, number)]
 
     def _options(self, row: Mapping[str, Any], file: Path, number: int | str) -> list[str]:
         if isinstance(self.choices, str):
@@ -130,6 +148,13 @@ def check(file: Path, columns: Columns) -> Check:
     if not found.rows and not found.problems:
         found.problems.append(f"{file}: no rows")
     return found
+
+
+def _known(row: Mapping[str, Any], name: str, words: Iterable[str], file: Path, number: int | str) -> str:
+    """One of a few words, whatever its case; a cell without a value is the empty word. Raises InputError."""
+    value = row.get(name)
+    word = "" if value is None else str(value).strip().lower()
+    return _tables.choice({name: word}, name, words, file, number)
 
 
 def _word(row: Mapping[str, Any], name: str, file: Path, number: int | str) -> str:
