@@ -42,6 +42,8 @@ class Row(BaseModel):
     n_planned: int | None = None
     """Set when the benchmark stopped early: how many items it would have had. The interval then comes from a confidence
     sequence, which allows for having stopped when the answer was certain."""
+    official: bool = False
+    """The scorer asks, judges and counts as the benchmark's authors do for this metric, and no item is unscored."""
     reasons: dict[str, int] = {}
     """{reason: items}, e.g. `unfinished_thought`. Empty where nothing is unscored, and in rows of older versions."""
 

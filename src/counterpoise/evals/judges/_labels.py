@@ -9,7 +9,7 @@ from counterpoise.base import InputError, read_csv, read_jsonl, sha256_bytes, sh
 from counterpoise.chat import Sample, user
 
 from ..scorers import read_harmbench_file, read_xstest_file
-from ._judge import Case
+from ._protocol import Case
 
 _PREFIX = "xstest_v2_completions_"
 _TRUE, _FALSE = {"1", "true", "yes", "1.0"}, {"0", "false", "no", "0.0"}
