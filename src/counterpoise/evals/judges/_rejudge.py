@@ -1,6 +1,7 @@
 """Judge the stored answers of an evaluation again. Nothing is generated; the model under test is not loaded."""
 
 import dataclasses
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: 
     before = load_rows(run / "scorecard.json")
     folder = out or run / "judges" / slug(judge.id)
     with only_process(folder):
-        return _judge(run, judge, folder, calibration, items, cards, before)
+        return _judge(run, judge, folder, calibration, items, told, cards, before)
 
 
 def _judge(
@@ -80,6 +81,7 @@ def _judge(
     folder: Path,
     calibration: Calibration | None,
     items: Sequence[Item],
+    told: Told,
     cards: dict[tuple[str, str], Benchmark],
     before: Sequence[Row],
 ) -> Judged:
