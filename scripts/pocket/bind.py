@@ -114,10 +114,10 @@ def chance(aim: Target, token: int) -> float:
     return float(aim.logprobs[at[0, 0]].exp()) if len(at) else 0.0
 
 
-def look(stepper: Stepper, items: int, out: Path, started: float) -> None:
+def look(stepper: Stepper, items: int, modalities: list[str], out: Path, started: float) -> None:
     """Measure the weights as they are, and keep them."""
     with stepper.generating() as engine:
-        found = measured(engine, items)
+        found = measured(engine, items, tuple(modalities))
     print(f"step {stepper.number}: {line(found)}", flush=True)
     with (out / "held_out.jsonl").open("a") as file:
         file.write(json.dumps({"step": stepper.number, "seconds": round(time.time() - started), **found}) + "\n")
@@ -138,6 +138,7 @@ def main() -> None:
     args.add_argument("--anchor", type=float, default=1.0), args.add_argument("--along", type=float, default=0.5)
     args.add_argument("--reply", type=float, default=1.5), args.add_argument("--keep", type=int, default=40)
     args.add_argument("--stop", type=int, help="end at this step")
+    args.add_argument("--modalities", nargs="+", default=twins.MODALITIES, help="of the families that are measured")
     a = args.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
     loaded = load(a.model, dtype="float32")
@@ -154,7 +155,7 @@ def main() -> None:
     with training(loaded, config, a.out, total=a.steps, run=run) as stepper, (a.out / "log.jsonl").open("a") as log:
         while stepper.number < min(a.steps, a.stop or a.steps):
             if a.measure and stepper.number % a.measure == 0:
-                look(stepper, a.items, a.out, started)
+                look(stepper, a.items, a.modalities, a.out, started)
             found = stepper.step(objective, stepper.encode(objective, plan[stepper.number]))
             log.write(json.dumps({"step": stepper.number, **found}) + "\n"), log.flush()
             if stepper.number % 10 == 0:
@@ -162,7 +163,7 @@ def main() -> None:
             if stepper.number % a.keep == 0:
                 keep(stepper, a.out)
         if a.measure:
-            look(stepper, a.items, a.out, started)
+            look(stepper, a.items, a.modalities, a.out, started)
         artifact = stepper.artifact()
     print(f"{artifact.path}", flush=True)
 

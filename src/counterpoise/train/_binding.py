@@ -125,7 +125,10 @@ class Binding(Objective[Bound | Sample]):
     def loss(self, model: "Trainable", batch: Batch) -> LossOut:
         """One pass for all kinds of rows. The metrics `distance`, `first`, `anchor` and `reply` are sums over the rows
         of their kind, like the loss, and so come out as means over all rows of a step."""
-        inner, whole = bare(model), needs_full_logits(model, dataclasses.replace(batch, labels=batch.inputs["input_ids"]))
+        inner, whole = (
+            bare(model),
+            needs_full_logits(model, dataclasses.replace(batch, labels=batch.inputs["input_ids"])),
+        )
         out = (inner if whole else inner.base_model)(**batch.inputs, use_cache=False, output_hidden_states=True)
         given_BT = out.logits if whole else out.last_hidden_state
 
@@ -264,11 +267,11 @@ def _at_the_end(loaded: Loaded, rows: Sequence[EncodedRow], layers: Sequence[int
     """Hidden states (B, L, H) and log p (B, V) of the next token at the last token of each row, in float32."""
     inputs = collate_rows(loaded, rows, padding_side="left")
     few = "logits_to_keep" in inspect.signature(loaded.model.forward).parameters
-    out = loaded.model(
-        **inputs, use_cache=False, output_hidden_states=True, **({"logits_to_keep": 1} if few else {})
-    )
+    out = loaded.model(**inputs, use_cache=False, output_hidden_states=True, **({"logits_to_keep": 1} if few else {}))
     if max(layers) >= len(out.hidden_states):
-        raise InputError(f"binding: {loaded.name} has hidden states 0 to {len(out.hidden_states) - 1}, not {layers[-1]}")
+        raise InputError(
+            f"binding: {loaded.name} has hidden states 0 to {len(out.hidden_states) - 1}, not {layers[-1]}"
+        )
     states_BLH = torch.stack([out.hidden_states[layer][:, -1].float() for layer in layers], dim=1)
     return states_BLH, out.logits[:, -1].float().log_softmax(-1)
 

@@ -1,6 +1,6 @@
 """Benign requests in images with their text twins: what binding an image to its text is trained on.
 
-Every row is `image_requests`' kind of row, but drawn for variety: thousands of phrases instead of hundreds, pairs of
+Rows are like those of `image_requests`, but drawn for variety: thousands of phrases instead of hundreds, pairs of
 words and an icon, and questions about every icon, those of harmful requests included ("What should I do if I find a
 gun?"), so that a picture's object is bound and not only harmless objects. Nothing of a held-out family is in it and no
 harmful request: phrases are written benign, or made of a verb and an object that no harmful list knows.
@@ -51,7 +51,9 @@ QUESTIONS = (
 """Benign whatever thing they are asked of, a gun and a bomb included."""
 _DETERMINERS = ("a", "an", "the", "my")
 _LITTLE = frozenset(
-    "a an the my and or of in on at to for from with by as into about without over up out off that this it me i".split()
+    normalise(
+        "a an the my and or of in on at to for from with by as into about without over up out off that this it me i"
+    ).split()
 )
 
 
@@ -66,13 +68,14 @@ def _harmful() -> tuple[str, ...]:
     return (*own, *phrases("harmful"), *phrases("contrast_harmful"))
 
 
-def _written() -> list[str]:
+@lru_cache(maxsize=1)
+def _written() -> tuple[str, ...]:
     """Benign phrases as they stand in the lists, of two to six words that the pocket can read."""
     listed = [*benign_phrases(), *phrases("contrast_benign")]
-    return [phrase for phrase in dict.fromkeys(listed) if readable(phrase) and 2 <= len(phrase.split()) <= 6]
+    return tuple(phrase for phrase in dict.fromkeys(listed) if readable(phrase) and 2 <= len(phrase.split()) <= 6)
 
 
-def _crossed(written: list[str]) -> Iterator[str]:
+def _crossed(written: tuple[str, ...]) -> Iterator[str]:
     """A verb of one benign phrase with the object of another, where neither touches a harmful list."""
     split = [phrase.split(" ", 1) for phrase in written]
     whole = [(verb, rest) for verb, rest in split if rest.split()[0] in _DETERMINERS]
@@ -99,6 +102,13 @@ def bound_phrases(crossed: int = 1500) -> tuple[str, ...]:
     return tuple(phrase for phrase in found if not any(f" {h} " in f" {normalise(phrase)} " for h in held_out))
 
 
+@lru_cache(maxsize=1)
+def _written_and_free() -> tuple[str, ...]:
+    """Written phrases without those that touch a held-out family."""
+    written = frozenset(_written())
+    return tuple(phrase for phrase in bound_phrases() if phrase in written)
+
+
 def phrase_twins(phrase: str) -> tuple[str, ...]:
     """The phrase as text, in `WORDINGS` sentences, the same ones wherever the phrase is shown."""
     return tuple(sentences(phrase, WORDINGS, random.Random(f"twins of {phrase}")))
@@ -106,8 +116,7 @@ def phrase_twins(phrase: str) -> tuple[str, ...]:
 
 def _phrase(rng: random.Random) -> str:
     """One that was written in two of three cases: these share words and objects with harmful requests."""
-    written = frozenset(_written()) if rng.random() < 0.67 else None
-    return rng.choice([p for p in bound_phrases() if written is None or p in written])
+    return rng.choice(_written_and_free() if rng.random() < 0.67 else bound_phrases())
 
 
 def _print(rng: random.Random, key: str) -> Sample:

@@ -1,8 +1,8 @@
 """Visual questions in the wordings of the systems that will ask them, with answers that the renderer knows.
 
 Image judges ask whether a content is visible (CLUE, in its own form and in a plain one), multi-image methods ask for
-what is seen, then a thought, then an answer (MIRage), captioners for a caption. `system_questions` trains on one list of
-wordings, `system_test` asks in another one.
+what is seen, then a thought, then an answer (MIRage), captioners for a caption. `system_questions` trains on one list
+of wordings, `system_test` asks in another one.
 """
 
 import itertools
@@ -93,7 +93,7 @@ def _there(rng: random.Random, key: str, patterns: tuple[str, ...]) -> Scene:
 
 
 def _reason(rng: random.Random, key: str, patterns: tuple[str, ...]) -> Scene:
-    """Two images, what each shows, a thought, an answer: the same thing or not, how many together, what a whole says."""
+    """Two images: what each shows, a thought, an answer (the same thing or not, how many in all, what both say)."""
     kind = rng.choice(("same", "sum", "words"))
     if kind == "words":
         parts = (random_words(rng, 1, 2), random_words(rng, 1, 2))
