@@ -132,8 +132,7 @@ def model_folder(name: str) -> Path | None:
     """The folder of a model that is on this disk; None for one that would have to be fetched."""
     if Path(name).is_dir():
         return Path(name)
-    if name == "pocket":  # the one name that is neither a folder nor a hub id
-        from counterpoise.models.pocket import ensure
+    from counterpoise.models.pocket import ensure, version_of
 
-        return Path(ensure())
-    return None
+    version = version_of(name)  # of the one name that is neither a folder nor a hub id
+    return None if version is None else Path(ensure(version))
