@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._llava import ReadRecord, read_llava
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
     from ._quadruples import Quadruple, image_classes, read_quadruples
+    from ._row_files import read_parquet
 
 _WHERE = {
     "Leak": "_leakage",
@@ -29,6 +30,7 @@ _WHERE = {
     "overlap_with": "_leakage",
     "rank": "_mix",
     "read_llava": "_llava",
+    "read_parquet": "_row_files",
     "read_quadruples": "_quadruples",
     "shuffled": "_mix",
     "source_of": "_mix",
@@ -51,6 +53,7 @@ __all__ = [
     "overlap_with",
     "rank",
     "read_llava",
+    "read_parquet",
     "read_quadruples",
     "shuffled",
     "source_of",
