@@ -11,7 +11,7 @@ import pytest
 
 from counterpoise.base import InputError
 from counterpoise.evals import benchmark, benchmarks, suites
-from counterpoise.evals._pins import recorded_commits
+from counterpoise.evals._record import recorded_commits
 from counterpoise.evals.cards import _wildchat
 from counterpoise.evals.judges import known_judges
 from counterpoise.evals.scorers._letter_sets import letter_set

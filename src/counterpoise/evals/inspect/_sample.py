@@ -32,6 +32,7 @@ def inspect_sample(sample: Sample) -> InspectSample:
             "cluster": sample.cluster or sample.id,
             "group": sample.group,
             "images": [image.sha256 for message in sample.messages for image in message.images],
+            "facts": {name: value for name, value in sample.meta.items() if isinstance(value, str)},
         },
     )
 
