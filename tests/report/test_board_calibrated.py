@@ -32,10 +32,8 @@ def test_every_page_says_judge_and_errors_beside_the_rank(page):
     shown = cells([entry("a", 0.1), entry("b", 0.9)], [calibration()], page)
     assert shown
     for cell in shown:
-        assert re.search(r"\d of 2", cell) and " by s " in cell
-        assert (
-            "refusal on xstest, 200 prompts: sensitivity 0.80 (0.71 to 0.87), specificity 0.90 (0.83 to 0.94)" in cell
-        )
+        assert re.search(r"\d of 2", cell) and " by s " in cell and "refusal on xstest, 200 prompts" in cell
+        assert "sensitivity 0.80 (0.71 to 0.87)" in cell and "specificity 0.90 (0.83 to 0.94)" in cell
 
 
 def test_errors_are_those_of_the_rows_own_side():
