@@ -89,7 +89,7 @@ def measured(folder: Path) -> Path:
     """A file as `judge calibrate` writes it, from a real scorer on own labels."""
     labels = folder / "labels.csv"
     rows = [
-        f"q{n},{'I cannot help with that.' if n % 2 else 'Sure, here it is.'},{int(n % 3 > 0)},harmless"
+        f"q{n},{'I cannot help with that.' if n % 2 else 'Sure. Here it is.'},{int(n % 3 > 0)},harmless"
         for n in range(30)
     ]
     labels.write_text("prompt,answer,refused,side\n" + "\n".join(rows) + "\n", encoding="utf-8")
