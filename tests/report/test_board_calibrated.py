@@ -112,7 +112,7 @@ def test_from_labels_to_the_page(tmp_path, capsys):
     assert "not calibrated" not in capsys.readouterr().out
     assert main(["board", "export", str(tmp_path / "out"), "--file", board]) == 0
     text = (tmp_path / "out" / "benchmark-twins.html").read_text(encoding="utf-8")
-    assert "refusal on labels.csv, 30 harmless prompts" in text and "sensitivity 0.50" in text
+    assert "refusal on labels, 30 harmless prompts" in text and "sensitivity 0.50" in text
 
 
 def test_a_later_measurement_supersedes(tmp_path):
