@@ -607,7 +607,7 @@ def test_files_that_a_new_revision_no_longer_has_are_removed(server, root):
 
 def test_a_folder_that_cannot_be_written(server, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(InputError, match="cannot write here"):
+    with pytest.raises(InputError, match="cannot write .*set COUNTERPOISE_DATA"):
         fetch_all([source(Hub("me/set"))], tmp_path / "file" / "data", yes)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from counterpoise.base import InputError, sha256_bytes
 from counterpoise.chat import Sample, user
-from counterpoise.evals import Benchmark, benchmark, benchmarks
+from counterpoise.evals import Benchmark, all_sources, benchmark, benchmarks
 from counterpoise.evals._benchmark import spread
 from counterpoise.evals.cards import CARDS, _figstep, _gsm8k, _mm_safetybench_rows
 from counterpoise.evals.cards._drawn import Drawn
@@ -154,6 +154,17 @@ def test_every_module_with_cards_is_found_and_ours_come_first():
     assert len(set(names)) == len(names) and list(_registry._own)[: len(names)] == names
     made_here = [not card.data for card in CARDS]
     assert names[0] == "twins" and made_here == sorted(made_here, reverse=True) and len(set(made_here)) == 2
+
+
+def test_sources_of_one_place_agree():
+    """Those of training rows are declared in another room, so that facts of one place stand twice."""
+    places = {}
+    for each in all_sources().values():
+        places.setdefault(each.origin.place, []).append(each)
+    shared = [each for each in places.values() if len(each) > 1]
+    assert {"allenai/wildguardmix", "ys-zong/VLGuard"} <= {each[0].origin.repo for each in shared}
+    for each in shared:
+        assert len({(one.origin, one.licence, one.gate) for one in each}) == 1, [one.name for one in each]
 
 
 def test_a_card_made_here_is_known_once(monkeypatch):

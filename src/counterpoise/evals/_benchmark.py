@@ -81,6 +81,8 @@ class Benchmark:
     also: tuple[int, ...] = ()
     """Sizes of other published versions that are accepted."""
     split: str = "all"
+    shots: int | None = 0
+    """Worked examples in front of each question; None: not known."""
     max_new_tokens: int = 64
     grouped: Literal["no", "groups", "mean"] = "no"
     """"groups": one row per group (scenario, topic, number of words) beside the pooled one; a group "harm/fraud" also

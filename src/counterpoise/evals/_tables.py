@@ -1,17 +1,15 @@
 """Rows of a published file, whatever its format, with errors that name file, row and field."""
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError, read_json, read_jsonl, require
+from counterpoise.base import InputError, read_csv, read_json, read_jsonl
 from counterpoise.chat import Image
+from counterpoise.data import read_parquet
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
-BATCH = 256
-FIELD_LIMIT = 50_000_000  # characters of one CSV field: an image as base64 fits
 
 
 def table(file: Path, columns: Iterable[str] = ()) -> Iterator[tuple[int | str, dict[str, Any]]]:
@@ -44,7 +42,7 @@ def _rows(file: Path, wanted: tuple[str, ...]) -> Iterator[tuple[int | str, Any]
     if not file.is_file():
         raise InputError(f"{file}: no such file")
     if kind in (".csv", ".tsv"):
-        yield from _separated(file, "," if kind == ".csv" else "\t", wanted)
+        yield from read_csv(file, wanted, delimiter="," if kind == ".csv" else "\t")
     elif kind == ".jsonl":
         yield from read_jsonl(file)
     elif kind == ".json":
@@ -53,43 +51,9 @@ def _rows(file: Path, wanted: tuple[str, ...]) -> Iterator[tuple[int | str, Any]
             raise InputError(f"{file}: expected a list of objects, or an object of objects")
         yield from value.items() if isinstance(value, dict) else enumerate(value, 1)
     elif kind == ".parquet":
-        yield from _parquet(file)
+        yield from read_parquet(file)
     else:
         raise InputError(f"{file}: unknown format; known are {', '.join(FORMATS)}")
-
-
-def _separated(file: Path, delimiter: str, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
-    csv.field_size_limit(FIELD_LIMIT)
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle, strict=True, delimiter=delimiter)
-            for column in wanted:
-                if column not in (reader.fieldnames or ()):
-                    raise InputError.at(file, "no such column in the header", field=column)
-            for number, row in enumerate(reader, 1):
-                if None in row or None in row.values():
-                    extra = row.get(None) or ()
-                    fields = sum(value is not None for name, value in row.items() if name is not None) + len(extra)
-                    problem = f"{fields} fields, the header has {len(reader.fieldnames or ())}; is a comma not quoted?"
-                    raise InputError.at(file, problem, row=number)
-                yield number, row
-    except (csv.Error, UnicodeDecodeError) as error:
-        hint = "; is a quotation mark left open?" if "unexpected end" in str(error) else ""
-        raise InputError(f"{file}: not readable as CSV ({error}{hint})") from error
-
-
-def _parquet(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    parquet: Any = require("pyarrow.parquet", purpose="reading Parquet files", install="counterpoise[parquet]")
-    pyarrow: Any = require("pyarrow", purpose="reading Parquet files", install="counterpoise[parquet]")
-    number = 0
-    try:
-        with parquet.ParquetFile(file) as handle:
-            for batch in handle.iter_batches(batch_size=BATCH):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{file}: not readable as Parquet ({error})") from error
 
 
 def text(row: Any, field: str, file: Path, name: int | str) -> str:
@@ -133,7 +97,7 @@ def listed(value: Any, file: Path, name: int | str, field: str) -> list[Any]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
     if not isinstance(value, list):
         raise InputError.at(file, "expected a list", row=name, field=field)

@@ -10,14 +10,15 @@ from pathlib import Path
 
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, user
-from counterpoise.data.sources import GitHub, Source, Take, Unzip
+from counterpoise.data.sources import Source, Take, Unzip
 
 from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
+from ._figstep import ORIGIN
 
 TABLE = "benign_sentences_without_harmful_phase.csv"
 DATA = Source(
-    "figstep-pro", "FigStep-Pro", GitHub("ThuCCSLab/FigStep", "0861b17b3d67887c06ee3534ec65b3012f9becb7"),
+    "figstep-pro", "FigStep-Pro", ORIGIN,
     (Take(f"data/question/{TABLE}", f"figstep/{TABLE}"),
      Unzip("data/images/FigStep-Pro/sub-figures.zip", "figstep/FigStep-Pro/", strip="sub-figures/")),
     licence="MIT", size=700_000,

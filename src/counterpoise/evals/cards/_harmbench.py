@@ -14,9 +14,10 @@ from .. import _tables
 from .._benchmark import In
 from ._prompts import known_id, text_card
 
+ORIGIN = GitHub("centerforaisafety/HarmBench", "8e1604d1171fe8a48d8febecd22f600e462bdcdd")
 DATA = Source(
     "harmbench-text", "HarmBench, text behaviours",
-    GitHub("centerforaisafety/HarmBench", "8e1604d1171fe8a48d8febecd22f600e462bdcdd"),
+    ORIGIN,
     (Take("data/behavior_datasets/harmbench_behaviors_text_all.csv", "harmbench/harmbench_behaviors_text_all.csv",
           sha256="8d81accedd38eaaf8b760618622bb888417d1fd0c86eba65c427a16f1cbb4afc"),),
     licence="MIT", size=198_850,

@@ -7,16 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from counterpoise.chat import Sample, user
-from counterpoise.data.sources import AlsoNamed, GitHub, Source, Take
+from counterpoise.data.sources import AlsoNamed, Source, Take
 
 from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark, In
+from ._harmbench import ORIGIN
 
 TABLE = "harmbench_behaviors_multimodal_all.csv"
 IMAGES = "harmbench/multimodal_behavior_images"
 DATA = Source(
     "harmbench-multimodal", "HarmBench, multimodal behaviours",
-    GitHub("centerforaisafety/HarmBench", "8e1604d1171fe8a48d8febecd22f600e462bdcdd"),
+    ORIGIN,
     (Take(f"data/behavior_datasets/{TABLE}", f"harmbench/{TABLE}"),
      Take("data/multimodal_behavior_images/*", f"{IMAGES}/"),
      AlsoNamed(IMAGES, f"harmbench/{TABLE}", "ImageFileName")),  # its images are .png, whatever the table calls them

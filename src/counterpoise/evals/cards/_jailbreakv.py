@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, read_text
 from counterpoise.chat import Sample, user
 from counterpoise.data import data_root
 from counterpoise.data.sources import GB, Hub, Source, Take
@@ -61,7 +61,7 @@ def skipped() -> frozenset[str]:
     file = root / "jailbreakv" / "skip.txt" if root else None
     if file is None or not file.is_file():
         return frozenset()
-    return frozenset(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    return frozenset(line.strip() for line in read_text(file).splitlines() if line.strip())
 
 
 ROWS = 28_000

@@ -78,6 +78,7 @@ CARDS = (
         rows=12_032,
         citation="Wang et al. 2024, NeurIPS, arXiv 2406.01574",
         official="the last letter by three patterns, else a guess at random", max_new_tokens=1024, grouped="groups",
+        shots=SHOTS,
         read=lambda: read_mmlu_pro(_test(), _shots()), missing=lambda: _no_test() or _no_shots(),
     ),
 )  # fmt: skip

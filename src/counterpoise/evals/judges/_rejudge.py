@@ -14,7 +14,9 @@ from counterpoise.base import (
     Progress,
     Row,
     atomic_write,
+    json_line,
     load_rows,
+    only_process,
     read_jsonl,
     save_rows,
     sha256_bytes,
@@ -22,6 +24,7 @@ from counterpoise.base import (
 )
 from counterpoise.chat import Image, Sample, user
 
+from .._benchmark import Benchmark
 from .._items import Item
 from ..scorers import BROKEN, Score, get
 from ._correction import Calibration, corrected
@@ -56,7 +59,7 @@ def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: 
     calibration is given. Killed anywhere, the same call continues and judges no row twice. Harm judges see harmful
     items, the others all items with a side; a judge that is told facts of the benchmark (a reference answer, a context)
     has them from its rows. Raises InputError for a folder without items, a benchmark that is not known, rows that are
-    not here, a calibration of another judge, or no item that the judge is about.
+    not here, a calibration of another judge, no item that the judge is about, or when another process judges there.
     """
     if calibration is not None and calibration.judge != judge.id:
         raise InputError(f"the calibration measured {calibration.judge}, not {judge.id}; calibrate this judge")
@@ -68,6 +71,20 @@ def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: 
     cards = cards_of(run, items)
     before = load_rows(run / "scorecard.json")
     folder = out or run / "judges" / slug(judge.id)
+    with only_process(folder):
+        return _judge(run, judge, folder, calibration, items, told, cards, before)
+
+
+def _judge(
+    run: Path,
+    judge: Judge,
+    folder: Path,
+    calibration: Calibration | None,
+    items: Sequence[Item],
+    told: Told,
+    cards: dict[tuple[str, str], Benchmark],
+    before: Sequence[Row],
+) -> Judged:
     journal = VerdictJournal(folder / "verdicts.jsonl")
     try:
         with Progress(f"judging, {judge.facts.name}", len(items), unit="answers") as progress:
@@ -78,7 +95,7 @@ def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: 
     rows = judged_rows(judge, cards, made, found, before)
     with atomic_write(folder / "items.jsonl") as handle:
         for each in made:
-            handle.write(json.dumps(each.json(), ensure_ascii=False) + "\n")
+            handle.write(json_line(each.json()))
     save_rows(folder / "scorecard.json", rows)
     reasons = dict(Counter(each.reason for each in found if each.score is None))
     beside = corrected(rows, calibration) if calibration else []

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, read_text
 
 from ._rubric import filled
 from ._wording import Wording
@@ -113,7 +113,7 @@ def harmbench_template(name: str, folder: Path, given: Path | None) -> Template:
     code = [Wording("harmbench-judge", "harmbench/eval_utils.py", "LLAMA2_CLS_PROMPT", key) for key in _CARD]
     read = [each.read() for each in code[:2]]
     card = folder / "README.md"
-    shown = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    shown = read_text(card) if card.is_file() else ""
     found = {key: match[1] for key, pattern in _CARD.items() if (match := pattern.search(shown))}
     proven = True  # the card lies beside the weights, which are the authors' by their name
     for key, words in zip(_CARD, read, strict=False):

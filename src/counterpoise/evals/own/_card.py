@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from counterpoise.base import InputError, load_yaml, sha256_file
+from counterpoise.base import InputError, read_yaml, sha256_file
 from counterpoise.chat import Sample
 
 from .._benchmark import Benchmark
@@ -24,10 +24,7 @@ def load_own(path: Path) -> Benchmark:
     Raises one InputError that names every wrong setting, or, when the settings are right, the first
     problem of every wrong row (ten are named, the others counted).
     """
-    try:
-        value = load_yaml(path.read_text(encoding="utf-8-sig"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    value = read_yaml(path)
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected settings such as 'name: my-benchmark'; see docs/own-benchmark.md")
     folder = path.parent
@@ -55,6 +52,7 @@ def load_own(path: Path) -> Benchmark:
         scorers=own.chosen_scorers,
         metrics=own.chosen_metrics(found.sides),
         read=read,
+        shots=None,  # its prompts may hold examples
         max_new_tokens=own.max_new_tokens,
         grouped="groups" if own.group else "no",
         citation=own.citation,
