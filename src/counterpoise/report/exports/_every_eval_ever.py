@@ -119,5 +119,6 @@ def _row(aggregate: Aggregate, result: Result) -> Row:
         n_unscored=int(details["n_unscored"]),
         n_empty=int(details["n_empty"]),
         reasons=details.get("unscored_reasons"),  # type: ignore[arg-type] # a Row reads text
+        official="official" in details,
         n_planned=int(details["n_planned"]) if "n_planned" in details else None,
     )

@@ -63,6 +63,8 @@ def result(evaluation: Evaluation, row: Row) -> Result:
     details |= {"modality": row.modality, "run": row.run}
     if row.n_planned is not None:
         details["n_planned"] = str(row.n_planned)
+    if row.official:
+        details["official"] = "true"
     if row.reasons_text:
         details["unscored_reasons"] = row.reasons_text
     if case := bounds(row):
