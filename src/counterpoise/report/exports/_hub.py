@@ -117,7 +117,7 @@ def from_eval_results(entries: list[Mapping[str, Any]], model: str) -> list[Row]
     for number, entry in enumerate(entries):
         notes = dict(part.split("=", 1) for part in str(entry.get("notes", "")).split("; ") if "=" in part)
         wanted = (*_ARGS, "split", "revision", "metric")
-        fields: dict[str, Any] = {name: notes.get(name) for name in wanted}
+        fields: dict[str, Any] = {name: notes.get(name) for name in wanted} | {"official": "official" in notes}
         if None in (fields["scorer"], fields["metric"], notes.get("row"), entry.get("value")):
             raise InputError.at("eval results", "its notes were not written by counterpoise", row=number, field="notes")
         fields["benchmark"] = notes["row"].removesuffix(

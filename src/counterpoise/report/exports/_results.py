@@ -64,7 +64,7 @@ def result(evaluation: Evaluation, row: Row) -> Result:
     if row.n_planned is not None:
         details["n_planned"] = str(row.n_planned)
     if row.official:
-        details["official"] = "yes"
+        details["official"] = "true"
     if row.reasons_text:
         details["unscored_reasons"] = row.reasons_text
     if case := bounds(row):
