@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from serving import BLUE, RED, check, data_url, error_of, live, picture, post, said, settings, text
 
 from counterpoise.data.render import print_page
-from counterpoise.guard.server._images import flat
+from counterpoise.guard.server.intake._images import flat
 
 LIMITS = {"request_bytes": 3_000_000, "images": 20, "text_characters": 500_000}
 
