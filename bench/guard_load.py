@@ -44,9 +44,9 @@ def foreign(text: str) -> str:
 
 def photograph(seed: int) -> str:
     """A JPEG of about 3 MB, as cameras make it."""
-    small = np.random.default_rng(seed).integers(0, 256, (750, 1000, 3), dtype=np.uint8)
+    small = np.random.default_rng(seed).integers(0, 256, (563, 750, 3), dtype=np.uint8)
     buffer = io.BytesIO()
-    image = PIL.Image.fromarray(small).resize((4000, 3000), PIL.Image.Resampling.BICUBIC)
+    image = PIL.Image.fromarray(small).resize((3000, 2250), PIL.Image.Resampling.BICUBIC)
     image.save(buffer, "JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
