@@ -57,7 +57,8 @@ _TOOL = {
     },
 }
 _BOTH = {
-    "model": _STRING, "stream": _FLAG, "temperature": _NUMBER, "top_p": _NUMBER, "user": _STRING, "store": _FLAG,
+    "model": {"type": "string", "pattern": r"^[\w.:/@+-]{1,200}$"},
+    "stream": _FLAG, "temperature": _NUMBER, "top_p": _NUMBER, "user": _STRING, "store": _FLAG,
     "metadata": {"type": "object"}, "tool_choice": {"enum": ["none", "auto", "required"]},
     "service_tier": {"enum": ["auto", "default"]},
 }  # fmt: skip
