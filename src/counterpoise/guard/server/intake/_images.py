@@ -3,19 +3,21 @@
 import asyncio
 import base64
 import binascii
+import hashlib
 import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import PIL.Image
 
 from counterpoise.chat import Image, TooManyPixels
 
-from ._config import Fetch, Limits
-from ._errors import ApiError
+from .._config import Fetch, Limits
+from .._errors import ApiError
+from .._tasks import gathered
 from ._fetch import fetch, forbidden
-from ._tasks import gathered
 
 T = TypeVar("T")
 
@@ -25,13 +27,29 @@ _DECODERS = ThreadPoolExecutor(2, thread_name_prefix="decode")
 """So many images are decoded at once, whatever arrives."""
 
 
+@dataclass(frozen=True)
+class Checked(Image):
+    """An image that was decoded: nothing later can fail on it."""
+
+    pixels: str = ""
+    """Hash of its pixels: what two encodings of one picture have in common."""
+
+
 class Seen(NamedTuple):
     """One image as models' servers see it, and as they might."""
 
-    image: Image
-    """On white."""
-    black: Image | None = None
+    image: Checked
+    """As it came where every decoder shows the same of it; otherwise (turned by its EXIF data, transparent, CMYK, deep)
+    encoded anew. So whoever passes it on passes on what the guards saw."""
+    black: Checked | None = None
     """On black, where that differs and is to be looked at too."""
+    sent: str | None = None
+    """The data URL that came, where it can go on as it is."""
+
+    @property
+    def url(self) -> str:
+        """A data URL of exactly what was seen."""
+        return self.sent or self.image.data_uri()
 
 
 async def read_images(values: Sequence[tuple[str, str]], limits: Limits, settings: Fetch) -> list[Seen]:
@@ -43,20 +61,27 @@ async def read_images(values: Sequence[tuple[str, str]], limits: Limits, setting
     if sum(map(len, data)) > limits.request_bytes:
         raise ApiError(413, "too_large", f"images of a request may have at most {limits.request_bytes:,} bytes")
     named = [(each, where) for each, (_, where) in zip(data, values, strict=True)]
-    pixels = await gathered(_aside(header, each, where, limits) for each, where in named)
+    pixels = await gathered(aside(header, each, where, limits) for each, where in named)
     if sum(pixels) > limits.request_pixels:
         raise ApiError(413, "too_many_pixels", f"images of a request may have at most {limits.request_pixels:,} pixels")
-    return await gathered(_aside(flat, each, where, limits.alpha_on_black) for each, where in named)
+    seen = await gathered(aside(flat, each, where, limits.alpha_on_black) for each, where in named)
+    return [_as_sent(each, own, value) for each, own, (value, _) in zip(seen, data, values, strict=True)]
 
 
-async def _aside(work: Callable[..., T], *given: Any) -> T:
+def _as_sent(seen: Seen, data: bytes, value: str) -> Seen:
+    """With the data URL that came, if it is one of this very image."""
+    same = seen.image.data is data and value.startswith(f"data:image/{seen.image.header.format.lower()};base64,")
+    return seen._replace(sent=value) if same else seen
+
+
+async def aside(work: Callable[..., T], *given: Any) -> T:
     """The result of work that must not hold up other requests: even a header can take long to read."""
     return await asyncio.get_running_loop().run_in_executor(_DECODERS, work, *given)
 
 
 async def _bytes(value: str, where: str, limits: Limits, settings: Fetch) -> bytes:
     if not value.startswith(("http://", "https://")):
-        return decoded(value, where, limits.image_bytes)
+        return await aside(decoded, value, where, limits.image_bytes)
     if not settings.hosts:
         raise ApiError(400, "fetch_forbidden", f"{where}: addresses are not fetched here; send a data URL", where)
     return await fetch(value, settings, limits.image_bytes)
@@ -100,24 +125,38 @@ def header(data: bytes, where: str, limits: Limits) -> int:
 
 
 def flat(data: bytes, where: str, on_black: bool = False) -> Seen:
-    """The image as RGB on white, the way models see it: guard and model get the same pixels."""
+    """The image as every decoder shows it, and its black side where that is wanted and another."""
     try:
         image = Image.from_bytes(data, where)
         white = image.pil()
         black = image.pil("black") if on_black else white
+        if image.header.portable:
+            seen = Checked(where, data=data, pixels=_hash(white))
+        else:
+            seen = _stored(white, where, "JPEG" if image.header.format == "JPEG" else "PNG")
         differs = black is not white and black.tobytes() != white.tobytes()  # something shines through
-        return Seen(_stored(white, where), _stored(black, where) if differs else None)
+        return Seen(seen, _stored(black, where, "PNG") if differs else None)
     except Exception:  # whatever a broken file makes its reader do
         raise ApiError(400, "invalid_image", f"{where}: corrupt image", where) from None
 
 
-def _stored(image: PIL.Image.Image, where: str) -> Image:
-    """Pixels as PNG, packed lightly, and its hash, which is wanted later where it must not take time."""
+def _stored(image: PIL.Image.Image, where: str, kind: str) -> Checked:
+    """A picture encoded anew, and decoded again where that loses a little: the guards see what goes on. Photographs
+    stay JPEG: as PNG they would have ten times the bytes."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    made = Image.from_bytes(buffer.getvalue(), where)
-    assert made.sha256
-    return made
+    image.info = {}  # of the file it was; its turns are done
+    image.save(buffer, kind, **({"quality": 95, "subsampling": 0} if kind == "JPEG" else {"compress_level": 1}))
+    made = Checked(where, data=buffer.getvalue())
+    return Checked(where, data=made.data, pixels=_hash(made.pil() if kind == "JPEG" else image))
+
+
+def _hash(image: PIL.Image.Image) -> str:
+    """Of the pixels, in bands: a copy of all of them at once would hold other threads up."""
+    width, height = image.size
+    digest = hashlib.sha256(f"{image.mode} {width} {height}".encode())
+    for top in range(0, height, 256):
+        digest.update(image.crop((0, top, width, min(top + 256, height))).tobytes())
+    return digest.hexdigest()
 
 
 def _too_many(where: str, limits: Limits) -> ApiError:

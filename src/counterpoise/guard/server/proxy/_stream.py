@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-from ._config import Mode
-from ._pieces import unescaped
+from .._config import Mode
+from ..intake._pieces import unescaped
 
 T = TypeVar("T")
 Check = Callable[[str, tuple[str, ...]], Awaitable[bool]]

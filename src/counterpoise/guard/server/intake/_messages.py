@@ -5,20 +5,21 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
 
-from counterpoise.chat import Image
-
-from .._values import Exchange
-from ._config import Fetch, Limits
-from ._errors import ApiError
-from ._images import read_images
-from ._pieces import Piece, pieces
+from ..._values import Exchange
+from .._access import asker
+from .._config import Fetch, Limits
+from .._errors import ApiError
+from .._views import NOWHERE, Places
+from ._images import Seen, aside, read_images
+from ._pieces import Piece, pieces, read
 from ._turns import as_exchange, turns
-from ._views import NOWHERE, Places
 
 Direction = Literal["input", "output", "both"]
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "user",
          "function": "user"}  # fmt: skip
 """Results of tools come from outside, like what a user says."""
+LARGE = 100_000
+"""Bytes of a body from which reading it is work of its own, during which others are answered."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Intake:
 
     exchange: Exchange
     uninspected: tuple[str, ...] = ()
-    images: Mapping[str, Image] = field(default_factory=dict)
+    images: Mapping[str, Seen] = field(default_factory=dict)
     """Where -> the image as it was checked, for whoever passes the request on."""
     places: Places = NOWHERE
 
@@ -46,7 +47,8 @@ async def read_messages(messages: Sequence[Mapping[str, Any]], limits: Limits, f
     if not messages:
         raise ApiError(422, "invalid_request", "messages: empty", "messages")
     every = (each for number, message in enumerate(messages, -skip) for each in _read(message, number))
-    found = list(islice(every, most(limits)))
+    first = islice(every, most(limits))
+    found = await aside(list, first) if asker().size > LARGE else list(first)
     _within([piece for _, piece in found], limits)
     wanted = [(piece.value, piece.where) for _, piece in found if piece.kind == "image"]
     images = dict(zip((where for _, where in wanted), await read_images(wanted, limits, fetch), strict=True))
@@ -56,7 +58,7 @@ async def read_messages(messages: Sequence[Mapping[str, Any]], limits: Limits, f
              for place in [piece.place] * (1 + (images[piece.where].black is not None))]  # fmt: skip
     return Intake(
         exchange, tuple(dict.fromkeys(piece.value for piece in others)),
-        {where: each.image for where, each in images.items()},
+        images,
         Places(tuple(texts), tuple(shown), answer, tuple((piece.value, piece.place) for piece in others)),
     )  # fmt: skip
 
@@ -85,3 +87,13 @@ def _within(found: Sequence[Piece], limits: Limits) -> None:
         raise ApiError(413, "too_large", f"a request may have at most {limits.texts} texts")
     if (size := sum(len(piece.value) for piece in found if piece.kind == "text")) > limits.text_characters:
         raise ApiError(413, "too_large", f"{size:,} characters; at most {limits.text_characters:,} are looked at")
+
+
+def tools_message(tools: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    """A message of the system with the texts of tools, and what in them nobody can look at."""
+    if not tools:
+        return []
+    found = read(list(tools), data=True)
+    texts = "\n".join(found.texts)
+    others = [{"type": other} for other in found.others]
+    return [{"role": "system", "content": [{"type": "text", "text": texts}, *others] if others else texts}]

@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.types import Receive
 
-from ._config import Limits
-from ._errors import ApiError
+from .._config import Limits
+from .._errors import ApiError
 
 NESTED = 300_000
 """Most names, objects and lists in a body, roughly counted."""

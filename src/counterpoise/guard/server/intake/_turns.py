@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from counterpoise.chat import Image, Message, Part
 
-from .._values import Exchange
-from ._decision import Place
-from ._errors import ApiError
+from ..._values import Exchange
+from .._decision import Place
+from .._errors import ApiError
+from .._views import NOTHING
 from ._images import Seen
 from ._pieces import Piece
-from ._views import NOTHING
 
 
 @dataclass
@@ -43,7 +43,8 @@ def turns(found: Sequence[tuple[str, Piece]], images: Mapping[str, Seen]) -> lis
         if not made or made[-1].role != role:
             made.append(Turn(role, [], []))
         if piece.kind == "image":
-            made[-1].parts += [each for each in images[piece.where] if each is not None]
+            seen = images[piece.where]
+            made[-1].parts += [each for each in (seen.image, seen.black) if each is not None]
         elif text := clean(piece.value):
             made[-1].parts.append(text)
             made[-1].places += [piece.place] if text.strip() else []

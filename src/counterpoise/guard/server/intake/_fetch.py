@@ -9,8 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from counterpoise.base import public_address as public
 
-from ._config import Fetch
-from ._errors import ApiError
+from .._config import Fetch
+from .._errors import ApiError
 
 if TYPE_CHECKING:
     import httpx

@@ -9,12 +9,11 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from ._errors import ApiError
-from ._http import STATE
-from ._proxy_parts import choice_parts
-from ._proxy_passing import envelope, plain_logprobs
+from .._errors import STATE, ApiError
+from .._tasks import unless_gone
+from ._parts import choice_parts
+from ._passing import envelope, plain_logprobs
 from ._stream import Gate, Unit
-from ._tasks import unless_gone
 
 log = logging.getLogger("counterpoise.guard.server")
 Chunk = dict[str, Any]
@@ -95,10 +94,11 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, first: Chunk | None, rest: AsyncGenerator[Chunk, None]):
+    def __init__(self, first: Chunk | None, rest: AsyncGenerator[Chunk, None], *, named: bool = False):
+        """`named`: events have their type as name, and no mark of the end follows them."""
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._first, self._rest = first, rest
+        self._first, self._rest, self._named = first, rest, named
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._rest):
@@ -109,22 +109,30 @@ class EventStream(Response):
 
         async def event(value: Mapping[str, Any] | str) -> None:
             text = value if isinstance(value, str) else json.dumps(value)
-            body: Message = {"type": "http.response.body", "body": f"data: {text}\n\n".encode(), "more_body": True}
+            name = f"event: {value['type']}\n" if self._named and not isinstance(value, str) else ""
+            body: Message = {
+                "type": "http.response.body",
+                "body": f"{name}data: {text}\n\n".encode(),
+                "more_body": True,
+            }
             await send(body)
+
+        async def failed(error: ApiError) -> None:
+            state["error"] = error.code
+            await event({**error.body["error"], **error.body, "type": "error"} if self._named else error.body)
 
         try:
             if self._first is not None:
                 await event(self._first)
             async for chunk in self._rest:
                 await event(chunk)
-            await event("[DONE]")
+            if not self._named:
+                await event("[DONE]")
         except ApiError as error:
-            state["error"] = error.code
-            await event(error.body)
+            await failed(error)
         except OSError:
             raise  # the client has gone
         except Exception as error:
-            state["error"] = "internal_error"
             log.error("stream failed", extra={"error": type(error).__name__})
-            await event(ApiError(500, "internal_error", "the server failed; what was not checked is withheld").body)
+            await failed(ApiError(500, "internal_error", "the server failed; what was not checked is withheld"))
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -17,6 +17,35 @@ def envelope(answer: Mapping[str, Any]) -> dict[str, Any]:
     return _plain({name: answer[name] for name in ENVELOPE if name in answer})
 
 
+FRAME = (
+    "id", "object", "created_at", "completed_at", "status", "model", "service_tier", "usage", "incomplete_details",
+    "max_output_tokens", "temperature", "top_p", "parallel_tool_calls", "truncation", "background",
+)  # fmt: skip
+"""The same for a response."""
+ECHO = ("instructions", "metadata", "reasoning", "text", "tool_choice", "tools", "user")
+"""Fields of a response that repeat the request; they are taken from there."""
+
+
+def frame(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a response that pass beside its output."""
+    made: dict[str, Any] = {
+        "object": "response",
+        "error": None,
+        "tools": [],
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+    }
+    made |= _plain({name: answer[name] for name in FRAME if name in answer})
+    if isinstance(error := answer.get("error"), Mapping):
+        made["error"] = {"message": "the upstream failed", **_plain({"code": error.get("code")})}
+    return made | {name: asked[name] for name in ECHO if name in asked}
+
+
+def card(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model of the upstream's list, as far as it consists of names and numbers."""
+    return _plain(model)
+
+
 def _plain(value: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
     """Names, numbers, and objects of them."""
     made: dict[str, Any] = {}
@@ -38,8 +67,9 @@ def plain_logprobs(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     """A choice, or a piece of one, whose log-probabilities say nothing that its text does not.
 
     Tokens are written anew from the text that is checked; those that do not spell it are dropped, and alternatives
-    (`top_logprobs`), which are other words, are dropped always.
+    (`top_logprobs`), which are other words, are dropped always, and so are numbers of tokens.
     """
+    choice = {name: value for name, value in choice.items() if name not in ("token_ids", "prompt_token_ids")}
     given = choice.get("logprobs")
     if given is None:
         return choice
