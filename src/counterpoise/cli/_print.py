@@ -18,7 +18,8 @@ AllScorers = Annotated[
     bool, typer.Option("--all-scorers", help="Every row: also by the other scorers, and by groups of items.")
 ]
 MEANING = (
-    "better / worse: the paired 95 % interval excludes zero and the Holm-adjusted p is below 5 %; "
+    "better / worse: the paired 95 % interval excludes zero and the Holm-adjusted p is below 5 % (the verdict counts "
+    "each benchmark's own scorer, pooled over groups); "
     "preserved: less than one point was lost; unclear: anything else, never equal."
 )
 

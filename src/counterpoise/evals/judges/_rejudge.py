@@ -27,6 +27,8 @@ from ..scorers import BROKEN, Score, get
 from ._correction import Calibration, corrected
 from ._journal import VerdictJournal, verdicts
 from ._judged_rows import cards_of, judged_rows
+from ._labelled import labelled
+from ._labels import LabelSet
 from ._protocol import Case, Judge, Judgement, unscored
 
 
@@ -42,15 +44,24 @@ class Judged:
     unscored: dict[str, int]
     """By reason."""
     corrected: list[dict[str, Any]]
+    """Rates beside the raw ones: by a calibration, then by labels of these answers."""
 
 
-def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: Calibration | None = None) -> Judged:
+def judge_run(
+    run: Path,
+    judge: Judge,
+    *,
+    out: Path | None = None,
+    calibration: Calibration | None = None,
+    labels: LabelSet | None = None,
+) -> Judged:
     """Judge every answer in `run`/items.jsonl that `judge` is about, and write `out` (default: run/judges/JUDGE).
 
     There: `verdicts.jsonl` (the journal), `items.jsonl`, `scorecard.json`, `judge.json`, and `corrected.json` when a
-    calibration is given. Killed anywhere, the same call continues and judges no row twice. Harm judges see harmful
-    items, the others all items with a side. Raises InputError for a folder without items, a benchmark that is not
-    known, a calibration of another judge, or no item that the judge is about.
+    calibration, or `labels` of some of these answers, are given. Killed anywhere, the same call continues and judges no
+    row twice. Harm judges see harmful items, the others all items with a side. Raises InputError for a folder without
+    items, a benchmark that is not known, a calibration of another judge, labels of other answers, or no item that the
+    judge is about.
     """
     if calibration is not None and calibration.judge != judge.id:
         raise InputError(f"the calibration measured {calibration.judge}, not {judge.id}; calibrate this judge")
@@ -74,6 +85,7 @@ def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: 
     save_rows(folder / "scorecard.json", rows)
     reasons = dict(Counter(each.reason for each in found if each.score is None))
     beside = corrected(rows, calibration) if calibration else []
+    beside += labelled(rows, made, labels) if labels else []
     if beside:
         write_json(folder / "corrected.json", beside)
     facts = {name: value for name, value in vars(judge.facts).items() if name != "extras"}
