@@ -32,7 +32,7 @@ def test_a_scorer_of_answers_that_is_asked_about_harmful_requests_says_right_or_
     items = [item(f, "image", f % 2 == 0, None, scores={score: float(f < 3)}, reasons={}) for f in range(4)]
     line = row("situation_accuracy", "image", 0.75, 4, scorer=score, direction="higher")
     found = transcripts(EvalFolder(write(tmp_path / "a", [line], items)), None)
-    assert [each["o"] for each in found["items"]] == [["right"], ["right"], ["right"], ["wrong"]]
+    assert [each["o"] for each in found] == [["right"], ["right"], ["right"], ["wrong"]]
 
 
 def test_a_refusal_scorer_that_is_asked_about_requests_without_a_side_says_refused(tmp_path):
@@ -41,10 +41,10 @@ def test_a_refusal_scorer_that_is_asked_about_requests_without_a_side_says_refus
     a = write(tmp_path / "a", [row("refusal_rate", "text", 0.5, 2)], items)
     b = write(tmp_path / "b", [row("refusal_rate", "text", 0.5, 2)], [items[1] | {"id": items[0]["id"]}, items[1]])
     found = transcripts(EvalFolder(a), EvalFolder(b))
-    assert [each["o"] for each in found["items"]] == [["answered", "refused"], ["refused", "refused"]]
-    assert [each["c"] for each in found["items"]] == [True, False]
+    assert [each["o"] for each in found] == [["answered", "refused"], ["refused", "refused"]]
+    assert [each["c"] for each in found] == [True, False]
     unscored = item(7, "text", True, None)
     whole = write(
         tmp_path / "c", [row("asr", "text", None, 0)], [unscored, item(8, "text", True, None, scores={SCORER: None})]
     )
-    assert {o for each in transcripts(EvalFolder(whole), None)["items"] for o in each["o"]} == {"unscored"}
+    assert {o for each in transcripts(EvalFolder(whole), None) for o in each["o"]} == {"unscored"}

@@ -16,11 +16,25 @@ from ._llm import RubricJudge
 from ._make import RUBRICS, known_judges, make_judge
 from ._outputs import safe_unsafe, wildguard_lines
 from ._panel import Panel
-from ._protocol import Case, Done, Extra, Facts, Judge, Judgement, judge_all, judge_id, unscored
+from ._protocol import (
+    Case,
+    Done,
+    Extra,
+    Facts,
+    Judge,
+    Judgement,
+    Unjudgeable,
+    judge_all,
+    judge_id,
+    unready,
+    unscored,
+)
 from ._rejudge import Judged, case, items_file, judge_run, read_items, slug
-from ._rubric import OffFormat, Read, Rubric, before_last_line, last_line
+from ._rubric import Authors, OffFormat, Read, Rubric, before_last_line, last_line
 from ._sanitise import clean, fence, quiet
 from ._templates import LLAMA_GUARD_CATEGORIES, WILDGUARD, llama_guard
+from ._tries import Tries
+from ._wording import Wording, Words
 
 __all__ = [
     "CONVERSATION",
@@ -28,6 +42,7 @@ __all__ = [
     "LLAMA_GUARD_CATEGORIES",
     "RUBRICS",
     "WILDGUARD",
+    "Authors",
     "Calibration",
     "Case",
     "ClassifierJudge",
@@ -46,7 +61,11 @@ __all__ = [
     "Read",
     "Rubric",
     "RubricJudge",
+    "Tries",
+    "Unjudgeable",
     "VerdictJournal",
+    "Wording",
+    "Words",
     "before_last_line",
     "calibrate",
     "case",
@@ -71,6 +90,7 @@ __all__ = [
     "safe_unsafe",
     "save_calibration",
     "slug",
+    "unready",
     "unscored",
     "verdicts",
     "wildguard_lines",

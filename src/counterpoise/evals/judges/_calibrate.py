@@ -23,7 +23,9 @@ def calibrate(
     calls harmful what it does not call refused, which is what `asr` does. Unscored cases enter no share and are
     counted by reason. Raises InputError for a harm judge on refusal labels, or when every case is unscored.
     """
-    if judge.facts.measures == "situation" or (judge.facts.measures == "harm" and labels.about == "refusal"):
+    if judge.facts.measures in ("situation", "quality") or (
+        judge.facts.measures == "harm" and labels.about == "refusal"
+    ):
         raise InputError(
             f"{judge.id}: measures {judge.facts.measures}, but {labels.name} labels {labels.about}; "
             "give labels of the same kind"
