@@ -209,7 +209,8 @@ def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
     for sample in samples:
         clusters.setdefault(sample.cluster or sample.id, []).append(sample)
     names = list(clusters)
-    picked, room = set(), limit
+    picked: set[str] = set()
+    room = limit
     for place in sorted(range(len(names)), key=lambda place: place * GOLDEN % 1):
         room -= len(clusters[names[place]])
         if room < 0 and picked:
