@@ -101,6 +101,25 @@ def test_preserved_looks_at_the_side_that_is_worse(tmp_path):
     assert not changes(EvalFolder(b), EvalFolder(a))[0].preserved
 
 
+def test_preserved_does_not_trust_that_items_of_a_cluster_are_unlike(tmp_path):
+    """1,000 clusters of four, 60 items lost and 60 gained: half a point by the bootstrap, more than one if each cluster
+    is one observation."""
+    folders = []
+    for name in ("a", "b"):
+        wrong = {4 * c for c in (range(60, 120) if name == "a" else range(60))}
+        right = [float(f not in wrong) for f in range(4_000)]
+        items = [
+            item(
+                f, "picture", None, None, benchmark="reading", cluster=f"c{f // 4}", scores={"exact:v1": v}, reasons={}
+            )
+            for f, v in enumerate(right)
+        ]
+        line = row("accuracy", "picture", sum(right) / 4_000, 4_000, benchmark="reading", scorer="exact:v1")
+        folders.append(EvalFolder(write(tmp_path / name, [line], items)))
+    change = changes(*folders)[0]
+    assert change.low > -0.01 and not change.preserved
+
+
 OTHERS = [f"refusal[other-{k}:v1]" for k in range(4)]
 
 

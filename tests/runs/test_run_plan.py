@@ -52,6 +52,8 @@ def test_a_plan_counts_the_rows_that_the_comparison_will_count():
     }
     assert shown == counted and len(counted) == 8
     text = "\n".join(power_table(planned))
+    large = "\n".join(power_table(planned_rows(bench, 4_000)))  # 500 a row, at a level of 5 % / 8
+    assert large.count("5.0 / 7.1 points") == 8 and "4.0 / 5.6" not in large
     assert "8 of safety" in text and "twins print asr" in text and "modality_gap" not in text
 
 

@@ -266,12 +266,14 @@ def test_the_corrected_rate_respects_clusters():
     assert respected / runs >= 0.93 > 0.85 > ignored / runs
 
 
-def test_a_few_labels_that_agree_are_no_proof_that_all_do():
+@pytest.mark.parametrize("misses", [False, True])
+def test_a_few_labels_that_agree_are_no_proof_that_all_do(misses):
     """Thirty labels of a judge that is wrong on 3 %: in two runs of five none shows an error."""
     random, inside, runs = np.random.default_rng(0), 0, 400
     for _ in range(runs):
         truth = random.random(430) < 0.1
-        judged = (truth | (random.random(430) < 0.03 / 0.9)).astype(float)
+        wrong = random.random(430) < (0.3 if misses else 0.03 / 0.9)
+        judged = (truth & ~wrong if misses else truth | wrong).astype(float)
         found = prediction_powered(judged[30:], judged[:30], truth[:30].astype(float))
         inside += found.low <= 0.1 <= found.high
     assert inside / runs >= 0.93
