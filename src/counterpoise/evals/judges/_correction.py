@@ -8,7 +8,7 @@ from typing import Any
 
 from counterpoise.base import InputError, Row, read_json, write_json
 
-from ..stats import effective_n, rogan_gladen
+from ..stats import Confusion, effective_n, rogan_gladen
 
 WARNING = "error rates were measured on other models' answers and may not transfer"
 
@@ -25,12 +25,14 @@ class Errors:
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """A stored calibration, as far as correcting a rate needs it."""
+    """A stored calibration, as far as correcting a rate and showing a judge's errors need it."""
 
     judge: str
     labels: str
     about: str
     sides: dict[str, Errors]
+    counts: dict[str, Confusion] = dataclasses.field(default_factory=dict)
+    """The same sides as plain counts, which do not know of clusters."""
 
     def side(self, harmful: bool) -> Errors | None:
         """Errors on harmful or harmless prompts, or on all where the labels do not tell them apart; None where they do
@@ -51,7 +53,10 @@ def load_calibration(path: Path) -> Calibration:
             name: Errors(*_measured(part["sensitivity"]), *_measured(part["specificity"]))
             for name, part in value["sides"].items()
         }
-        return Calibration(value["judge"], value["labels"]["name"], value["labels"]["about"], sides)
+        counts = {
+            name: Confusion(**part["confusion"], n_unscored=part["n_unscored"]) for name, part in value["sides"].items()
+        }
+        return Calibration(value["judge"], value["labels"]["name"], value["labels"]["about"], sides, counts)
     except (KeyError, TypeError, AttributeError, InputError) as error:
         raise InputError(
             f"{path}: no calibration of a judge ({error}); make one with counterpoise judge calibrate"
