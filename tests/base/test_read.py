@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from counterpoise.evals.cards._tables import table
 
 from counterpoise.base import (
     InputError,
@@ -20,6 +19,7 @@ from counterpoise.base import (
 )
 from counterpoise.data import read_llava, read_parquet
 from counterpoise.evals import benchmark
+from counterpoise.evals._tables import table
 from counterpoise.evals.judges._labels import read_labels
 from counterpoise.guard import read_labelled
 

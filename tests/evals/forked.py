@@ -55,7 +55,7 @@ if __name__ == "__main__":
     mine = Benchmark(
         "mine", "Mine", "", "text", "here", "none", "1", N, ("opening:v1",), ("asr",), lambda: iter(samples)
     )
-    registry.register("mine")(lambda: mine)
+    registry.register(mine)
     model = load(sys.argv[1], dtype="float32")
     evaluate(model, ["mine"], out=Path(sys.argv[2]) / "first", run="r", max_new_tokens=2)  # imports all that it needs
     trials = [trial(model, Path(sys.argv[2]) / str(n)) for n in range(int(sys.argv[3]))]

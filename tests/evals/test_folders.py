@@ -43,7 +43,7 @@ def cards(monkeypatch):
             name, "Mine", "", "text", "here", "none", "1", n, ("opening:v1",), ("asr", "over_refusal"),
             lambda samples=samples: iter(samples),
         )  # fmt: skip
-        registry.register(name)(lambda made=made: made)
+        registry.register(made)
 
 
 def measure(model, out, names=("mine",), **more):
