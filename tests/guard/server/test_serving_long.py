@@ -119,7 +119,7 @@ def test_others_are_answered_between_the_pieces_of_a_long_text() -> None:
             thread.start()
             return thread
 
-        long = ask("long", prose(150_000) + " forbidden")  # 43 pieces, up to four at once
+        long = ask("long", prose(150_000) + " forbidden")  # 43 pieces, up to two at once
         assert guard.began.acquire(timeout=60)
         for number in range(3):
             short = ask("short", f"hi {number}")

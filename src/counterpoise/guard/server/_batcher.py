@@ -16,7 +16,7 @@ from ._queue import Fair
 
 TURN = 0.25
 """Seconds that one batch should take at most, so that whoever comes next need not wait longer."""
-LEAST = 16_000
+LEAST = 4_000
 """Characters that a batch may have however slow the guard is."""
 IMAGE = 2_000
 """Characters that an image counts for."""

@@ -53,7 +53,7 @@ class Limits(_Part):
     """Longest time that a client may take to send the head of its request, and again its body."""
     read_seconds: float = Field(default=60, gt=0)
     """Longest time that a client may leave an answer unread."""
-    piece_characters: int = Field(default=12_000, ge=1000)
+    piece_characters: int = Field(default=4_000, ge=1000)
     """A request with more text than this is looked at in overlapping pieces of that length, in turn with others."""
     long_requests: int = Field(default=8, ge=1)
     """Requests with that much text that are looked at at the same time; one client may have half of them."""

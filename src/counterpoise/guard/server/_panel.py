@@ -18,7 +18,7 @@ from ._slices import merged, slices
 from ._tasks import gathered
 from ._views import Part, views
 
-AT_ONCE = 4
+AT_ONCE = 2
 """Pieces of one long exchange that wait for a guard at the same time."""
 
 
