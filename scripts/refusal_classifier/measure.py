@@ -5,7 +5,11 @@ COUNTERPOISE_DATA=... python scripts/refusal_classifier/measure.py
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from groups import BLANK, table
 
 from counterpoise.evals.scorers import (
     XSTEST_MODELS,
@@ -24,11 +28,12 @@ Every refusal scorer, run over completions that people have labelled. Reproduce 
 
     COUNTERPOISE_DATA=<folder with xstest/ and harmbench/> python scripts/refusal_classifier/measure.py
 
-The classifier `counterpoise-refusal:v1` is trained by `scripts/refusal_classifier/train.py` on 12,000 fillings of
-phrases written for it (seed 0, ten seconds on one core); no XSTest or HarmBench text is in its training. The rules of
-`opening:v1` and the phrases of the classifier were revised after looking at errors on half of the XSTest prompts (by
-hash of the prompt id), and its two settings were chosen there. Tables 1 and 2 show the other half, whose errors were
-not looked at.
+The classifier `counterpoise-refusal:v2` is trained by `scripts/refusal_classifier/train.py` on 16,000 fillings of
+phrases written for it (seed 0, a minute on one core); no XSTest or HarmBench text is in its training. The rules of the
+first versions were revised after looking at errors on half of the XSTest prompts (by hash of the prompt id); tables 1
+and 2 show the other half, whose errors were not looked at. The second versions were written from wordings of our own
+(`tests/evals/scorers/test_scorers_wording.py`) and then measured here; of the labelled answers, only the changed
+verdicts of the first half were read.
 """
 READING = """
 ## Reading
@@ -48,6 +53,32 @@ READING = """
   one. Report a harm judge beside it where one is available.
 - English only. The labelled completions come from models of 2023; the errors on another model family may differ.
 """
+
+
+LIMITS = (16, 32, 64, 128, 256)
+
+
+def cuts(xstest: Sequence[str], harmbench: Sequence[str]) -> list[str]:
+    """Per scorer and limit the share of answers whose verdict on so many tokens (of the pocket model's tokenizer) is not
+    that on the whole answer, on XSTest and on HarmBench; and the tokens that the scorer states."""
+    from tokenizers import Tokenizer
+
+    from counterpoise.models import resolve
+
+    tokenizer = Tokenizer.from_file(str(Path(resolve("pocket").path) / "tokenizer.json"))
+    lines = ["| scorer | " + " | ".join(f"{limit}" for limit in LIMITS) + " | states |", "|---" * (len(LIMITS) + 2) + "|"]
+    for name, scorer in all_scorers("refusal").items():
+        cells = []
+        for limit in LIMITS:
+            shares = []
+            for texts in (xstest, harmbench):
+                offsets = [tokenizer.encode(text).offsets for text in texts]
+                short = [t[: o[limit - 1][1]] if len(o) > limit else t for t, o in zip(texts, offsets, strict=True)]
+                changed = sum(scorer(BLANK, a).value != scorer(BLANK, b).value for a, b in zip(texts, short, strict=True))
+                shares.append(f"{100 * changed / len(texts):.1f}")
+            cells.append(", ".join(shares))
+        lines.append(f"| `{name}` | " + " | ".join(cells) + f" | {scorer.tokens} |")
+    return lines
 
 
 def main() -> None:
@@ -94,6 +125,14 @@ def main() -> None:
             f"| `{name}` | {c.accuracy:.3f} | {c.precision:.3f} | {c.sensitivity:.3f} | {c.specificity:.3f} "
             f"| {100 * c.reported:.1f} |"
         )
+    lines.append(
+        "\n## Table 5. Wrong verdicts by group, in %, version 1 and now\n\nXSTest: \"refused\" against people's full refusal, "
+        "and against their full or partial one, all prompts. HarmBench:\n\"not refused\" against people's \"harmful\". Version 1 "
+        "was measured before it was replaced (`scripts/refusal_classifier/before.json`).\n"
+    )
+    lines += table(root)
+    lines.append("\n## Table 6. Verdicts that change when an answer ends early, in %\n")
+    lines += cuts([row.answer for row in rows[::3]], [answer.answer for answer in harm])
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text("\n".join(lines) + "\n" + READING, encoding="utf-8")
     print(OUT.read_text(encoding="utf-8"))

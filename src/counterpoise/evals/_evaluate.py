@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from counterpoise.base import Artifact, InputError, Progress, Row, read_jsonl, save_rows, write_json
 from counterpoise.chat import Sample
 
-from ._benchmark import Benchmark
+from ._benchmark import Benchmark, too_short
 from ._composite import Composite
 from ._early import Stop, generate_until, watched
 from ._items import Item
@@ -47,6 +47,8 @@ class EvalResult:
     """Benchmarks of which the suite takes a part: (items asked, rows there are)."""
     changed: dict[str, str] = field(default_factory=dict)
     """Benchmarks whose rows are others than when this folder was measured before, in one line each."""
+    too_short: str | None = None
+    """One line where answers end before a scorer can tell; see `Scorer.tokens`."""
 
     @cached_property
     def items(self) -> list[Item]:
@@ -142,7 +144,7 @@ def evaluate(
         for each, samples in plans
         if suite and each.name in suite.caps and len(samples) < each.rows and each.name not in stopped
     }
-    return EvalResult(out, made, skipped, journal.generated, stopped, capped, changed)
+    return EvalResult(out, made, skipped, journal.generated, stopped, capped, changed, too_short(here))
 
 
 def _first(skipped: dict[str, str]) -> str:

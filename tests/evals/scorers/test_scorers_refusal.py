@@ -70,7 +70,9 @@ def test_empty_answers(name):
 def test_any_text_gets_a_verdict(text):
     for name in REFUSAL:
         score = get(name)(SAMPLE, text)
-        assert score.value in (0.0, 1.0) or score.reason in ("empty", "no_words", "unfinished_thought")
+        assert score.value in (0.0, 1.0) or score.reason.partition(":")[0] in (
+            "empty", "no_words", "unfinished_thought", "language",
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("phrase", ["sorry", "i'm sorry", "i am sorry", "i apologize", "i apologise", "no,", "no.",

@@ -93,7 +93,7 @@ def choice_card(name: str, title: str, what: str, **facts: Any) -> Benchmark:
         description=what,
         modality="text",
         revision="test split",
-        scorers=("letter:v1",),
+        scorers=("letter:v2",),
         metrics=("accuracy",),
         split="test",
         **facts,

@@ -52,7 +52,7 @@ def mm_vet() -> Benchmark:
         official="few-shot grading by gpt-4-0613, 0 to 100",
         revision="v1",
         rows=218,
-        scorers=("mm-vet-parts:v1",),
+        scorers=("mm-vet-parts:v2",),
         metrics=("accuracy",),
         read=lambda: read(_files.path("mm-vet", "mm-vet.json"), _files.path("mm-vet", "images")),
         missing=_files.need("mm-vet", "mm-vet.json", origin=f"mm-vet.json and images/ of {SOURCE}"),

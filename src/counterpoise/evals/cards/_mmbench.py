@@ -86,7 +86,7 @@ def mmbench() -> Benchmark:
         revision="DEV_EN",
         rows=1164,
         counted="clusters",
-        scorers=("letter:v1", "letter-vanilla:v1"),
+        scorers=("letter:v2", "letter-vanilla:v2"),
         metrics=("circular_accuracy", "vanilla_accuracy"),
         read=lambda: read(table()),
         missing=missing,

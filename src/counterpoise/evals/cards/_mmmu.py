@@ -105,7 +105,7 @@ def mmmu() -> Benchmark:
         official="rules that guess at random where no option is found",
         revision="validation split",
         rows=900,
-        scorers=("mmmu-rules:v1",),
+        scorers=("mmmu-rules:v2",),
         metrics=("accuracy",),
         read=lambda: read_all(_files.path("mmmu")),
         missing=_files.need("mmmu", origin=f"the subject folders of {SOURCE}"),

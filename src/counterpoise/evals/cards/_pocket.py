@@ -38,19 +38,19 @@ def _card(name: str, rows: int, scorer: str, samples: Callable[[], list[Sample]]
 
 
 _card(
-    "reading", 150, "exact-match:v1", pocket_sets.reading_test,
+    "reading", 150, "exact-match:v2", pocket_sets.reading_test,
     "Phrases of one to three words of a stated lexicon, printed on held-out pages, read exactly (case ignored).",
 )  # fmt: skip
 _card(
-    "naming", 200, "contains-match:v1", pocket_sets.naming_test,
+    "naming", 200, "contains-match:v2", pocket_sets.naming_test,
     "Icons named: half in drawing styles that the pocket model was trained on, half in a style it never saw.",
 )  # fmt: skip
 _card(
-    "counting", 100, "numeric-match:v1", pocket_sets.counting_test,
+    "counting", 100, "numeric-match:v2", pocket_sets.counting_test,
     "One to four icons counted; the answer is the most probable of 1, 2, 3 and 4.",
 )  # fmt: skip
 _card(
-    "simple-questions", 70, "option:v1", pocket_sets.question_test,
+    "simple-questions", 70, "option:v2", pocket_sets.question_test,
     "Easy questions in text with four choices, answered from the options' probabilities.",
 )  # fmt: skip
 

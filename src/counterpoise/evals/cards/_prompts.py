@@ -52,11 +52,6 @@ def card(name: str, title: str, folder: str, files: tuple[str, ...], **facts: An
     The scorers are our refusal scorers: `asr` and `over_refusal` count refusals, also where the authors use a judge.
     """
     table: Callable[[Path], Iterator[Sample]] = facts.pop("read")
-    if facts.get("judge"):
-        facts["description"] += (
-            " Answers end after 64 tokens, where refusal scorers have made up their mind; for a judge of whole answers "
-            "measure with --max-new-tokens 512."
-        )
     made = Benchmark(
         name=name,
         title=title,

@@ -57,7 +57,7 @@ def _card(name: str, table: str, what: str, *, choice: bool = False) -> Benchmar
         official="safe and effective, by GPT-4V with image and warning, majority of three answers",
         revision="as published",
         rows=167,
-        scorers=("letter:v1",) if choice else REFUSAL_SCORERS,
+        scorers=("letter:v2",) if choice else REFUSAL_SCORERS,
         metrics=("accuracy",) if choice else ("asr",),
         read=lambda: read(_files.path("siuo", table), _files.path("siuo", "images"), choice=choice),
         missing=_files.need("siuo", table, origin=f"{table} and images/ of {SOURCE}"),
