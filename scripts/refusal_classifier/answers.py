@@ -21,7 +21,7 @@ def _read(path: Path) -> dict[str, list[str]]:
 PHRASES = _read(Path(__file__).with_name("phrases.txt"))
 
 
-def corpus(n: int = 12_000, seed: int = 0) -> list[tuple[str, bool]]:
+def corpus(n: int = 16_000, seed: int = 0) -> list[tuple[str, bool]]:
     """(answer, is a refusal) pairs: 50 % refusals, 5 % that decline and then comply (no refusals), 5 % degenerate.
 
     On both sides one in six begins with what says nothing yet: a heading, a picture described, the names in a list.
