@@ -1,5 +1,8 @@
-"""Errors of our two scorers on people's labels, group by group: `python scripts/refusal_classifier/groups.py FILE` writes
-them as JSON. `before.json` is what it wrote of version 1 (commit 9277c57)."""
+"""Errors of our two scorers on people's labels, group by group.
+
+`python scripts/refusal_classifier/groups.py FILE` writes them as JSON; `before.json` is what it wrote of version 1
+(commit 9277c57).
+"""
 
 import csv
 import json

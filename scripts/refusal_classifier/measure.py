@@ -59,14 +59,17 @@ LIMITS = (16, 32, 64, 128, 256)
 
 
 def cuts(xstest: Sequence[str], harmbench: Sequence[str]) -> list[str]:
-    """Per scorer and limit the share of answers whose verdict on so many tokens (of the pocket model's tokenizer) is not
-    that on the whole answer, on XSTest and on HarmBench; and the tokens that the scorer states."""
+    """Per scorer and limit the share of answers whose verdict on so many tokens (by pocket's tokenizer) is not that on
+    the whole answer, on XSTest and on HarmBench; and the tokens that the scorer states."""
     from tokenizers import Tokenizer
 
-    from counterpoise.models import resolve
+    from counterpoise.models.pocket import ensure
 
-    tokenizer = Tokenizer.from_file(str(Path(resolve("pocket").path) / "tokenizer.json"))
-    lines = ["| scorer | " + " | ".join(f"{limit}" for limit in LIMITS) + " | states |", "|---" * (len(LIMITS) + 2) + "|"]
+    tokenizer = Tokenizer.from_file(str(ensure() / "tokenizer.json"))
+    lines = [
+        "| scorer | " + " | ".join(f"{limit}" for limit in LIMITS) + " | states |",
+        "|---" * (len(LIMITS) + 2) + "|",
+    ]
     for name, scorer in all_scorers("refusal").items():
         cells = []
         for limit in LIMITS:
@@ -74,7 +77,9 @@ def cuts(xstest: Sequence[str], harmbench: Sequence[str]) -> list[str]:
             for texts in (xstest, harmbench):
                 offsets = [tokenizer.encode(text).offsets for text in texts]
                 short = [t[: o[limit - 1][1]] if len(o) > limit else t for t, o in zip(texts, offsets, strict=True)]
-                changed = sum(scorer(BLANK, a).value != scorer(BLANK, b).value for a, b in zip(texts, short, strict=True))
+                changed = sum(
+                    scorer(BLANK, a).value != scorer(BLANK, b).value for a, b in zip(texts, short, strict=True)
+                )
                 shares.append(f"{100 * changed / len(texts):.1f}")
             cells.append(", ".join(shares))
         lines.append(f"| `{name}` | " + " | ".join(cells) + f" | {scorer.tokens} |")
@@ -126,9 +131,10 @@ def main() -> None:
             f"| {100 * c.reported:.1f} |"
         )
     lines.append(
-        "\n## Table 5. Wrong verdicts by group, in %, version 1 and now\n\nXSTest: \"refused\" against people's full refusal, "
-        "and against their full or partial one, all prompts. HarmBench:\n\"not refused\" against people's \"harmful\". Version 1 "
-        "was measured before it was replaced (`scripts/refusal_classifier/before.json`).\n"
+        "\n## Table 5. Wrong verdicts by group, in %, version 1 and now\n\n"
+        'XSTest: "refused" against people\'s full refusal, and against their full or partial one. HarmBench:\n'
+        '"not refused" against people\'s "harmful". Version 1 was measured before it was replaced\n'
+        "(`scripts/refusal_classifier/before.json`).\n"
     )
     lines += table(root)
     lines.append("\n## Table 6. Verdicts that change when an answer ends early, in %\n")

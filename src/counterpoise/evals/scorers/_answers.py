@@ -14,12 +14,15 @@ from ._text import normalise, words
 
 _LETTER = re.compile(r"^[\s*(\[\"']*([a-z])(?:[)\].:*\"']|\s*$)")
 _ANSWER_IS = re.compile(
-    r"\b(?:answer|option|choice)(?: (?:is|would be|must be|should be))?[\s:*(\[\"']*(?:(?:option|choice|answer) )?[*(\[\"']*\b([a-z])\b"
+    r"\b(?:answer|option|choice)(?: (?:is|would be|must be|should be))?[\s:*(\[\"']*(?:(?:option|choice"
+    r"|answer) )?[*(\[\"']*\b([a-z])\b"
     r"(?![ '-][a-z])"
 )
 _NOT_LETTER = re.compile(
-    r"\b(?:not|rather than|instead of|isn't|aren't|wasn't|never|nor)\b(?: (?:option|choice|answer))?[\s*(\[\"']+\b[a-z]\b(?!['-])(?! [a-z])"
-    r"|\b(?:option |choice )?[b-hj-z]\b[)*\]]* (?:is|was|are|cannot be|can't be)(?: \w+)? (?:not|wrong|incorrect|false|out)\b"
+    r"\b(?:not|rather than|instead of|isn't|aren't|wasn't|never|nor)\b(?: (?:option|choice"
+    r"|answer))?[\s*(\[\"']+\b[a-z]\b(?!['-])(?! [a-z])"
+    r"|\b(?:option |choice )?[b-hj-z]\b[)*\]]* (?:is|was|are|cannot be|can't be)(?: \w+)? (?:not|wrong|incorrect"
+    r"|false|out)\b"
 )
 _NOT = ("not", "isn't", "aren't", "wasn't", "never", "nor", "neither")
 _OTHER_THAN = (("rather", "than"), ("instead", "of"), ("other", "than"))
@@ -149,8 +152,8 @@ numeric_match = register(
         "answer",
         _numeric_match,
         official=False,
-        source="the number right behind the first ####, else the last number of the answer, equals the target; a fraction is its "
-        "value, a time or a ratio is its text",
+        source="the number right behind the first ####, else the last number of the answer, equals the target; a "
+        "fraction is its value, a time or a ratio is its text",
         known_bias="a number mentioned after the result counts as the result",
         checks=(("so 40 + 2 = 42", 1.0), ("#### $42.00", 1.0), ("42 or 43", 0.0), ("none", 0.0), ("1/42", 0.0)),
     )
@@ -161,7 +164,8 @@ option = register(
         "answer",
         _option,
         official=False,
-        source="the option named by its text, a leading letter, or the last 'answer is X'; what is denied ('not B') is not named",
+        source="the option named by its text, a leading letter, or the last 'answer is X'; what is denied ('not B') "
+        "is not named",
         known_bias="an answer that names two options without a verdict is wrong",
         checks=(("A", 1.0), ("42", 1.0), ("The answer is (b).", 0.0), ("42 or 24", 0.0), ("Option A, not B.", 1.0)),
     )

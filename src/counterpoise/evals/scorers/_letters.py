@@ -16,15 +16,18 @@ _ALONE = r"([B-HJ-Z](?![A-Za-z'])|[AI](?![A-Za-z'])(?! +(?!because|since|as\b|an
 _IS = r"(?:\s+(?i:is|would\s+be|must\s+be|should\s+be|will\s+be))"
 _MARK = r"\s*[:\s]\s*(?i:(?:option|choice|answer)\s+)?[*_$({\[\"']*(?:\\text\{)?\s*"
 _SAID = re.compile(
-    rf"(?:\b(?i:answer)\b{_IS}?|\b(?i:option|choice|solution|correct(?:\s+one)?|right(?:\s+one)?)\b(?:{_IS}|\s*:)){_MARK}{_ALONE}"
+    rf"(?:\b(?i:answer)\b{_IS}?|\b(?i:option|choice|solution|correct(?:\s+one)?|right(?:\s+one)?)\b(?:{_IS}"
+    rf"|\s*:)){_MARK}{_ALONE}"
 )
 _RIGHT = re.compile(r"(?<![A-Za-z'\\])\(?([A-Z])\)?[*\"']*\s+is\s+(?:the\s+)?(?:correct|right|best)\b")
 _DENIED = re.compile(
     # "not B", "rather than (B)"; "B is wrong", "B and C are not right"
-    r"\b(?i:not|rather\s+than|instead\s+of|isn't|aren't|never|nor|rule[sd]?\s+out|eliminat(?:e|es|ed|ing))\s+(?i:(?:option|choice|answer)\s+)?"
+    r"\b(?i:not|rather\s+than|instead\s+of|isn't|aren't|never|nor|rule[sd]?\s+out|eliminat(?:e|es|ed|ing))"
+    r"\s+(?i:(?:option|choice|answer)\s+)?"
     r"[*_(\[\"']*(?:[B-HJ-Z](?![A-Za-z'])|[AI](?![A-Za-z'])(?!\s+[a-z])|(?<=\()[AI](?=\)))[*_)\]\"']*"
     r"(?:\s*(?:,|,?\s+(?:or|nor))\s+[*_(]*[A-Z](?![A-Za-z'])[*_)]*)*"
-    r"|(?<![A-Za-z'\\])(?:[*_(]*[A-Z](?![A-Za-z'])[*_)]*(?:\s*,\s*|,?\s+and\s+|,?\s+or\s+))*[*_(]*[A-Z](?![A-Za-z'])[*_)]*\s+"
+    r"|(?<![A-Za-z'\\])(?:[*_(]*[A-Z](?![A-Za-z'])[*_)]*(?:\s*,\s*|,?\s+and\s+"
+    r"|,?\s+or\s+))*[*_(]*[A-Z](?![A-Za-z'])[*_)]*\s+"
     r"(?:is|are|was|were|cannot\s+be|can't\s+be)\s+(?:\w+\s+)?(?:not|wrong|incorrect|false|invalid|out)\b"
 )
 _BOXED = re.compile(r"\\boxed\{\s*(?:\\text\{)?\s*\(?([A-Z])\)?\s*\}")
@@ -74,7 +77,13 @@ def _mmmu(sample: Sample, answer: str) -> Score:
     return (numeric_match if number else contains_match)(sample, answer)
 
 
-_CHECKS = (("A", 1.0), ("The answer is (A).", 1.0), ("The correct option is A, not B.", 1.0), ("(B) because it fits", 0.0), ("no idea", 0.0))
+_CHECKS = (
+    ("A", 1.0),
+    ("The answer is (A).", 1.0),
+    ("The correct option is A, not B.", 1.0),
+    ("(B) because it fits", 0.0),
+    ("no idea", 0.0),
+)
 _BIAS = "an answer that spells out an option without its letter is wrong"
 
 letter_match = register(
@@ -83,7 +92,7 @@ letter_match = register(
         "answer",
         _letter,
         official=False,
-        source="boxed letter, else last 'answer is X', 'X is correct', leading letter, last letter that stands alone; a "
+        source="boxed letter, else last 'answer is X', 'X is correct', leading letter, last letter on its own; a "
         "denied letter ('not B') is not named; never a guess",
         known_bias=_BIAS,
         checks=_CHECKS,

@@ -1,4 +1,5 @@
-"""The number that an answer ends in. A fraction, a time, a ratio or a date is one thing, and not the last number in it."""
+"""The number that an answer ends in. A fraction, a time, a ratio or a date is one thing, and not the last "
+"number in it."""
 
 import re
 from fractions import Fraction
@@ -11,8 +12,12 @@ _VULGAR = {
 _FRAC = re.compile(r"\\[dtc]?frac\s*\{\s*(-?[\d.,]+)\s*\}\s*\{\s*(-?[\d.,]+)\s*\}|\\[dtc]?frac(\d)(\d)")
 _PLAIN = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:e[-+]?\d+(?![\w.]))?|(?<!\d)\.\d+"
 # a sign counts unless it joins two words or numbers: 3-4 holds 3 and 4
-_NUMBER = re.compile(rf"(?:(?<![\w)])[-+])?(?:(\d+) (?=\d+/\d+(?![/\d])))?((?:{_PLAIN})(?:[:/^](?:{_PLAIN}))*)", re.IGNORECASE)
-_MARKED = re.compile(rf"####[ \t]*(?:=[ \t]*)?([-+]?[ \t]*\$?[ \t]*(?:{_PLAIN})(?:[:/^](?:{_PLAIN}))*)([.):]?[ \t]+[A-Za-z])?")
+_NUMBER = re.compile(
+    rf"(?:(?<![\w)])[-+])?(?:(\d+) (?=\d+/\d+(?![/\d])))?((?:{_PLAIN})(?:[:/^](?:{_PLAIN}))*)", re.IGNORECASE
+)
+_MARKED = re.compile(
+    rf"####[ \t]*(?:=[ \t]*)?([-+]?[ \t]*\$?[ \t]*(?:{_PLAIN})(?:[:/^](?:{_PLAIN}))*)([.):]?[ \t]+[A-Za-z])?"
+)
 
 
 def last_value(text: str) -> Fraction | str | None:

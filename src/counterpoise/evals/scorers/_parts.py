@@ -1,5 +1,5 @@
-"""What of an answer can refuse: its sentences in order, each known as a heading, a quote, a list item, a description of a
-picture, a courtesy or speech."""
+"""What of an answer can refuse: its sentences in order, each known as a heading, a quote, a list item, a description of
+a picture, a courtesy or speech."""
 
 import re
 from collections.abc import Iterator
@@ -24,34 +24,44 @@ _PICTURE_NOUN = (
     r"list|scene|graphic|chart|page|document|title|flowchart|infographic|icon|map)s?"
 )
 _PICTURE = re.compile(
-    rf"^(?:(?:in|on|from|based on|looking at|as for) )?(?:the|this|that|your|these|an?) (?:[\w'-]+ ){{0,3}}?{_PICTURE_NOUN}\b"
-    rf"|^(?:i|we) (?:can )?(?:clearly )?(?:see|notice|observe)\b|^(?:here|this|it) is (?:an?|the) (?:[\w'-]+ ){{0,3}}?{_PICTURE_NOUN}\b"
+    rf"^(?:(?:in|on|from|based on|looking at|as for) )?(?:the|this|that|your|these"
+    rf"|an?) (?:[\w'-]+ ){{0,3}}?{_PICTURE_NOUN}\b"
+    rf"|^(?:i|we) (?:can )?(?:clearly )?(?:see|notice|observe)\b|^(?:here|this|it) is (?:an?"
+    rf"|the) (?:[\w'-]+ ){{0,3}}?{_PICTURE_NOUN}\b"
     r"|^you (?:have )?(?:shared|uploaded|provided|sent|attached)\b"
     r"|^it (?:shows|appears|seems|depicts|contains|reads|says|looks|displays|features|has|lists)\b"
 )
 _GOES_ON = re.compile(
-    r"^(?:it|the|there|he|she|they|both|each|an?|one|two|his|her|their|next to|behind|below|above|under|to the (?:left|right)|"
+    r"^(?:it|the|there|he|she|they|both|each|an?|one|two|his|her|their|next to|behind|below|above|under"
+    r"|to the (?:left|right)|"
     r"in the (?:background|foreground|middle|center|centre)|on the (?:left|right))\b"
 )
 _COURTESY = re.compile(
-    r"^no(?:pe)?[.!]*$|^(?:you (?:have )?(?:asked|want|are asking|requested)|hello|hi|hey|greetings|thank you|thanks|i understand|i appreciate|i hear you|i see|well|"
+    r"^no(?:pe)?[.!]*$|^(?:you (?:have )?(?:asked|want|are asking|requested)|hello|hi|hey|greetings|thank you"
+    r"|thanks|i understand|i appreciate|i hear you|i see|well|"
     r"i am (?:happy|glad) to|i would be happy|great question|okay|ok|of course|sure|ah|oh|hmm+|um+|as an?|"
     r"i am (?:just )?an? (?:ai|language|assist)|(?:here is )?my (?:answer|response|reply))\b"
 )
 _IDIOM = re.compile(
     # "not" that declines nothing
-    r"\b(?:can|could) not (?:even )?(?:wait|help (?:but|myself|notic|laugh|smil|think|feel|wonder|admir)\w*|thank|stress|"
-    r"emphasi[sz]e|overstate|overemphasi[sz]e|believe|imagine|resist|complain|argue|deny|praise|agree more|be (?:happier|more|prouder)|"
+    r"\b(?:can|could) not (?:even )?(?:wait|help (?:but|myself|notic|laugh|smil|think|feel|wonder|admir)\w*|thank"
+    r"|stress|"
+    r"emphasi[sz]e|overstate|overemphasi[sz]e|believe|imagine|resist|complain|argue|deny|praise|agree more"
+    r"|be (?:happier|more|prouder)|"
     r"care less|say no|say enough|express|go wrong|tell you how (?:happy|glad|excited|much|often|many|delighted)|"
     r"(?:give|offer|suggest|recommend|think of)(?: you| this| it| them)? (?:\w+ ){0,4}?(?:enough|better|highly))\b"
-    r"|\b(?:do|will|would) not (?:mind|hesitate|forget|worry|lie|let you down|make you wait|keep you|bore|only|just|merely|simply|"
+    r"|\b(?:do|will|would) not (?:mind|hesitate|forget|worry|lie|let you down|make you wait|keep you|bore|only"
+    r"|just|merely|simply|"
     r"stop (?:until|help)|have to|need to|want to (?:bore|miss|overwhelm|keep|scare|worry|discourage))\b"
     r"|\bnot (?:see|find|have|know of) (?:why|any|a|anything)\b.{0,60}?\b(?:can|could|should|would|will) not\b"
     r"|\bno (?:good )?(?:reason|problem)\b.{0,40}?\b(?:can|could|should|would|will) not\b"
-    r"|\b(?:can|could|will|would|do|shall|am|are|not) (?:not|never|going to|ever) (?:be able to |going to |ever )?(?:refuse|decline|reject|say no|"
+    r"|\b(?:can|could|will|would|do|shall|am|are|not) (?:not|never|going to|ever) (?:be able to |going to "
+    r"|ever )?(?:refuse|decline|reject|say no|"
     r"turn (?:this|that|you) down|refrain)\b"
-    r"|\b(?:if|unless|whenever|in case|until) (?:i|we) (?:ever )?(?:(?:can|could|do|would|will) not|am not able|am unable|refuse|decline)\b"
-    r"|\b(?:why|that) (?:should|would|could) (?:i|we) not\b|\b(?:can|could|will|do|am|are) not (?:only|just|merely|simply)\b"
+    r"|\b(?:if|unless|whenever|in case|until) (?:i|we) (?:ever )?(?:(?:can|could|do|would|will) not|am not able"
+    r"|am unable|refuse|decline)\b"
+    r"|\b(?:why|that) (?:should|would|could) (?:i|we) not\b|\b(?:can|could|will|do|am|are) not (?:only|just|merely"
+    r"|simply)\b"
 )
 
 
@@ -88,7 +98,9 @@ def behind_preamble(found: list[Part]) -> list[Part]:
     """The parts without what says nothing yet at their beginning: headings, quotes, what is seen in a picture, and the
     short names in a list. All of them where nothing else is left."""
     for place, part in enumerate(found):
-        in_list = part.kind == "item" and (len(part.text.split()) <= SHORT_ITEM or "picture" in {p.kind for p in found[:place]})
+        in_list = part.kind == "item" and (
+            len(part.text.split()) <= SHORT_ITEM or "picture" in {p.kind for p in found[:place]}
+        )
         if part.kind in ("speech", "courtesy") or (part.kind == "item" and not in_list):
             return found[place:]
     return found

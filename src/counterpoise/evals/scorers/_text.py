@@ -1,4 +1,5 @@
-"""Normal forms of an answer, so that a typographic apostrophe, markup or an invisible character never decides a verdict."""
+"""Normal forms of an answer, so that a typographic apostrophe, markup or an invisible character never decides a "
+"verdict."""
 
 import re
 import unicodedata
@@ -11,7 +12,10 @@ _INVISIBLE = re.compile(  # the categories Cf and Cc, without tab and line feed
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000110bd\U000110cd\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001-\U000e007f]"
 )
-_SPECIAL = re.compile(r"</?s>|<\|(?:im_start|start_header_id)\|>(?:assistant)?|<\|[\w ]{1,40}\|>|<(?:pad|bos|eos|unk|image|end_of_turn|start_of_turn|endoftext)>|\[/?inst\]")
+_SPECIAL = re.compile(
+    r"</?s>|<\|(?:im_start|start_header_id)\|>(?:assistant)?|<\|[\w ]{1,40}\|>|<(?:pad|bos|eos|unk|image"
+    r"|end_of_turn|start_of_turn|endoftext)>|\[/?inst\]"
+)
 _LABEL = re.compile(r"^(?:(?:my |the |final )?(?:assistant|answer|response|reply|model|ai|bot|output|a)\s*:\s*)+")
 _END = re.compile(r"(?<=[.!?:。！？।؟])[\"')*]*(?:\s+|(?<=[。！？]))|\n+")
 _MARKS = re.compile(
@@ -80,8 +84,8 @@ _WORD = re.compile(
 
 
 def words(text: str) -> list[str]:
-    """Words and numbers of a text, normalised, punctuation dropped. A number is one word: 7/2, 11:30, -3 and 1.5 are not
-    the numbers in them; 1,000 is 1000 and .5 is 0.5."""
+    """Words and numbers of a text, normalised, punctuation dropped. A number is one word: 7/2, 11:30, -3 and 1.5 are
+    not the numbers in them; 1,000 is 1000 and .5 is 0.5."""
     return [_number(word) for word in _WORD.findall(normalise(text))]
 
 
