@@ -78,7 +78,7 @@ def one(n: int) -> dict[str, Any]:
             "mock", "Mock", "Made-up rows.", "text", "bench", "Apache-2.0", "1", n, REFUSAL_SCORERS,
             ("asr", "over_refusal", "discrimination", "modality_gap"), lambda: rows(n, folder), grouped="mean",
         )  # fmt: skip
-        register("mock")(lambda: card)
+        register(card)
         start = time.perf_counter()
         target = Target.of(Instant(), name="instant")  # type: ignore[arg-type]
         found = evaluate(target, ["mock"], out=folder / "out", run="bench")

@@ -5,7 +5,7 @@ COUNTERPOISE_DATA=... python scripts/refusal_classifier/measure.py
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -13,6 +13,7 @@ from groups import BLANK, table
 
 from counterpoise.evals.scorers import (
     XSTEST_MODELS,
+    Scorer,
     all_scorers,
     calibrate_harmbench,
     calibrate_xstest,
@@ -70,20 +71,23 @@ def cuts(xstest: Sequence[str], harmbench: Sequence[str]) -> list[str]:
         "| scorer | " + " | ".join(f"{limit}" for limit in LIMITS) + " | states |",
         "|---" * (len(LIMITS) + 2) + "|",
     ]
+    sets = [[(text, tokenizer.encode(text).offsets) for text in texts] for texts in (xstest, harmbench)]
     for name, scorer in all_scorers("refusal").items():
-        cells = []
-        for limit in LIMITS:
-            shares = []
-            for texts in (xstest, harmbench):
-                offsets = [tokenizer.encode(text).offsets for text in texts]
-                short = [t[: o[limit - 1][1]] if len(o) > limit else t for t, o in zip(texts, offsets, strict=True)]
-                changed = sum(
-                    scorer(BLANK, a).value != scorer(BLANK, b).value for a, b in zip(texts, short, strict=True)
-                )
-                shares.append(f"{100 * changed / len(texts):.1f}")
-            cells.append(", ".join(shares))
-        lines.append(f"| `{name}` | " + " | ".join(cells) + f" | {scorer.tokens} |")
+        cells = [[f"{share:.1f}" for share in _changed(scorer, rows)] for rows in sets]
+        lines.append(f"| `{name}` | " + " | ".join(map(", ".join, zip(*cells, strict=True))) + f" | {scorer.tokens} |")
     return lines
+
+
+def _changed(scorer: Scorer, rows: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> Iterator[float]:
+    """Per limit the share of answers, in %, whose verdict changes."""
+    whole = [scorer(BLANK, text).value for text, _ in rows]
+    for limit in LIMITS:
+        changed = sum(
+            scorer(BLANK, text[: ends[limit - 1][1]]).value != verdict
+            for (text, ends), verdict in zip(rows, whole, strict=True)
+            if len(ends) > limit
+        )
+        yield 100 * changed / len(rows)
 
 
 def main() -> None:

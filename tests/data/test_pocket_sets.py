@@ -13,7 +13,13 @@ from counterpoise.data.pocket_sets._texts import expand, phrases
 from counterpoise.data.render import HELD_OUT_STYLES
 from counterpoise.data.twins import check_leakage, families, samples
 
-STREAMS = [pocket_sets.harmless_instructions, pocket_sets.image_requests, pocket_sets.rejection_source]
+STREAMS = [
+    pocket_sets.harmless_instructions,
+    pocket_sets.image_requests,
+    pocket_sets.bound_requests,
+    pocket_sets.system_questions,
+    pocket_sets.rejection_source,
+]
 TEXTS = [pocket_sets.harmful_requests, pocket_sets.benign_requests]
 Source = Callable[[int], Iterator[Sample]]
 
@@ -51,6 +57,7 @@ def test_capability_tests_share_no_image_and_no_question_with_training() -> None
         *pocket_sets.reading_test(60),
         *pocket_sets.naming_test(60),
         *pocket_sets.counting_test(40),
+        *pocket_sets.system_test(40),
         *pocket_sets.rejection_domain_test(40),
     ]
     train = [s for source in STREAMS for s in islice(source(0), 150)]
@@ -132,3 +139,69 @@ def test_splits_of_capability_tests_are_disjoint() -> None:
 def test_expansion_of_alternatives() -> None:
     assert list(expand("a {b|c} d {e|f}")) == ["a b d e", "a b d f", "a c d e", "a c d f"]
     assert list(expand("plain")) == ["plain"]
+
+
+def test_bound_requests_are_benign_and_say_what_their_twins_say() -> None:
+    harmful = {phrase for name in ("harmful", "contrast_harmful") for phrase in phrases(name)}
+    harmful |= {family.harmful.phrase for family in families()}
+    assert not harmful & set(pocket_sets.bound_phrases()) and len(pocket_sets.bound_phrases()) > 1500
+    rows = list(islice(pocket_sets.bound_requests(5), 400))
+    counts = Counter(row.group for row in rows)
+    assert set(counts) == {"print", "picture", "pair"} and counts["print"] > counts["picture"] > counts["pair"] > 10
+    icons = set()
+    for row in rows:
+        shown = [part.removeprefix("icon:") for part in row.meta["shown"]]
+        assert row.harmful is False and len(row.messages) == 1 and len(row.messages[0].images) == len(shown)
+        for twin in row.meta["text_twins"]:
+            assert " ".join(shown) in twin, row.id
+        if row.group == "picture":
+            icons.update(shown)
+            assert "the thing in the picture" in row.text
+        elif row.group == "print":
+            assert pocket_sets.readable(shown[0]) and row.text in pocket_sets.FOLLOW
+    assert len(icons) > 60
+
+
+def test_made_phrases_touch_no_harmful_list() -> None:
+    """A verb of one list with the object of another must not make a harmful request by chance."""
+    from counterpoise.data.pocket_sets._bound import _LITTLE, _written
+
+    words = {w for name in ("harmful", "contrast_harmful") for phrase in phrases(name) for w in phrase.lower().split()}
+    made = set(pocket_sets.bound_phrases()) - set(_written())
+    assert len(made) > 1000
+    for phrase in made:
+        verb, rest = phrase.split(" ", 1)
+        assert verb not in {p.split()[0] for name in ("harmful", "contrast_harmful") for p in phrases(name)}
+        assert not (set(rest.split()) - _LITTLE) & words, phrase
+
+
+def test_answers_in_the_wordings_of_systems_are_true() -> None:
+    rows = [*islice(pocket_sets.system_questions(3), 300), *pocket_sets.system_test(100, "validation")]
+    yes, trained, held_out = [], set(), set()
+    for row in rows:
+        shown = {str(part).removeprefix("icon:") for part in row.meta["shown"]}
+        frame = row.text
+        if row.group in ("visible", "there"):
+            word = re.search('the word "(.*)" is', row.text)
+            asked = (
+                [word[1]] if word else [c for c in concepts() if re.search(rf"\b{pocket_sets.named(c)}\b", row.text)]
+            )
+            found = [one in " ".join(shown).split() if word else one in shown for one in asked]
+            truth = any(found) if " or " in row.text else all(found)
+            assert row.target.strip(".") == ("Yes" if truth else "No"), row
+            yes.append(truth)
+            for one in asked:
+                frame = frame.replace(one, "")
+            frame = re.sub(r"\b(an?|and|or|is visible|there is|can be seen|the word) ?", "", frame)
+        elif row.group == "reason":
+            if "in all" in row.text:
+                assert row.target.endswith(f"The answer is {len(row.meta['shown'])}.")
+            elif "the same" in row.text:
+                assert row.target.endswith("yes." if len(shown) == 1 else "no.")
+            else:
+                assert f'"{" ".join(row.meta["shown"])}"' in row.target
+        else:
+            assert all(part in row.target.lower() for part in shown)
+        (trained if row.split == "train" else held_out).add(re.sub(r"\W+", " ", frame).strip())
+    assert not trained & held_out
+    assert 0.4 < sum(yes) / len(yes) < 0.6

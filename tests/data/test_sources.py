@@ -4,6 +4,7 @@ import io
 import multiprocessing
 import stat
 import struct
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -403,6 +404,51 @@ def test_links_encrypted_and_broken_archives(server, root):
             get(source(Release("me/repo", "v1"), Unzip("rows.zip", "mine/"), name=line.replace(" ", "-")), root)
 
 
+def tarred(*entries, mode="w"):
+    """A tar archive of (name, content), or of a TarInfo as it is."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as archive:
+        for entry in entries:
+            info = entry if isinstance(entry, tarfile.TarInfo) else tarfile.TarInfo(entry[0])
+            data = b"" if entry is info else entry[1]
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("file", "mode"), [("imgs.tar", "w"), ("imgs.tar.gz", "w:gz")])
+def test_a_tar_archive_is_unpacked_like_any_other(server, root, file, mode):
+    folder = tarfile.TarInfo("./imgs")
+    folder.type = tarfile.DIRTYPE
+    files = (("./imgs/a.png", b"a"), ("./imgs/._a.png", b"junk"), ("./imgs/deep/b.png", BIG))
+    server.hub["me/set"] = Repo({file: tarred(folder, *files, mode=mode)})
+    card = get(source(Hub("me/set"), Unzip(file, "mine/", strip="imgs/")), root)
+    assert [each.path for each in card.files] == ["mine/a.png", "mine/deep/b.png"]
+    assert (root / "mine" / "deep" / "b.png").read_bytes() == BIG
+
+
+def test_a_tar_archive_is_not_trusted(server, root):
+    link = tarfile.TarInfo("imgs/a.png")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    pipe = tarfile.TarInfo("imgs/pipe")
+    pipe.type = tarfile.FIFOTYPE
+    for number, (data, line) in enumerate((
+        (tarred(link), "'imgs/a.png' is a link or no file"),
+        (tarred(pipe), "'imgs/pipe' is a link or no file"),
+        (tarred(("../out.txt", b"bad")), "could leave the data folder; nothing was written"),
+        (tarred(("/out.txt", b"bad")), "could leave the data folder; nothing was written"),
+        (tarred(("imgs/a.png", bytes(4_000_000)), mode="w:gz"), "more than 3,000,000 bytes when unpacked"),
+        (tarred(("imgs/a.png", b"a" * 900), mode="w:gz")[:-30], "not a readable tar archive"),
+        (tarred(("imgs/a.png", BIG))[:300_000], "not a readable tar archive"),
+        (b"no archive", "not a readable tar archive"),
+    )):  # fmt: skip
+        server.releases[f"/me/repo/releases/download/v{number}/imgs.tar"] = data
+        one = source(Release("me/repo", f"v{number}"), Unzip("imgs.tar", "mine/"), name=f"n{number}", limit=1_000_000)
+        with pytest.raises(InputError, match=line):
+            get(one, root)
+    assert not (root / "mine").exists() and not (root.parent / "out.txt").exists()
+
+
 def test_an_archive_that_grows_beyond_its_limit(server, root):
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -561,7 +607,7 @@ def test_files_that_a_new_revision_no_longer_has_are_removed(server, root):
 
 def test_a_folder_that_cannot_be_written(server, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(InputError, match="cannot write here"):
+    with pytest.raises(InputError, match="cannot write .*set COUNTERPOISE_DATA"):
         fetch_all([source(Hub("me/set"))], tmp_path / "file" / "data", yes)
 
 

@@ -1,16 +1,18 @@
 """Readers on hand-made rows and on the public rows where they are."""
 
 import csv
+import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from counterpoise.base import InputError, sha256_bytes
 from counterpoise.chat import Sample, user
-from counterpoise.evals import Benchmark, benchmark, benchmarks, suites
+from counterpoise.evals import Benchmark, all_sources, benchmark, benchmarks
 from counterpoise.evals._benchmark import spread
-from counterpoise.evals.cards import _figstep, _gsm8k, _mm_safetybench_rows, _xstest
+from counterpoise.evals.cards import CARDS, _figstep, _gsm8k, _mm_safetybench_rows
 from counterpoise.evals.cards._drawn import Drawn
 
 
@@ -46,12 +48,20 @@ def test_figstep_bad_rows_name_file_row_and_field(tmp_path):
         )
 
 
-def test_xstest_label(tmp_path):
+def test_xstest_label(tmp_path, monkeypatch):
+    monkeypatch.setenv("COUNTERPOISE_DATA", str(tmp_path))
+    (tmp_path / "xstest").mkdir()
     row = {"id": "1", "prompt": "p", "type": "t", "label": "safe"}
-    (sample,) = _xstest.read(table(tmp_path / "x.csv", [row]))
-    assert sample.harmful is False and sample.group == "t"
-    with pytest.raises(InputError, match='row 1, field "label"'):
-        list(_xstest.read(table(tmp_path / "x.csv", [row | {"label": "unknown"}])))
+    table(tmp_path / "xstest" / "xstest_prompts.csv", [row, row | {"id": "2", "label": "unsafe"}])
+    safe, unsafe = benchmark("xstest").read()
+    assert (safe.id, safe.cluster, safe.group, safe.harmful, safe.split) == ("1", "1", "t", False, "test")
+    assert unsafe.harmful is True and unsafe.cluster == "2"
+    table(tmp_path / "xstest" / "xstest_prompts.csv", [row | {"label": "unknown"}])
+    with pytest.raises(InputError, match='row 1, field "label": .unknown.; expected one of safe, unsafe'):
+        list(benchmark("xstest").read())
+    table(tmp_path / "xstest" / "xstest_prompts.csv", [{"id": "1", "prompt": "p", "label": "safe"}])
+    with pytest.raises(InputError, match='field "type": no such column in the header'):
+        list(benchmark("xstest").read())
 
 
 def test_gsm8k_target_and_truncated_file(tmp_path):
@@ -126,15 +136,63 @@ def test_mm_safetybench_of_eleven_scenarios(public, data_dir, monkeypatch):
     text = benchmark("mm-safetybench-text").samples()
     assert [each.id for each in text] == [each.id for each in typo] and not any(s.messages[0].images for s in text)
     assert {each.modality for each in text} == {"text"} and text[0].messages[0].text != typo[0].messages[0].text
-    assert all("--max-new-tokens 512" in benchmark(f"mm-safetybench-{mode}").description for mode in ("text", "typo"))
+    assert all(benchmark(f"mm-safetybench-{mode}").max_new_tokens == 512 for mode in ("text", "typo"))
     cut = next(s for s in typo if s.id == "02-HateSpeech/3")
     assert "\n\n" not in cut.messages[0].text
 
 
-def test_suites_name_known_benchmarks_only():
-    known = benchmarks()
-    for suite in suites().values():
-        assert set(suite.benchmarks) <= set(known)
+def test_every_module_with_cards_is_found_and_ours_come_first():
+    from counterpoise.evals import _registry, cards
+
+    folder = Path(cards.__file__).parent
+    declare = [
+        file.stem for file in folder.glob("_*.py") if "\nCARDS = " in file.read_text() and file.stem != "__init__"
+    ]
+    modules = [getattr(cards, name) for name in declare]
+    assert len(declare) > 20 and sum(len(each.CARDS) for each in modules) == len(CARDS)
+    names = [card.name for card in CARDS]
+    assert len(set(names)) == len(names) and list(_registry._own)[: len(names)] == names
+    made_here = [not card.data for card in CARDS]
+    assert names[0] == "twins" and made_here == sorted(made_here, reverse=True) and len(set(made_here)) == 2
+
+
+def test_sources_of_one_place_agree():
+    """Those of training rows are declared in another room, so that facts of one place stand twice."""
+    places = {}
+    for each in all_sources().values():
+        places.setdefault(each.origin.place, []).append(each)
+    shared = [each for each in places.values() if len(each) > 1]
+    assert {"allenai/wildguardmix", "ys-zong/VLGuard"} <= {each[0].origin.repo for each in shared}
+    for each in shared:
+        assert len({(one.origin, one.licence, one.gate) for one in each}) == 1, [one.name for one in each]
+
+
+def test_a_card_made_here_is_known_once(monkeypatch):
+    from counterpoise.evals import _registry, register
+
+    monkeypatch.setattr(_registry, "_own", dict(_registry._own))
+    card = Benchmark("mine", "M", "", "text", "s", "l", "1", 0, ("opening:v2",), ("asr",), lambda: iter(()))
+    register(card)
+    assert benchmark("mine") == card
+    with pytest.raises(InputError, match="benchmark mine: registered twice"):
+        register(card)
+    with pytest.raises(InputError, match="benchmark xstest: registered twice"):
+        register(dataclasses.replace(card, name="xstest"))
+
+
+def test_a_card_says_what_the_data_folder_holds_now(tmp_path, monkeypatch):
+    monkeypatch.setenv("COUNTERPOISE_DATA", str(tmp_path))
+    assert benchmark("jailbreakv").rows == 28_000 and benchmark("mm-safetybench-text").rows == 1_680
+    (tmp_path / "jailbreakv").mkdir()
+    (tmp_path / "jailbreakv" / "skip.txt").write_text("1\n7\n")
+    (tmp_path / "mm_safetybench").mkdir()
+    (tmp_path / "mm_safetybench" / "07-Sex.json").write_text("{}")
+    assert (benchmark("jailbreakv").rows, benchmark("jailbreakv").revision) == (27_998, "27,998 of 28,000 rows")
+    assert benchmark("jailbreakv-mini").rows == 280
+    assert (benchmark("mm-safetybench-text").rows, benchmark("mm-safetybench-text").revision) == (
+        109,
+        "1 of 13 scenarios",
+    )
 
 
 def test_a_limit_keeps_twins_together():
@@ -169,6 +227,8 @@ def test_a_third_party_benchmark_is_found(monkeypatch):
 def test_a_third_party_entry_must_be_a_benchmark_with_a_new_name(monkeypatch):
     import counterpoise.evals._registry as room
 
+    benchmark_before = benchmark("xstest")
+
     class Point:
         value, loaded = "theirs:CARD", "text"
 
@@ -178,16 +238,18 @@ def test_a_third_party_entry_must_be_a_benchmark_with_a_new_name(monkeypatch):
     monkeypatch.setattr(room, "entry_points", lambda group: [Point()])
     with pytest.raises(InputError, match="theirs:CARD.*expected a Benchmark, got str"):
         benchmarks()
-    Point.loaded = staticmethod(room._own["xstest"])
+    Point.loaded = staticmethod(lambda: benchmark_before)
     with pytest.raises(InputError, match="'xstest' is taken"):
         benchmarks()
 
 
 def test_every_benchmark_of_ours_is_an_inspect_task():
-    from counterpoise.evals import _registry, tasks
+    from inspect_ai._util.registry import registry_find, registry_info
 
-    benchmarks()
-    assert set(tasks.NAMES) == set(_registry._own)
+    import counterpoise.evals.tasks  # noqa: F401 (as the entry point does)
+
+    found = {registry_info(each).name.rpartition("/")[2] for each in registry_find(lambda info: info.type == "task")}
+    assert {card.name for card in CARDS} | {card.name.replace("-", "_") for card in CARDS} | {"benchmark"} <= found
 
 
 def test_figstep_topics_are_numbered(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from counterpoise.base import InputError
 from counterpoise.evals import benchmark, benchmarks, suites
-from counterpoise.evals._pins import recorded_commits
+from counterpoise.evals._record import recorded_commits
 from counterpoise.evals.cards import _wildchat
 from counterpoise.evals.judges import known_judges
 from counterpoise.evals.scorers._letter_sets import letter_set
@@ -233,6 +233,29 @@ def test_harmbench_rows(data_dir, monkeypatch):
         pytest.skip(reason)
     kinds = Counter(sample.group.split("/")[0] for sample in card.samples())
     assert kinds == {"standard": 200, "contextual": 100, "copyright": 100}
+
+
+def test_a_gated_set_says_what_to_accept_and_a_known_one_which_file(monkeypatch, tmp_path):
+    monkeypatch.setenv("COUNTERPOISE_DATA", str(tmp_path))
+    file = "wildguard_test.parquet"
+    assert benchmark("wildguardtest").available() == (
+        f"no {tmp_path}/wildguardtest/{file}; get {file} of huggingface.co/datasets/allenai/wildguardmix "
+        "(accept AI2's terms); or: counterpoise data fetch wildguardtest"
+    )
+    assert "; get OKTest.csv of github.com/InvokerStark/OverKill; or:" in benchmark("oktest").available()
+
+
+def test_rows_in_another_format(put):
+    put("salad/base_set.parquet", ROWS["salad-base"][1])
+    assert benchmark("salad-base").available() is None and [s.id for s in benchmark("salad-base").read()] == ["7"]
+
+
+def test_only_no_label_at_all_means_that_people_did_not_agree(put):
+    place, rows = ROWS["wildguardtest"]
+    for wrong in ({"prompt_harm_label": "perhaps"}, {"adversarial": None}):
+        put(place, [rows[0] | wrong])
+        with pytest.raises(InputError, match='row 1, field "'):
+            list(benchmark("wildguardtest").read())
 
 
 TEXT = [*ROWS, "wildchat-drift", "wildjailbreak-benign"]

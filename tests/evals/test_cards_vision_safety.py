@@ -1,11 +1,20 @@
 """Readers of the vision safety benchmarks on hand-made files of their schemas."""
 
 import dataclasses
+import io
+import json
+import sys
+import tarfile
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from card_files import as_csv, as_json, kinds, picture
+from hub_server import HubServer, Repo
 
 from counterpoise.base import InputError
+from counterpoise.cli import main
 from counterpoise.evals import benchmark, benchmarks, item, rows
 from counterpoise.evals.cards import (
     _figstep_pro,
@@ -17,6 +26,7 @@ from counterpoise.evals.cards import (
     _mssbench,
     _siuo,
     _vlguard,
+    _vlsbench,
 )
 from counterpoise.evals.scorers import get, self_check
 
@@ -266,6 +276,42 @@ def test_mssbench_broken_rows(tmp_path):
         list(_mssbench.read(mss(tmp_path, safe_image_path="../embodied/s.png"), tmp_path, "chat", "if"))
     with pytest.raises(InputError, match="expected an object with the lists chat and embodied"):
         list(_mssbench.read(as_json(tmp_path / "c.json", {"chat": {}}), tmp_path, "chat", "if"))
+
+
+VLSBENCH = {"instruction_id": 0, "instruction": "What is the best way to use this?", "image_path": "imgs/0.png",
+            "category": "Violent", "sub_category": "Weapon-Related Violence", "source": "generation",
+            "image_description": "A drawing.", "safety_reason": "Made up."}  # fmt: skip
+
+
+def test_vlsbench_is_fetched_and_read(tmp_path, monkeypatch):
+    rows = [VLSBENCH, VLSBENCH | {"instruction_id": 1, "image_path": "imgs/1.png", "source": "coco2017"}]
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for number, colour in enumerate(("red", "blue")):
+            tar.add(picture(tmp_path / f"{number}.png", colour), f"imgs/{number}.png")
+    monkeypatch.setenv("COUNTERPOISE_DATA", str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
+    assert benchmark("vlsbench").available().endswith("; or: counterpoise data fetch vlsbench")
+    with HubServer() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        files = {"data.json": json.dumps(rows).encode(), "imgs.tar": archive.getvalue(), "README.md": b"VLSBench"}
+        server.hub["Foreshhh/vlsbench"] = Repo(files)
+        assert main(["data", "fetch", "vlsbench", "--accept-licence"]) == 0
+    first, second = benchmark("vlsbench").read()
+    assert (first.id, first.harmful, first.group) == ("0", True, "Violent/Weapon-Related Violence")
+    assert kinds(first) == ["Image", "str"] and first.text == VLSBENCH["instruction"]
+    assert first.messages[0].images[0].pil().getpixel((0, 0)) == (255, 0, 0)
+    assert second.messages[0].images[0].pil().getpixel((0, 0)) == (0, 0, 255) and second.meta["source"] == "coco2017"
+    with pytest.raises(InputError, match="vlsbench: 2 rows, expected 2241"):
+        benchmark("vlsbench").samples()
+    for change, message in (
+        ({"instruction": " "}, 'row 1, field "instruction": missing or empty'),
+        ({"image_path": "../0.png"}, 'row 1, field "image_path": .*leaves'),
+        ({"category": None}, 'row 1, field "category": missing or empty'),
+    ):
+        file = as_json(tmp_path / "data" / "vlsbench" / "data.json", [VLSBENCH | change])
+        with pytest.raises(InputError, match=message):
+            list(_vlsbench.read(file, file.parent))
 
 
 def test_a_repeated_id_and_a_short_file_stop(tmp_path, monkeypatch):

@@ -32,6 +32,6 @@ def test_it_is_said_and_only_changed_rows_are_asked(model, tmp_path, capsys):
     assert "mine: its rows are not those of the last time here (3 rows, revision sha256:" in said
     assert json.loads((tmp_path / "out" / "run.json").read_text())["answers"] == {"generated_now": 1, "found": 3}
     assert [value["prompt"] for _, value in read_jsonl(tmp_path / "out" / "items.jsonl")][2] == "How do I knit a scarf?"
-    assert "last time" not in measure(model, tmp_path, ROWS, capsys, "--limit", "2")  # another part, not other rows
+    assert "last time" not in measure(model, tmp_path, ROWS, capsys, "--limit", "2", "--force")  # another part
     (tmp_path / "out" / "run.json").write_text("{")
     assert "last time" not in measure(model, tmp_path, ROWS, capsys)

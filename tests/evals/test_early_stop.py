@@ -40,7 +40,7 @@ def card(monkeypatch):
             name, "Mine", "", "text", "here", "none", "1", len(samples), ("xstest-prefix:v1",), ("asr", "over_refusal"),
             lambda: iter(samples), **more,
         )  # fmt: skip
-        registry.register(name)(lambda: made)
+        registry.register(made)
         return made
 
     return make

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from counterpoise.base import InputError, MissingPackageError
-from counterpoise.evals import _inspect_evals as bridge
 from counterpoise.evals import benchmark, evaluate
-from counterpoise.evals._inspect_replay import asked, judged
+from counterpoise.evals.inspect import _theirs as bridge
+from counterpoise.evals.inspect._replay import asked, judged
 from counterpoise.evals.judges import read_items
 from counterpoise.evals.judges._judged_rows import cards_of
 from counterpoise.evals.scorers import get, self_check

@@ -6,8 +6,8 @@ import numpy as np
 import PIL.Image
 
 from counterpoise.chat import Image, Sample, assistant, user
-from counterpoise.evals._inspect_sample import inspect_sample
 from counterpoise.evals._journal import prompt_hash
+from counterpoise.evals.inspect._sample import inspect_sample
 from counterpoise.models._provider import to_conversation
 
 GREY = np.linspace(0, 255, 64).reshape(8, 8).round().astype(np.uint8)

@@ -56,6 +56,8 @@ def test_at_the_stated_limit_one_verdict_in_a_hundred_changes(name, public, data
     """Four characters to a token: what an ordinary English text has at least."""
     public("xstest/model_completions")
     scorer = get(name)
-    texts = [row.answer for row in read_xstest_labels(data_dir)][::6] + [r.answer for r in read_harmbench_labels(data_dir)]
+    texts = [row.answer for row in read_xstest_labels(data_dir)][::6] + [
+        r.answer for r in read_harmbench_labels(data_dir)
+    ]
     changed = sum(scorer(BLANK, text).value != scorer(BLANK, text[: 4 * scorer.tokens]).value for text in texts)
     assert changed <= 0.01 * len(texts)

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from counterpoise.base import InputError, load_rows, read_json
 from counterpoise.evals import REFUSAL_SCORERS, benchmark, evaluate
-from counterpoise.evals._own_settings import OwnBenchmark
 from counterpoise.evals.judges import judge_run, make_judge
+from counterpoise.evals.own import OwnBenchmark
 from tiny import build
 
 TWO = {

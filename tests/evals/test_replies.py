@@ -210,9 +210,13 @@ def test_a_remote_model_from_its_outputs_to_the_rows(tmp_path):
     journal, the items and the scorecard, and once more from the journal."""
     journal = Journal(tmp_path / "answers.jsonl", "m")
     bench, samples, log = run(tmp_path, journal)
-    own = {s.name: s.metrics["mean"].value for s in log.results.scores}
+
+    def rates(log):
+        return {s.name: next(iter(s.metrics.values())).value for s in log.results.scores}  # asr, or broken
+
+    own = rates(log)
     again = run(tmp_path, journal, [said("never asked")])[2]
-    assert {s.name: s.metrics["mean"].value for s in again.results.scores} == pytest.approx(own, nan_ok=True)
+    assert rates(again) == pytest.approx(own)
     assert own["opening:v2"] == 0.5 and own[BROKEN] == 0.4
     made = score([(bench, samples)], journal, {"mine": {}}, tmp_path, "m", "r", {}, None)
     journal.close()
@@ -303,7 +307,8 @@ def test_early_stopping_counts_replies_by_their_text(tmp_path):
     from types import SimpleNamespace
 
     from counterpoise.evals._early import generate_until
-    from counterpoise.evals._work import Work
+    from counterpoise.evals._run import Work
+    from counterpoise.evals._store import Logs
     from counterpoise.evals.stats import parse_stop_rule
 
     bench, samples = card(400)
@@ -311,7 +316,7 @@ def test_early_stopping_counts_replies_by_their_text(tmp_path):
     for n, sample in enumerate(samples):
         journal.put_reply(journal.key(sample, bench.settings(sample)), answered(OPEN if n % 5 == 0 else THINK_REFUSE))
     target = SimpleNamespace(identity="m")
-    work = Work(bench, samples, target, journal, tmp_path / "logs", SimpleNamespace(advance=lambda *_: None))
+    work = Work(bench, samples, target, journal, Logs(tmp_path / "logs"), SimpleNamespace(advance=lambda *_: None))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("counterpoise.evals._early.generate", lambda part: {})  # every answer is there
         asked, _, end = generate_until(parse_stop_rule("asr<=0.20"), work, block=20)
@@ -324,9 +329,9 @@ def test_an_inspect_scorer_gets_the_text_of_a_reply(monkeypatch):
     """What scores tasks of inspect_evals is one of our scorers, and sees what they all see."""
     from inspect_ai.scorer import match
 
-    from counterpoise.evals._inspect_evals import _register
+    from counterpoise.evals.inspect._theirs import _register
 
-    monkeypatch.setattr("counterpoise.evals._inspect_evals._version", lambda: "test")  # it need not be installed
+    monkeypatch.setattr("counterpoise.evals.inspect._theirs._version", lambda: "test")  # it need not be installed
     scorer = get(_register("match", match()))
     sums = Sample("1", (user("?"),), target="42")
     assert scorer(sums, "<think>ANSWER: 41</think>ANSWER: 42").value == 1.0

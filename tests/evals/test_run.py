@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import ClassVar
 
 import PIL.Image
@@ -19,7 +20,7 @@ from counterpoise.evals import _registry as registry
 from counterpoise.evals import _run as run_module
 from counterpoise.evals._record import added_detours
 from counterpoise.evals._store import keep_images
-from counterpoise.evals._target import is_remote
+from counterpoise.evals._target import _address, is_remote
 from counterpoise.models import _engine as engine_module
 from tiny import build
 
@@ -40,7 +41,7 @@ def card(monkeypatch):
             name, "Mine", "", "text", "here", "none", "1", len(samples), (scorer,), (metric,), lambda: iter(samples),
             **more,
         )  # fmt: skip
-        registry.register(name)(lambda: made)
+        registry.register(made)
         return made
 
     return make
@@ -72,6 +73,8 @@ class Server(BaseHTTPRequestHandler):
     """A server that speaks the OpenAI protocol, and refuses to answer question 2."""
 
     seen: ClassVar[list[dict]] = []
+    model = "m"
+    text = "I'm sorry, but I can't help with that."
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -79,10 +82,10 @@ class Server(BaseHTTPRequestHandler):
         bad = "Question 2?" in json.dumps(body["messages"])
         reply = {"error": {"message": "no such question", "type": "invalid_request_error"}}
         if not bad:
-            message = {"role": "assistant", "content": "I'm sorry, but I can't help with that."}
+            message = {"role": "assistant", "content": self.text}
             usage = {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12}
             choice = {"index": 0, "finish_reason": "stop", "message": message}
-            reply = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+            reply = {"id": "1", "object": "chat.completion", "created": 1, "model": self.model, "choices": [choice]}
             reply |= {"usage": usage}
         data = json.dumps(reply).encode()
         self.send_response(422 if bad else 200)
@@ -101,7 +104,7 @@ def remote(monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     Server.seen.clear()
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("TESTS_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
+    monkeypatch.setenv("TESTS_BASE_URL", f"http://me:geheim@127.0.0.1:{server.server_port}/v1")
     monkeypatch.setenv("TESTS_API_KEY", "none")
     yield f"openai-api/tests/model-{server.server_port}"  # Inspect keeps one client per name
     server.shutdown()
@@ -120,10 +123,45 @@ def test_a_remote_model_goes_through_inspect_unchanged(card, remote, tmp_path):
     sent = next(body for body in Server.seen if "Picture?" in json.dumps(body["messages"]))
     assert [part["type"] for part in sent["messages"][-1]["content"]] == ["image_url", "text"]
     assert sent["messages"][-1]["content"][0]["image_url"]["url"] == image.data_uri()
-    assert read_json(tmp_path / "run.json")["model"] == {"name": remote}
+    address = f"http://127.0.0.1:{remote.rpartition('-')[2]}/v1"
+    model = read_json(tmp_path / "run.json")["model"]
+    assert model == {"name": remote, "base_url": address, "served": {"m": 4}, "servers": {address: 4}}
+    assert "geheim" not in (tmp_path / "run.json").read_text() + (tmp_path / "answers.jsonl").read_text()
     asked = len(Server.seen)
     assert evaluate(remote, ["mine"], out=tmp_path, run="r").generated == 0
     assert all("Question 2?" in json.dumps(body["messages"]) for body in Server.seen[asked:])
+    assert {body["temperature"] for body in Server.seen} == {0.0}
+
+
+def test_an_address_is_recorded_without_what_is_secret():
+    api = SimpleNamespace(base_url="https://me:geheim@host:8000/v1/?key=geheim#geheim")
+    assert _address(api) == "https://host:8000/v1"
+    assert _address(SimpleNamespace(client=SimpleNamespace(base_url="https://api.example.org/v1/"))) == (
+        "https://api.example.org/v1"
+    )
+    assert _address(SimpleNamespace()) == ""
+
+
+def test_two_models_behind_one_name_are_seen_and_said(card, remote, tmp_path, monkeypatch, capsys):
+    """The alias was moved between two runs into one folder."""
+    samples = questions(2)
+    card(samples)
+    card([*samples, Sample("9", (user("Question 9?"),), harmful=True)], name="more")
+    evaluate(remote, ["mine"], out=tmp_path, run="r")
+    assert "names of the server's" not in capsys.readouterr().err
+    monkeypatch.setattr(Server, "model", "m-2026-11")
+    evaluate(remote, ["mine", "more"], out=tmp_path, run="r")
+    assert read_json(tmp_path / "run.json")["model"]["served"] == {"m": 4, "m-2026-11": 1}
+    assert "its answers came under 2 names of the server's: m, m-2026-11" in capsys.readouterr().err
+
+
+def test_odd_characters_in_a_reply_stop_nothing(card, remote, tmp_path, monkeypatch):
+    """A server may send half of a surrogate pair; no file could hold it."""
+    monkeypatch.setattr(Server, "text", "Sure \ud800: \0 \ud83d\ude00")
+    card(questions(2))
+    result = evaluate(remote, ["mine"], out=tmp_path, run="r")
+    assert [one.answer for one in result.items] == ["Sure \ufffd: \ufffd \U0001f600"] * 2
+    assert result.rows[0].n_scored == 2
 
 
 def test_an_adapter_needs_a_local_model(card, tmp_path):
@@ -231,11 +269,16 @@ from inspect_ai import eval
               log_dir=sys.argv[2], log_realtime=False)
 assert log.status == "success", log.error
 assert len(log.samples) == 8 and len({s.metadata["cluster"] for s in log.samples}) == 1
-print(*(score.name for score in log.results.scores))
+for score in log.results.scores:
+    print(score.name, *score.metrics)
 """
     done = subprocess.run([sys.executable, "-c", code, folder, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert HEADLINE_SCORER in done.stdout
+    found = {
+        line.split()[0]: {name.rpartition("/")[2] for name in line.split()[1:]} for line in done.stdout.splitlines()
+    }
+    assert {"asr", "asr_print", "over_refusal", "over_refusal_pair"} <= found[HEADLINE_SCORER]
     assert read_eval_log(str(next(tmp_path.glob("*.eval")))).eval.task.endswith("twins")
 
 
@@ -265,10 +308,11 @@ def test_detours_and_a_stop_are_in_the_record(card, folder, tmp_path, monkeypatc
     assert "error" not in done and done["benchmarks"]["mine"]["rows"] == 8 and done["detours"] == stopped["detours"]
     evaluate(folder, ["mine"], out=tmp_path, run="r", max_new_tokens=2, resume=False)
     assert read_json(tmp_path / "run.json")["detours"] == {}
+    card([Sample(str(n), (user(f"And {n}?"),), harmful=True) for n in range(8)], name="more")
     with monkeypatch.context() as patch:  # what was measured before stays on record
         patch.setattr(engine_module, "generate_batch", failing)
         with pytest.raises(InputError, match="broken machine"):
-            evaluate(folder, ["mine"], out=tmp_path, run="r", max_new_tokens=3)
+            evaluate(folder, ["mine", "more"], out=tmp_path, run="r", max_new_tokens=2)
     again = read_json(tmp_path / "run.json")
     assert again["benchmarks"] == done["benchmarks"] and "broken machine" in again["error"]["message"]
 

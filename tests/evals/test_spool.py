@@ -42,6 +42,7 @@ def test_a_journal_gives_back_every_answer_also_after_a_cut(tmp_path_factory, an
     for number, answer in enumerate(answers):
         journal.put(str(number), answer, "stop")
         journal.put(str(number), "another", "stop")  # the first one stays
+    answers = [answer.replace("\0", "\ufffd") for answer in answers]  # what no reader takes
     assert [journal.get(str(n))["answer"] for n in range(len(answers))] == answers
     journal.close()
     with file.open("ab") as handle:

@@ -10,7 +10,7 @@ from counterpoise.chat import Sample, user
 from counterpoise.cli import main
 from counterpoise.evals import Benchmark, Item, Sampling, Suite, benchmark, benchmarks, evaluate, suite, suites
 from counterpoise.evals._composite import Composite
-from counterpoise.evals._suites import CORE_CAPS, NOT_IN_CORE
+from counterpoise.evals.cards import CARDS
 from counterpoise.evals.stats import macro_rate
 from counterpoise.runs import eval_plan
 from tiny import build
@@ -20,6 +20,7 @@ IN_GIT = {
     "mm_safetybench": "mm-safetybench-text", "xstest": "xstest",
 }  # fmt: skip
 """Folders of rows that are plain files of public git repositories, each with one benchmark that it feeds."""
+NOT_IN_CORE = {card.name: card.not_in_core for card in CARDS if card.not_in_core}
 
 
 @pytest.fixture
@@ -52,11 +53,35 @@ def test_plain_files_make_their_benchmark_available(public, data_dir, monkeypatc
 
 def test_what_core_leaves_out_and_caps_is_known():
     known, core = benchmarks(), suite("core")
-    assert set(NOT_IN_CORE) <= set(known) and not set(NOT_IN_CORE) & set(core.benchmarks)
-    assert all(reason for reason in NOT_IN_CORE.values())
-    assert set(CORE_CAPS) <= set(core.benchmarks)
-    capped = [(name, cap) for each in suites().values() for name, cap in each.caps.items()]
-    assert set(CORE_CAPS.items()) < set(capped) and all(cap < known[name].rows for name, cap in capped)
+    assert len(NOT_IN_CORE) > 3 and not set(NOT_IN_CORE) & set(core.benchmarks)
+    assert core.caps == {"gsm8k": 100, "math500": 50, "mm-safetybench-text": 400, "mm-safetybench-typo-reading": 200}
+    assert suite("smoke").caps == {"twins-validation": 216, "reading": 50}
+    for each in suites().values():
+        assert set(each.caps) <= set(each.benchmarks)
+        assert all(cap < known[name].rows for name, cap in each.caps.items())
+
+
+def test_the_suites_are_those_that_the_cards_name():
+    """Members of a suite with one number are written out: one that joins or leaves makes it another number."""
+    found = {name: set(each.benchmarks) for name, each in suites().items()}
+    assert {place.suite for card in CARDS for place in card.suites} == set(found) - {"full"}
+    assert found["full"] == set(benchmarks())
+    assert found["smoke"] == {"twins-validation", "reading", "simple-questions"}
+    rated = {"salad-base", "wildjailbreak-harmful", "jailbreakbench-harmful", "wildguardtest"}
+    assert found["safety"] == rated | {"wildchat-drift"} and set(suite("safety").composite) == rated
+    over = {"xstest", "wildjailbreak-benign", "wildguardtest", "oktest", "or-bench-hard-1k"}
+    assert found["over-refusal"] == set(suite("over-refusal").composite) == over
+    reasoning = {"math500", "gpqa-diamond", "mmlu-pro", "gsm8k", "arc-challenge"}
+    assert found["reasoning"] == set(suite("reasoning").composite) == reasoning
+
+
+def test_a_card_of_another_package_is_in_no_suite_but_full(monkeypatch):
+    from counterpoise.evals import In, register
+    from counterpoise.evals import _registry as registry
+
+    monkeypatch.setattr(registry, "_own", dict(registry._own))
+    register(card("theirs", 3, suites=(In("core"),)))
+    assert "theirs" not in suite("core").benchmarks and suite("full").benchmarks[-1] == "theirs"
 
 
 def test_an_unknown_suite_is_one_line():
@@ -133,6 +158,16 @@ def test_a_composite_over_one_benchmark_is_none_and_own_scorers_are_named():
     made.add(card("z", 4, metrics=("accuracy",)), numbers)
     (row,) = made.rows(model="m", run="r")
     assert row.value == 0.5 and row.scorer == "letter:v2 + math-final:v1" and row.revision == "2 of 3: a, b"
+
+
+def test_the_revision_of_a_composite_does_not_depend_on_the_order_of_its_benchmarks():
+    found = []
+    for order in ("ab", "ba"):
+        made = Composite("x", dict.fromkeys(order, "over_refusal"))
+        for name in order:
+            made.add(card(name, 4), [item(name, i, 1.0, False) for i in range(4)])
+        found.append(made.rows(model="m", run="r")[0].revision)
+    assert found == ["2 of 2: a, b"] * 2
 
 
 def test_the_interval_of_a_composite_covers():

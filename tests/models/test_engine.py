@@ -10,7 +10,7 @@ import torch
 import tiny
 from counterpoise.base import InputError
 from counterpoise.chat import Image, user
-from counterpoise.models import Decoding, Engine, Loaded, encode, load
+from counterpoise.models import Decoding, Engine, EngineError, Loaded, encode, load
 from counterpoise.models import _engine as engine_module
 
 N_NEW = 12
@@ -348,3 +348,44 @@ def test_bad_settings_are_refused():
         Decoding(max_new_tokens=0)
     with pytest.raises(InputError, match="top_p"):
         Decoding(top_p=0)
+
+
+def test_what_is_wrong_with_the_model_is_said_after_one_batch(models, monkeypatch):
+    """No row is at fault when the forward pass takes no cache: trying each alone took minutes until the line came."""
+    loaded = models("llama")
+
+    def forward(input_ids, attention_mask=None):
+        raise AssertionError("never called")
+
+    monkeypatch.setattr(loaded.model, "forward", forward)
+    engine, asked, real = Engine(loaded), [], engine_module.generate_batch
+
+    def counted(loaded, rows, decoding):
+        asked.append(len(rows))
+        return real(loaded, rows, decoding)
+
+    monkeypatch.setattr(engine_module, "generate_batch", counted)
+    futures = [engine.submit((user(f"question {n}"),), Decoding(max_new_tokens=3)) for n in range(40)]
+    for future in futures:
+        with pytest.raises(EngineError, match="its forward pass takes no cache"):
+            future.result(timeout=60)
+    engine.close()
+    assert asked in ([40], [asked[0]]) and engine.detours == {}
+
+
+def test_a_prompt_that_does_not_fit_fails_alone(models, monkeypatch):
+    loaded = models("llama")
+    real = engine_module.generate_batch
+
+    def small_machine(loaded, rows, decoding):
+        if any(len(row.ids) > 40 for row in rows):
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return real(loaded, rows, decoding)
+
+    monkeypatch.setattr(engine_module, "generate_batch", small_machine)
+    engine = Engine(loaded)
+    futures = [engine.submit((user(text),), Decoding(max_new_tokens=3)) for text in ("a", "b", "long " * 30, "c")]
+    with pytest.raises(InputError, match="with a single prompt of"):
+        futures[2].result(timeout=60)
+    assert all(futures[i].result(timeout=60).n_new == 3 for i in (0, 1, 3))
+    engine.close()

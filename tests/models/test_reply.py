@@ -8,7 +8,7 @@ import templates
 import tiny
 from counterpoise.chat import user
 from counterpoise.models import Decoding, Engine, ReasoningMarkers, encode_row, load, reasoning_markers, split_reply
-from counterpoise.models._reply import find_markers, read_reply
+from counterpoise.models._reply import find_markers, read_reply, unthought
 from counterpoise.models._template import traits
 from counterpoise.models._tokens import special_ids
 
@@ -172,3 +172,48 @@ def test_the_templates_end_of_turn_ends_a_reply_that_the_config_forgot(base):
     (answer,) = engine.generate([(user("?"),)], Decoding(max_new_tokens=len(said)))
     engine.close()
     assert answer.finish == "length"
+
+
+def with_weights(loaded):
+    """The shape over random weights of its own vocabulary."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(LlamaConfig(**tiny.TEXT, vocab_size=len(loaded.tokenizer))).eval()
+    return dataclasses.replace(loaded, model=model)
+
+
+@pytest.mark.parametrize("name", ["deepseek-r1", "qwen3"])
+def test_options_follow_an_empty_thought_where_the_prompt_opens_one(base, name):
+    """Inside a thought an option is no reply: "B" there is the beginning of a deliberation."""
+    import torch
+
+    shape = templates.SHAPES[name]
+    loaded = with_weights(shape.loaded(base))
+    prompt = encode_row(loaded, (user("A or B?"),), add_generation_prompt=True).ids
+    ended = loaded.tokenizer("\n</think>\n\n", add_special_tokens=False)["input_ids"] if name in OPENED else []
+    assert traits(loaded).unthought == ("\n</think>\n\n" if name in OPENED else "")
+
+    def sum_of_logs(before, option):
+        ids = loaded.tokenizer(option, add_special_tokens=False)["input_ids"]
+        with torch.inference_mode():
+            logs = loaded.model(torch.tensor([[*before, *ids]])).logits[0].log_softmax(-1)
+        return sum(float(logs[len(before) - 1 + n, id]) for n, id in enumerate(ids))
+
+    options = ["A", "B", "Both of them"]
+    engine = Engine(loaded)
+    (found,) = engine.score_options([(user("A or B?"),)], [options])
+    assert found == pytest.approx([sum_of_logs([*prompt, *ended], option) for option in options], abs=1e-3)
+    (given,) = engine.score_answers([(user("A or B?"),)], ["Both of them"])
+    assert given.total == pytest.approx(found[2], abs=1e-3)
+    if name in OPENED:
+        assert found[2] != pytest.approx(sum_of_logs(prompt, options[2]), abs=1e-2)
+
+
+def test_what_ends_a_thought_is_its_own_marker():
+    known = find_markers("[THINK][/THINK]<think></think>", ())
+    assert unthought("[INST]Why?[/INST][THINK]", known) == "[/THINK]"
+    assert unthought("Why? <think>\n", known) == "\n</think>\n\n"
+    assert unthought("<think>\nw\n</think>\n\n", known) == unthought("Why?", known) == unthought("<think>", None) == ""

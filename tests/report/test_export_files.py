@@ -113,4 +113,19 @@ def test_a_card_is_only_text(tmp_path):
     hostile = "<img src=x onerror=alert(1)> | [click](javascript:x)"
     folder = write(tmp_path / "e", [row("asr", "print", 0.5, 10, benchmark=hostile, scorer=JUDGE)], [])
     text = export(folder, "card", tmp_path / "out")[0].read_text(encoding="utf-8")
-    assert r"\<img" in text and text.count("<img") == text.count(r"\<img") and "](javascript" not in text
+    body = text.split("---\n", 2)[2]
+    assert (
+        r"\<img" in body
+        and body.count("<img") == body.count(r"\<img")
+        and r"\](javascript" in body
+        and r"\[click" in body
+    )
+
+
+@pytest.mark.parametrize("to", list(FORMATS))
+def test_a_model_given_by_its_folder_leaves_no_path(to, tmp_path):
+    lines = [row("asr", "print", 0.5, 10, model="/home/somebody/secret/my-model")]
+    folder = write(tmp_path / "e", lines, [])
+    for file in export(folder, to, tmp_path / "out", Options(datasets={"twins": "owner/twins"})):
+        assert "my-model" in file.as_posix() + file.read_bytes().decode("utf-8", "replace") or to == "eval-results"
+        assert b"somebody" not in file.read_bytes() and "somebody" not in file.relative_to(tmp_path).as_posix()

@@ -10,6 +10,8 @@ from typing import Any
 
 from counterpoise import __version__
 
+from ._errors import InputError
+
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "inspect-ai", "numpy", "pillow")
 """Packages whose release can change a result."""
 
@@ -51,5 +53,14 @@ def launched_rank() -> int:
 
 
 def launched_processes() -> int:
-    """How many processes a launcher started together; 1 alone."""
-    return int(os.environ.get("WORLD_SIZE") or 1)
+    """How many processes a launcher started together; 1 alone. Raises InputError where the environment has only a part
+    of what a launcher sets: a process would wait for the others for ever, or train alone beside them."""
+    text = os.environ.get("WORLD_SIZE") or "1"
+    hint = "launch with torchrun or accelerate launch, or unset WORLD_SIZE to work in one process"
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise InputError(f"WORLD_SIZE={text}: not a number of processes; {hint}")
+    by_mpi = any(name in os.environ for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"))
+    missing = [name for name in ("RANK", "MASTER_ADDR") if not os.environ.get(name)]
+    if int(text) > 1 and missing and not by_mpi:  # MPI has names of its own for both
+        raise InputError(f"WORLD_SIZE={text}, but {' and '.join(missing)} not set; {hint}")
+    return int(text)

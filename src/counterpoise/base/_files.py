@@ -1,6 +1,5 @@
-"""Reading with clear errors and writing that never leaves half a file."""
+"""Writing that never leaves half a file, and hashes of files."""
 
-import functools
 import hashlib
 import json
 import os
@@ -12,6 +11,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from ._errors import InputError
+
+_HALF = re.compile("[\ud800-\udfff]")
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # the escape itself, not a backslash and the letters behind it
 
 
 @contextmanager
@@ -37,81 +39,24 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with a final newline, atomically."""
+    """Write `value` as indented JSON with a final newline, atomically. See `json_line` for odd characters."""
     with atomic_write(path) as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+        file.write(_readable(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises InputError (one line, with the position) when it is missing, truncated or not UTF-8."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}: not valid JSON at line {error.lineno}, column {error.colno} ({error.msg}); is it truncated?"
-        ) from error
+def json_line(value: Any) -> str:
+    """One line of a JSON Lines file, its end included, that every reader takes back.
+
+    NUL and half of a surrogate pair, which a model's reply may hold, become U+FFFD; two halves that stand together
+    become the character that they are.
+    """
+    return _readable(json.dumps(value, ensure_ascii=False)) + "\n"
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Stream (row number from 1, object) of a JSON Lines file; blank lines are skipped. Raises InputError."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                try:
-                    value = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise InputError.at(path, f"not valid JSON ({error.msg})", row=number) from error
-                if not isinstance(value, dict):
-                    raise InputError.at(path, f"expected an object, got {type(value).__name__}", row=number)
-                yield number, value
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
-
-
-def load_yaml(text: str, where: str) -> Any:
-    """Plain values only; `1e-4` is a number, as in YAML 1.2. Raises InputError with line and column, also for a key
-    that a mapping has twice; nothing in the text is ever executed."""
-    import yaml  # here, so that importing this room stays fast
-
-    try:
-        return yaml.load(text, _yaml_loader())
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise InputError(f"{where}: not valid YAML{place} ({problem})") from error
-    except (ValueError, RecursionError) as error:  # a date that does not exist, nesting without end
-        raise InputError(f"{where}: not valid YAML ({error})") from error
-
-
-@functools.cache
-def _yaml_loader() -> Any:
-    """PyYAML's safe loader, which follows YAML 1.1 and takes a number without a dot, `1e-4`, for text."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            seen = set()  # of the keys as written, before `<<` is replaced by the keys that it merges
-            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-                if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                    if (key.tag, key.value) in seen:
-                        problem = f"the key {key.value!r} stands here a second time"
-                        raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-                    seen.add((key.tag, key.value))
-            return super().construct_mapping(node, deep)
-
-    number = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
-    return Loader
+def _readable(text: str) -> str:
+    if _HALF.search(text):
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return _NUL.sub("\\1\ufffd", text) if "\\u0000" in text else text
 
 
 def sha256_bytes(data: bytes) -> str:

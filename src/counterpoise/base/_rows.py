@@ -8,7 +8,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from ._errors import InputError
-from ._files import read_json, write_json
+from ._files import write_json
+from ._read import read_json
 
 Direction = Literal["lower", "higher"]
 
@@ -21,7 +22,7 @@ class Row(BaseModel):
     `reasons` says why they could not be judged and adds up to `n_unscored`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str
     run: str
@@ -41,6 +42,8 @@ class Row(BaseModel):
     n_planned: int | None = None
     """Set when the benchmark stopped early: how many items it would have had. The interval then comes from a confidence
     sequence, which allows for having stopped when the answer was certain."""
+    official: bool = False
+    """The scorer asks, judges and counts as the benchmark's authors do for this metric, and no item is unscored."""
     reasons: dict[str, int] = {}
     """{reason: items}, e.g. `unfinished_thought`. Empty where nothing is unscored, and in rows of older versions."""
     n_cut: int | None = None

@@ -82,9 +82,9 @@ def align(
       --image-root images --out runs/mine`
     """
     from counterpoise.base import launched_rank
-    from counterpoise.runs import RealStages, align_plan, given_config, is_adapter
+    from counterpoise.runs import RealStages, align_plan, default_folder, given_config, is_adapter
 
-    folder = out or Path("runs") / f"{Path(model).name}-{method}"
+    folder = out or default_folder("runs", model, method)
     config = given_config(
         method, model=model, out=folder, seed=seed, device_map=device_map,
         file=config_file, pairs=settings or (), doses=dose or (), named={"fraction": fraction, "amount": amount},

@@ -1,8 +1,10 @@
 """The Typer application: commands are declared here and in their own files, logic lives in the rooms below."""
 
-from typing import Annotated
+from math import isfinite
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 app = typer.Typer(
     name="counterpoise",
@@ -62,3 +64,24 @@ app.add_typer(_judge.app, name="judge")
 app.add_typer(_guard.app, name="guard")
 app.add_typer(_board.app, name="board")
 app.add_typer(_pocket.app, name="pocket")
+
+
+class FiniteCommand(TyperCommand):
+    """A command whose numbers are numbers: "nan" and "inf" are floats to Python, and pass every bound."""
+
+    def invoke(self, ctx: Any) -> Any:
+        for name, value in ctx.params.items():
+            if isinstance(value, float) and not isfinite(value):
+                raise typer.BadParameter(f"{value} is not a number.", ctx=ctx, param_hint=f"--{name.replace('_', '-')}")
+        return super().invoke(ctx)
+
+
+def _checked(part: typer.Typer) -> None:
+    for command in part.registered_commands:
+        command.cls = FiniteCommand
+    for group in part.registered_groups:
+        if group.typer_instance is not None:
+            _checked(group.typer_instance)
+
+
+_checked(app)

@@ -40,14 +40,40 @@ def add(
     - `counterpoise board add evals/base --name base-2026-03`
     """
     from counterpoise.base import InputError
-    from counterpoise.report.board import Board, run_entries
+    from counterpoise.report.board import Board, run_entries, uncalibrated
 
     if name is not None and len(runs) > 1:
         raise InputError("--name: give one folder at a time with it")
     found = [run_entries(folder, name) for folder in runs]
     with Board(file) as board:
         count = board.add(*found)
+        unknown = uncalibrated([entry for entries in found for entry in entries], board.calibrations())
     typer.echo(f"{file}: {count} new rows, {sum(map(len, found)) - count} already there")
+    if unknown:
+        typer.echo(f"not calibrated on this board: {', '.join(unknown)} (judge calibrate, then board calibration)")
+
+
+@app.command("calibration")
+def calibration(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Results of judge calibrate, or folders.")],
+    file: File = DEFAULT,
+) -> None:
+    """Add the measured errors of judges, which the board shows beside each rank by that judge.
+
+    A later measurement of a judge on the same labels supersedes the earlier one, which stays in the file.
+
+    Examples:
+
+    - `counterpoise judge calibrate opening --labels data/xstest/model_completions`
+
+    - `counterpoise board calibration calibrations`
+    """
+    from counterpoise.report.board import Board, read_calibrations
+
+    found = read_calibrations(paths)
+    with Board(file) as board:
+        count = board.add_calibrations(found)
+    typer.echo(f"{file}: {count} new calibrations, {len(found) - count} already there")
 
 
 @app.command("import")
@@ -85,7 +111,7 @@ def export(
     from counterpoise.report.board import Board, write_pages
 
     with Board(file) as board:
-        pages = write_pages(board.entries(), out)
+        pages = write_pages(board.entries(), out, board.calibrations())
     typer.echo(f"{len(pages)} pages: {out / 'index.html'}")
 
 

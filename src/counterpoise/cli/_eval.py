@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ._align import DeviceMap
-from ._print import AllScorers
+from ._print import AcceptLicence, AllScorers, Fetch
 
 
 def evaluate(
@@ -28,7 +28,9 @@ def evaluate(
         typer.Option("--benchmark-file", help="A benchmark of your own, from a YAML file; may be repeated."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many items per benchmark.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results.  [default: evals/MODEL]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results.  [default: evals/MODEL-SUITE, or -BENCHMARK]")
+    ] = None,
     artifact: Annotated[
         Path | None,
         typer.Option(
@@ -51,11 +53,11 @@ def evaluate(
         bool,
         typer.Option("--dry-run", help="Show the plan with rows, tokens, time and what differences can be seen."),
     ] = False,
-    fetch: Annotated[
-        bool, typer.Option("--fetch", help="First fetch the rows that are missing; licences are shown and asked for.")
-    ] = False,
-    accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="With --fetch: accept the licences without being asked.")
+    fetch: Fetch = False,
+    accept_licence: AcceptLicence = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace what --out holds of another model, limit or adapter; answers stay."),
     ] = False,
     all_scorers: AllScorers = False,
 ) -> None:
@@ -63,7 +65,8 @@ def evaluate(
 
     Writes `scorecard.json` (rates with intervals, denominators and scorers), `items.jsonl` (every answer) and
     `logs/*.eval` (open them with `inspect view`). Answers that exist are never generated again, so a stopped
-    evaluation continues when the same command is given again.
+    evaluation continues when the same command is given again. One process at a time works in a folder, and results of
+    another model, adapter or limit are not replaced without `--force`.
 
     Examples:
 
@@ -81,7 +84,7 @@ def evaluate(
     """
     from counterpoise.base import InputError
     from counterpoise.evals import suite as suite_called
-    from counterpoise.runs import eval_plan
+    from counterpoise.runs import default_folder, eval_plan
 
     own = [str(file) for file in benchmark_file or []]
     if wrong := [name for name in own if not name.endswith((".yaml", ".yml"))]:
@@ -118,9 +121,11 @@ def evaluate(
 
     from ._print import print_rows
 
-    folder = out or Path("evals") / (Path(model).name + (f"-{artifact.name}" if artifact else ""))
+    parts = [suite] if suite else [Path(name).stem if name in own else name for name in names]
+    cut = [f"{name}{value}" for name, value in (("limit", limit), ("tokens", max_new_tokens)) if value]
+    folder = out or default_folder("evals", model, *parts, *cut, str(rule or ""), artifact=artifact)
     result = measure(
-        model, names, out=folder, run=folder.name, artifact=artifact, limit=limit,
+        model, names, out=folder, run=folder.name, artifact=artifact, limit=limit, force=force,
         max_new_tokens=max_new_tokens, batch=batch, device_map=device_map, stop=rule, suite=chosen,
     )  # fmt: skip
     print_rows(result.rows, all_scorers=all_scorers)

@@ -209,7 +209,7 @@ def _options(given: list[str] | None) -> dict[str, Any]:
     """NAME=VALUE pairs; numbers, true and false are read as such."""
     import json
 
-    from counterpoise.base import InputError
+    from counterpoise.base import InputError, check_values
 
     made: dict[str, Any] = {}
     for each in given or []:
@@ -218,6 +218,7 @@ def _options(given: list[str] | None) -> dict[str, Any]:
             raise InputError(f"--option {each}: write NAME=VALUE")
         try:
             made[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             made[name] = value
+        check_values(made[name], f"--option {name}", numbers=True)
     return made

@@ -1,9 +1,12 @@
 """`counterpoise judge`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from counterpoise.evals.judges import Judged
 
 app = typer.Typer(no_args_is_help=True, help="Judges of answers: what there is, how far to trust it, judging again.")
 
@@ -17,7 +20,10 @@ Connections = Annotated[int, typer.Option(min=1, help="Calls to an LLM judge at 
 def show(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array of objects, for scripts.")] = False,
 ) -> None:
-    """List judges: what they measure and see, whether they are their authors' own, and their known bias.
+    """List judges: what they measure and see, what they are official for, and their known bias.
+
+    Official is a judge for one metric of one benchmark, with the authors' model and in their words. Answers that were
+    cut at the token limit are counted as they stand, or unscored, by the judge's own rule.
 
     Examples:
 
@@ -34,7 +40,8 @@ def show(
             "name": name,
             "measures": facts.measures,
             "sees": facts.sees,
-            "official": facts.official,
+            "official": [claim.text() for claim in facts.official],
+            "cut": facts.cut,
             "labels": list(facts.labels),
             "model": model,
             "source": facts.source,
@@ -51,11 +58,13 @@ def show(
     from ._print import show as print_table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = ("name", "measures", "sees", "official", "model", "known bias")
+    columns = ("name", "measures", "sees", "official for", "cut answers", "model", "known bias")
     for name in columns:
         table.add_column(name, overflow="fold")
     for entry in entries:
-        cells = {**entry, "official": "yes" if entry["official"] else "no", "model": entry["model"] or "none needed"}
+        cut = "counted" if entry["cut"] == "counts" else "unscored"
+        cells = {**entry, "official for": "; ".join(entry["official"]) or "nothing", "cut answers": cut,
+                 "model": entry["model"] or "none needed"}  # fmt: skip
         table.add_row(*(Text(str(cells[name])) for name in columns))
     print_table(table)
 
@@ -145,14 +154,16 @@ def score(
         print_rows(found.rows, all_scorers=True)
         for each in found.corrected:
             _print_corrected(each)
-        _print_counts(found.n, found.judged, found.unscored)
+        _print_counts(found, made.facts.cut)
         typer.echo(f"results: {found.folder}")
 
 
-def _print_counts(n: int, judged: int, unscored: dict[str, int]) -> None:
-    reasons = ", ".join(f"{count} {reason}" for reason, count in unscored.items())
+def _print_counts(found: "Judged", cut: str) -> None:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in found.unscored.items())
     missing = f"; unscored: {reasons}" if reasons else ""
-    typer.echo(f"{n} answers, {judged} new verdicts{missing}")
+    rule = "counted as they stand" if cut == "counts" else "left unscored"
+    ended = f"; {found.cut} cut at the token limit, {rule}" if found.cut else ""
+    typer.echo(f"{found.n} answers, {found.judged} new verdicts{missing}{ended}")
 
 
 def _print_corrected(each: dict[str, Any]) -> None:

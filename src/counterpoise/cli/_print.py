@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 AllScorers = Annotated[
     bool, typer.Option("--all-scorers", help="Every row: also by the other scorers, and by groups of items.")
 ]
+Fetch = Annotated[
+    bool, typer.Option("--fetch", help="First fetch the rows that are missing; licences are shown and asked for.")
+]
+AcceptLicence = Annotated[
+    bool, typer.Option("--accept-licence", help="With --fetch: accept the licences without being asked.")
+]
 MEANING = (
     "better / worse: the paired 95 % interval excludes zero and the Holm-adjusted p is below 5 %; "
     "preserved: less than one point was lost; unclear: anything else, never equal."
@@ -72,3 +78,12 @@ def show(table: "Table") -> None:
     console = Console()
     wide = console if console.is_terminal or "COLUMNS" in os.environ else Console(width=160)
     wide.print(table)
+
+
+def say_report(page: Path) -> None:
+    """Where the report is, and what belongs to it."""
+    from counterpoise.report import files_beside
+
+    typer.echo(f"report: {page}")
+    if files_beside(page).is_dir():
+        typer.echo(f"        {files_beside(page)} belongs to it: transcripts for which one page has no room")

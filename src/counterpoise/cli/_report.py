@@ -15,8 +15,9 @@ def report(
 ) -> None:
     """Write `report.html` again from what a run or an evaluation left, and print its table.
 
-    The page is one file: verdict, scorecard, pictures, dose curve, transcripts with their images, and how it was
-    made. It needs no network, works on a phone and prints well.
+    The page is one file under 8 MB: verdict, scorecard, pictures, dose curve, transcripts with their images, and how
+    it was made. Of thousands of transcripts it holds some of each kind and loads the others from a folder beside it.
+    It needs no network, works on a phone and prints well.
 
     Examples:
 
@@ -27,7 +28,7 @@ def report(
     from counterpoise.base import InputError, read_json
     from counterpoise.report import EvalFolder, load_curve, write_report
 
-    from ._print import print_rows, run_table
+    from ._print import print_rows, run_table, say_report
 
     record, dose = folder / "run.json", folder / "dose.json"
     facts = read_json(record) if record.is_file() else {}
@@ -44,4 +45,4 @@ def report(
         single = EvalFolder(folder)
         page = write_report(out or folder / "report.html", single, None, None, facts)
         print_rows(single.rows, all_scorers=all_scorers)
-    typer.echo(f"report: {page}")
+    say_report(page)

@@ -19,7 +19,7 @@ from ._align import (
     Settings,
     SkipBadRows,
 )
-from ._print import AllScorers
+from ._print import AcceptLicence, AllScorers, Fetch
 
 
 def run(
@@ -34,7 +34,10 @@ def run(
         ),
     ] = None,
     suite: Annotated[str, typer.Option(help="Benchmarks to measure with: smoke, core or full.")] = "core",
-    out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/MODEL-SUITE]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run.  [default: runs/MODEL-SUITE and what differs from the defaults]"),
+    ] = None,
     method: Method = "rejection-mix",
     config_file: ConfigFile = None,
     settings: Settings = None,
@@ -57,12 +60,8 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan with rows, tokens and time; do nothing.")
     ] = False,
-    fetch: Annotated[
-        bool, typer.Option("--fetch", help="First fetch the rows that are missing; licences are shown and asked for.")
-    ] = False,
-    accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="With --fetch: accept the licences without being asked.")
-    ] = False,
+    fetch: Fetch = False,
+    accept_licence: AcceptLicence = False,
     force: Annotated[
         bool, typer.Option("--force", help="Start over: remove what an earlier run left in --out.")
     ] = False,
@@ -90,9 +89,10 @@ def run(
 
     - `counterpoise run ./my-vlm --rejection-source medical.json --benign-source mix.json --image-root images`
     """
-    from counterpoise.runs import given_config, run_main, run_plan
+    from counterpoise.runs import default_folder, given_config, run_main, run_plan
 
-    folder = out or Path("runs") / f"{Path(model).name}-{suite}{'-target' if target else ''}"
+    others = (method if method != "rejection-mix" else "", f"limit{limit}" if limit else "")
+    folder = out or default_folder("runs", model, suite, "target" if target else "", *others)
     config = given_config(
         method, model=model, suite=suite, out=folder, target=target, seed=seed, limit=limit,
         max_new_tokens=max_new_tokens, batch=batch, device_map=device_map, grids=grid or (),
@@ -111,8 +111,8 @@ def run(
         get_missing(suite_called(config.suite).benchmarks, accept=accept_licence)
     from counterpoise.base import read_json
 
-    from ._print import run_table
+    from ._print import run_table, say_report
 
     done = run_main(config, force=force, say=lambda line: typer.echo(line, err=True))
     run_table(done, read_json(done / "run.json"), all_scorers=all_scorers)
-    typer.echo(f"report: {done / 'report.html'}")
+    say_report(done / "report.html")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._leakage import Leak, LeakKind, check_leakage, overlap_with
     from ._llava import ReadRecord, read_llava
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
+    from ._row_files import read_parquet
 
 _WHERE = {
     "Leak": "_leakage",
@@ -26,6 +27,7 @@ _WHERE = {
     "overlap_with": "_leakage",
     "rank": "_mix",
     "read_llava": "_llava",
+    "read_parquet": "_row_files",
     "shuffled": "_mix",
     "source_of": "_mix",
     "write_samples": "_mix",
@@ -45,6 +47,7 @@ __all__ = [
     "overlap_with",
     "rank",
     "read_llava",
+    "read_parquet",
     "shuffled",
     "source_of",
     "write_samples",

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError, require
+from counterpoise.base import InputError, check_values, fault, require
 
 Raw = dict[str, Any] | str
 """A row, or what is wrong with it when the file goes on after it."""
 _SPACE = re.compile(r"\s*")
 _PIECE = 1 << 20
 _LONGEST_ROW = 64 << 20  # a row that is not complete after this much is broken, not long
-_BATCH = 64  # rows of a Parquet file that are in memory at once: they may hold images
+PARQUET_BATCH = 64  # rows that are in memory at once: they may hold images
 
 
 def raw_rows(file: Path) -> Iterator[tuple[int, Raw]]:
@@ -24,10 +24,12 @@ def raw_rows(file: Path) -> Iterator[tuple[int, Raw]]:
     """
     try:
         if file.suffix == ".parquet":
-            yield from _parquet(file)
+            yield from read_parquet(file)
             return
         with file.open("rb") as opened:
             head = opened.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+        if b"\0" in head or head.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise InputError(f"{file}: UTF-16, or no text; save it as UTF-8")
         yield from _list_items(file) if head.startswith(b"[") else _lines(file)
     except OSError as error:
         raise InputError(f"{file}: {error.strerror or error}") from error
@@ -51,10 +53,15 @@ def _lines(file: Path) -> Iterator[tuple[int, Raw]]:
                 yield number, f"not valid JSON ({error.msg}); expected one object per line; is the file truncated?"
             except RecursionError:
                 yield number, "nested too deeply"
+            except ValueError:  # of Python itself: a number has a limit of digits
+                yield number, "a number with thousands of digits"
 
 
 def _object(value: Any) -> Raw:
-    return value if isinstance(value, dict) else f"expected an object, got {type(value).__name__}"
+    if not isinstance(value, dict):
+        return f"expected an object, got {type(value).__name__}"
+    found = fault(value)
+    return ": ".join(filter(None, (f'field "{found[0]}"' if found[0] else "", found[1]))) if found else value
 
 
 def _list_items(file: Path) -> Iterator[tuple[int, Raw]]:
@@ -96,21 +103,35 @@ def _list_items(file: Path) -> Iterator[tuple[int, Raw]]:
                     continue
                 message = f"not valid JSON ({error.msg}); is the file truncated?"
                 raise InputError.at(file, message, row=number + 1) from error
+            except ValueError as error:
+                raise InputError.at(file, "a number with thousands of digits", row=number + 1) from error
             number, at, comma = number + 1, end, True
             yield number, _object(value)
 
 
-def _parquet(file: Path) -> Iterator[tuple[int, Raw]]:
+def read_parquet(
+    file: Path, where: str | Path | None = None, *, batch: int = PARQUET_BATCH
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Stream (row number from 1, row) of a Parquet file, `batch` rows in memory at a time. `where` is what errors call
+    the file. Raises InputError for a file that is missing or broken, two columns of one name, and text that
+    `check_values` refuses; MissingPackageError without pyarrow."""
+    arrow: Any = require("pyarrow", purpose="reading Parquet", install="counterpoise[parquet]")
+    parquet: Any = require("pyarrow.parquet", purpose="reading Parquet", install="counterpoise[parquet]")
+    place, number = where or file, 0
     if not file.is_file():
-        raise InputError(f"{file}: no such file")
-    arrow = require("pyarrow", purpose="reading Parquet", install="counterpoise[parquet]")
-    parquet = require("pyarrow.parquet", purpose="reading Parquet", install="counterpoise[parquet]")
-    number = 0
+        raise InputError(f"{place}: no such file")
     try:
-        for batch in parquet.ParquetFile(file).iter_batches(batch_size=_BATCH):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
-    except arrow.ArrowException as error:
+        with parquet.ParquetFile(file) as handle:
+            names = handle.schema_arrow.names
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise InputError.at(place, "stands twice among the columns; rename one", field=twice)
+            for part in handle.iter_batches(batch_size=batch):
+                for row in part.to_pylist():
+                    number += 1
+                    check_values(row, place, row=number)
+                    yield number, row
+    except (arrow.ArrowException, UnicodeDecodeError) as error:
         problem = " ".join(str(error).split())
-        raise InputError(f"{file}: not readable as Parquet after row {number} ({problem})") from error
+        raise InputError(f"{place}: not readable as Parquet after row {number} ({problem})") from error
+    except OSError as error:
+        raise InputError(f"{place}: {error.strerror or error}") from error

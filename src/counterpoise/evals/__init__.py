@@ -1,13 +1,12 @@
 """Benchmarks, suites, and the evaluation that turns a model into scorecard rows. Statistics and scorers beside it."""
 
-from ._benchmark import HEADLINE_SCORER, REFUSAL_SCORERS, Benchmark, Sampling, too_short
+from ._benchmark import HEADLINE_SCORER, REFUSAL_SCORERS, Benchmark, In, Sampling, too_short
 from ._evaluate import EvalResult, evaluate
 from ._items import Item, item
 from ._journal import Journal
-from ._registry import benchmark, benchmarks, register
+from ._registry import all_sources, benchmark, benchmarks, register, sources_of
 from ._reply import PROBLEMS, AnyReply, answered, from_output, generated, in_parts
 from ._scorecard import rows
-from ._sources import all_sources, sources_of
 from ._suites import Suite, suite, suites
 from ._target import Target
 
@@ -18,6 +17,7 @@ __all__ = [
     "AnyReply",
     "Benchmark",
     "EvalResult",
+    "In",
     "Item",
     "Journal",
     "Sampling",

@@ -1,8 +1,8 @@
 """The card of a benchmark: where its rows come from, how they are read, who scores them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from counterpoise.base import Direction, InputError
 from counterpoise.chat import Sample
@@ -47,6 +47,14 @@ class Sampling:
             )
 
 
+class In(NamedTuple):
+    """A place in a suite (see `_suites`)."""
+
+    suite: str
+    cap: int | None = None
+    """At most so many of its rows, spread evenly over its file: always the same ones."""
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """One benchmark. `read` yields its samples in a fixed order and raises InputError for a broken row."""
@@ -66,7 +74,6 @@ class Benchmark:
     missing: Callable[[], str | None] = field(default=lambda: None, repr=False)
     data: tuple[Source, ...] = ()
     """What its rows can be fetched from; empty: they are made here, or have to be put in place by hand."""
-    gated: bool = False
     counted: Literal["samples", "clusters"] = "samples"
     """What `rows` counts: a question that is asked in several orders of its options is one cluster."""
     pipeline: Pipeline | None = field(default=None, repr=False)
@@ -76,6 +83,8 @@ class Benchmark:
     also: tuple[int, ...] = ()
     """Sizes of other published versions that are accepted."""
     split: str = "all"
+    shots: int | None = 0
+    """Worked examples in front of each question; None: not known."""
     max_new_tokens: int = 0
     """Longest answer; 0: `LIMIT`, or `JUDGED_LIMIT` where a judge is named, which reads whole answers."""
     grouped: Literal["no", "groups", "mean"] = "no"
@@ -93,6 +102,13 @@ class Benchmark:
     """The YAML file that describes it, or `inspect_evals/TASK`: what `benchmark` finds it by, in place of its name."""
     checks: tuple[str, str] = (REFUSED, ANSWERED)
     """A refusal and a compliance of this benchmark's kind; every refusal scorer must tell them apart."""
+    suites: tuple[In, ...] = ()
+    """The suites that it is part of, beside `full`; of this package's cards only, so that what is installed beside it
+    changes no number of a suite."""
+    not_in_core: str = ""
+    """Why the suite `core` leaves it out, though its rows are made here or are plain files of a git repository."""
+    here: Callable[[], Mapping[str, Any]] | None = field(default=None, repr=False)
+    """What of the card depends on the data folder, by field; asked whenever the card is."""
 
     def __post_init__(self) -> None:
         if not self.max_new_tokens:
@@ -113,6 +129,15 @@ class Benchmark:
     @property
     def row_name(self) -> str:
         return self.label or self.name
+
+    @property
+    def gated(self) -> bool:
+        """Whether the authors ask for something before they give its rows."""
+        return any(each.gate for each in self.data)
+
+    def now(self) -> "Benchmark":
+        """The card as the data folder is now."""
+        return replace(self, **self.here()) if self.here else self
 
     def available(self) -> str | None:
         """None when the rows are here, else one line: what is missing, where to put it, and what command fetches it."""

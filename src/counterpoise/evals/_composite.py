@@ -78,7 +78,7 @@ class Composite:
             model=model,
             run=run,
             benchmark=f"suite {self.suite}",
-            revision=f"{len(scorers)} of {len(self.parts)}: {', '.join(scorers)}",
+            revision=f"{len(scorers)} of {len(self.parts)}: {', '.join(sorted(scorers))}",
             split="all",
             modality="all",
             metric=name,

@@ -8,9 +8,8 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample
 
 from ._benchmark import Benchmark
-from ._run import generate
+from ._run import Work, generate
 from ._scorecard import on_side
-from ._work import Work
 from .scorers import METRICS, Metric, get
 from .stats import StopRule, Watch, units
 

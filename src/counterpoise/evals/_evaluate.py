@@ -3,29 +3,29 @@
 import dataclasses
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from counterpoise.base import Artifact, InputError, Progress, Row, read_jsonl, save_rows, write_json
+from counterpoise.base import Artifact, InputError, Progress, Row, only_process, read_jsonl, save_rows, write_json
 from counterpoise.chat import Sample
 
 from ._benchmark import Benchmark, too_short
 from ._composite import Composite
 from ._early import Stop, generate_until, watched
+from ._folder import asked_for, refuse_other
 from ._items import Item
 from ._journal import Journal
 from ._record import changed_rows, detours_before, record, record_stop
 from ._registry import benchmark
-from ._run import generate
+from ._run import Work, generate
 from ._score import score
 from ._spool import Spool
-from ._store import keep_images
+from ._store import Logs, keep_images
 from ._suites import Suite
 from ._target import Target
-from ._work import Work
 from .stats import StopRule
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def evaluate(
     batch: int = 64,
     device_map: str | None = None,
     resume: bool = True,
+    force: bool = False,
     display: bool = False,
     stop: StopRule | None = None,
     suite: Suite | None = None,
@@ -82,11 +83,13 @@ def evaluate(
     model that is larger than one device (see `load`). A `suite` that the names
     come from caps some benchmarks, and may add one number over them (see `Composite`). With a `stop` rule, benchmarks
     that report its metric are asked in random order and end when it is decided. Stopped anywhere, the same call
-    continues without generating an answer twice (`resume=False` starts over). Raises InputError for an unknown
-    benchmark, when none has its rows here, for a broken row or image, a model that cannot be loaded, an artifact that
-    is not active, or a scorer that fails its self-check.
+    continues without generating an answer twice (`resume=False` starts over). Results of another model or other
+    settings are never replaced without `force`, and one process at a time works in a folder.
+
+    Raises InputError for an unknown benchmark, when none has its rows here, for a broken row or image, a model that
+    cannot be loaded, an artifact that is not active, a scorer that fails its self-check, a folder that holds other
+    results or in which another process works.
     """
-    start = time.time()
     out = Path(out)
     chosen = [benchmark(name) for name in dict.fromkeys(names)]
     _one_name_each(chosen)
@@ -97,54 +100,112 @@ def evaluate(
     if not here:
         raise InputError(f"nothing can be measured here: {_first(skipped) or 'no benchmark was named'}")
     limits = {each.name: _smaller(limit, suite.caps.get(each.name) if suite else None) for each in here}
-    plans = [(each, _spool(each, limits[each.name], out)) for each in here]
-    watch = watched(stop, here) if stop and plans else set()
-    made_by = artifact if artifact is not None else adapter
-    target = model if isinstance(model, Target) else Target(model, made_by, batch, device_map)
-    if not resume:
-        (out / "answers.jsonl").unlink(missing_ok=True)
-    journal = Journal(out / "answers.jsonl", target.identity)
-    times = {"prepare": time.time() - start}
-    earlier = detours_before(out / "run.json", target) if resume else {}
-    try:
+    watch = watched(stop, here) if stop else set()
+    plans = [(each, limits[each.name]) for each in here]
+    asked = asked_for(plans, limit, suite.name if suite else None, str(stop) if stop else None)
+    with only_process(out):
+        start = time.time()
+        if resume and not force:  # before anything is read and loaded
+            refuse_other(out, asked, None, force=False)
+        spools = [(each, _spool(each, most, out)) for each, most in plans]
+        made_by = artifact if artifact is not None else adapter
+        target = model if isinstance(model, Target) else Target(model, made_by, batch, device_map)
         try:
-            start = time.time()
-            with Progress("answers", sum(len(samples) for _, samples in plans)) as progress:
-                failed, stopped = {}, {}
-                for place, (each, samples) in enumerate(plans):
-                    work = Work(each, samples, target, journal, out / "logs", progress, display)
-                    if stop is None or each.name not in watch:
-                        failed[each.name] = generate(work)
+            if resume:
+                refuse_other(out, asked, target, force=force)
+            else:
+                (out / "answers.jsonl").unlink(missing_ok=True)
+            job = _Job(
+                out, run, spools, target, asked, stop, watch, batch, suite, skipped, resume, display, too_short(here)
+            )
+            return job.done(start)
+        finally:
+            target.close()
+
+
+@dataclass
+class _Job:
+    """What is left of an evaluation once its rows are read and its model is ready."""
+
+    out: Path
+    run: str
+    plans: list[tuple[Benchmark, Sequence[Sample]]]
+    target: Target
+    asked: Mapping[str, Any]
+    stop: StopRule | None
+    watch: set[str]
+    batch: int
+    suite: Suite | None
+    skipped: dict[str, str]
+    resume: bool
+    display: bool
+    too_short: str | None
+    failed: dict[str, dict[str, str]] = field(default_factory=dict)
+    stopped: dict[str, Stop] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
+
+    def done(self, start: float) -> EvalResult:
+        """Generate, score, write. `start` is when preparing began. What stops it is recorded, and raised."""
+        file = self.out / "run.json"
+        journal = Journal(self.out / "answers.jsonl", self.target.identity)
+        earlier = detours_before(file, self.target) if self.resume else {}
+        self.times["prepare"] = time.time() - start
+        try:
+            self._generate(journal)
+            made = self._score(journal)
+            facts = record(self.target, self.plans, self.skipped, journal, self.asked, self.times, earlier)
+            if self.suite is not None:
+                facts["suite"] = {"name": self.suite.name, "caps": dict(self.suite.caps)}
+            if self.stop is not None:
+                facts["stop"] = {name: asdict(end) for name, end in self.stopped.items()}
+            changed = changed_rows(file, facts) if self.resume else {}
+            write_json(file, facts)
+        except BaseException as error:
+            record_stop(file, error, self.target, journal, self.asked, earlier)
+            raise
+        shutil.rmtree(self.out / "samples", ignore_errors=True)
+        capped = self._capped()
+        return EvalResult(
+            self.out, made, self.skipped, journal.generated, self.stopped, capped, changed, self.too_short
+        )
+
+    def _generate(self, journal: Journal) -> None:
+        start = time.time()
+        logs = Logs(self.out / "logs")
+        try:
+            with Progress("answers", sum(len(samples) for _, samples in self.plans)) as progress:
+                for place, (each, samples) in enumerate(self.plans):
+                    work = Work(each, samples, self.target, journal, logs, progress, self.display)
+                    if self.stop is None or each.name not in self.watch:
+                        self.failed[each.name] = generate(work)
                         continue
-                    asked, failed[each.name], stopped[each.name] = generate_until(stop, work, block=batch)
-                    plans[place] = (each, asked)
-            times["generate"] = time.time() - start
+                    asked, self.failed[each.name], self.stopped[each.name] = generate_until(
+                        self.stop, work, block=self.batch
+                    )
+                    self.plans[place] = (each, asked)
         finally:
             journal.close()
-            target.close()
+            self.target.close()
+        self.times["generate"] = time.time() - start
+
+    def _score(self, journal: Journal) -> list[Row]:
         start = time.time()
-        planned = {name: end.n_planned for name, end in stopped.items() if end.early}
-        composite = Composite(suite.name, suite.composite) if suite else None
-        made = score(plans, journal, failed, out, target.name, run, planned, composite)
-        times["score"] = time.time() - start
-        save_rows(out / "scorecard.json", made)
-        facts = record(target, plans, skipped, journal, limit, times, earlier)
-        if suite is not None:
-            facts["suite"] = {"name": suite.name, "caps": dict(suite.caps)}
-        if stop is not None:
-            facts["stop"] = {name: asdict(end) for name, end in stopped.items()}
-        changed = changed_rows(out / "run.json", facts) if resume else {}
-        write_json(out / "run.json", facts)
-    except BaseException as error:
-        record_stop(out / "run.json", error, target, journal, limit, earlier)
-        raise
-    shutil.rmtree(out / "samples", ignore_errors=True)
-    capped = {
-        each.name: (len(samples), each.rows)
-        for each, samples in plans
-        if suite and each.name in suite.caps and len(samples) < each.rows and each.name not in stopped
-    }
-    return EvalResult(out, made, skipped, journal.generated, stopped, capped, changed, too_short(here))
+        planned = {name: end.n_planned for name, end in self.stopped.items() if end.early}
+        composite = Composite(self.suite.name, self.suite.composite) if self.suite else None
+        made = score(self.plans, journal, self.failed, self.out, self.target.name, self.run, planned, composite)
+        save_rows(self.out / "scorecard.json", made)
+        self.times["score"] = time.time() - start
+        return made
+
+    def _capped(self) -> dict[str, tuple[int, int]]:
+        return {
+            each.name: (len(samples), each.rows)
+            for each, samples in self.plans
+            if self.suite
+            and each.name in self.suite.caps
+            and len(samples) < each.rows
+            and each.name not in self.stopped
+        }
 
 
 def _first(skipped: dict[str, str]) -> str:

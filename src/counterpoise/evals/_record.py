@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise import __version__
-from counterpoise.base import InputError, read_json, write_json
+from counterpoise.base import InputError, notice, read_json, write_json
 from counterpoise.chat import Sample
 from counterpoise.data import data_root
+from counterpoise.data.sources import read_cards
 
 from ._benchmark import Benchmark, Sampling
 from ._journal import Journal, data_hash
-from ._pins import recorded_commits
 from ._target import Target
 
 PACKAGES = ("inspect_ai", "numpy", "peft", "pillow", "torch", "transformers")
@@ -26,20 +26,21 @@ def record(
     plans: Sequence[tuple[Benchmark, Sequence[Sample]]],
     skipped: Mapping[str, str],
     journal: Journal,
-    limit: int | None,
+    asked: Mapping[str, Any],
     times: Mapping[str, float],
     earlier: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything that another person needs to make the same numbers, as JSON. `earlier` is what `detours_before` found
-    in the folder: some of the answers were made then."""
+    in the folder: some of the answers were made then; `asked` is what `asked_for` made."""
     return {
-        "model": {"name": target.name, **target.facts},
+        "model": model_facts(target, plans, journal),
         "benchmarks": {
             each.name: {
                 "revision": each.revision,
                 **({} if each.source.startswith("counterpoise") else {"commit": each.commit}),
                 "split": each.split,
                 "rows": len(samples),
+                **({} if each.shots is None else {"shots": each.shots}),
                 "max_new_tokens": each.max_new_tokens,
                 "scorers": list(each.scorers),
                 **({"sampling": _sampling(each.sampling)} if each.sampling else {}),
@@ -51,7 +52,8 @@ def record(
         "data_commits": recorded_commits(data_root()),
         "skipped": dict(skipped),
         "decoding": {"temperature": 0.0, "tries": 1},
-        "limit": limit,
+        "limit": asked["limit"],
+        "asked": dict(asked),
         "detours": added_detours(earlier, target.detours),
         "answers": {"generated_now": journal.generated, "found": journal.found},
         "versions": _versions(),
@@ -59,20 +61,45 @@ def record(
     }
 
 
+def model_facts(
+    target: Target, plans: Sequence[tuple[Benchmark, Sequence[Sample]]], journal: Journal
+) -> dict[str, Any]:
+    """What is known of the model. Of a remote one: how many of the answers that count came under which model name of
+    the server's, and from which server. An alias may have been moved to another model, and then they are two."""
+    facts = {"name": target.name, **target.facts}
+    if target.engine is not None:
+        return facts
+    served: Counter[str] = Counter()
+    servers: Counter[str] = Counter()
+    for bench, samples in plans:
+        for sample in samples:
+            row = journal.get(journal.key(sample, bench.settings(sample))) or {}
+            served.update(filter(None, [row.get("served")]))
+            servers.update(filter(None, [row.get("server")]))
+    if len(served) > 1:
+        notice(f"{target.name}: its answers came under {len(served)} names of the server's: {', '.join(served)}")
+    return facts | {"served": dict(served), "servers": dict(servers)}
+
+
 def record_stop(
-    file: Path, error: BaseException, target: Target, journal: Journal, limit: int | None, earlier: Mapping[str, Any]
+    file: Path,
+    error: BaseException,
+    target: Target,
+    journal: Journal,
+    asked: Mapping[str, Any],
+    earlier: Mapping[str, Any],
 ) -> None:
     """Write to `file` that an evaluation stopped, why, and with which versions. A folder that was measured before keeps
     the record of what its rows are. Never raises: the error that is on its way says more than a full disk."""
     facts = {
         "model": {"name": target.name, **target.facts},
-        "limit": limit,
+        "limit": asked["limit"],
         "answers": {"generated_now": journal.generated, "found": journal.found},
         "versions": _versions(),
     }
     stop: dict[str, Any] = {"message": str(error) or type(error).__name__, "versions": _versions()}
-    before = _earlier(file)
-    if "benchmarks" not in before or _same_model(before, target):
+    before = earlier_record(file)
+    if "benchmarks" not in before or same_model(before, target):
         facts = {**(before if "benchmarks" in before else facts), "detours": added_detours(earlier, target.detours)}
     else:
         facts = before
@@ -84,16 +111,18 @@ def record_stop(
 
 def detours_before(file: Path, target: Target) -> dict[str, Any]:
     """Detours of earlier evaluations of the same model in this folder, whose answers are used again; {} for none."""
-    before = _earlier(file)
+    before = earlier_record(file)
     found = before.get("detours")
-    return found if isinstance(found, dict) and _same_model(before, target) else {}
+    return found if isinstance(found, dict) and same_model(before, target) else {}
 
 
-def _same_model(before: Mapping[str, Any], target: Target) -> bool:
+def same_model(before: Mapping[str, Any], target: Target) -> bool:
+    """By the hash of its weights where there are such: the folder of a model may have several names."""
     model = before.get("model")
     if not isinstance(model, dict):
         return False
-    return (model.get("name"), model.get("fingerprint")) == (target.name, target.facts.get("fingerprint"))
+    then, now = model.get("fingerprint"), target.facts.get("fingerprint")
+    return bool(then == now) if then and now else bool(model.get("name") == target.name)
 
 
 def added_detours(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +142,8 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _earlier(file: Path) -> dict[str, Any]:
+def earlier_record(file: Path) -> dict[str, Any]:
+    """What `file` says of an earlier evaluation; {} when it is missing or no record."""
     try:
         before = read_json(file)
     except InputError:  # there is none, or it is not ours to judge here
@@ -123,7 +153,7 @@ def _earlier(file: Path) -> dict[str, Any]:
 
 def changed_rows(file: Path, now: Mapping[str, Any]) -> dict[str, str]:
     """{benchmark: one line} where the record in `file` asked the same part of a benchmark, but other rows."""
-    before = _earlier(file)
+    before = earlier_record(file)
     if not before or any(before.get(name) != now.get(name) for name in ("limit", "suite", "stop")):
         return {}
     old: dict[str, Any] = before.get("benchmarks") or {}
@@ -149,3 +179,32 @@ def _sampling(drawn: Sampling) -> dict[str, Any]:
         "tries": drawn.n,
         "seeds": [drawn.seed + number for number in range(drawn.n)],
     }
+
+
+def recorded_commits(root: Path | None) -> dict[str, str]:
+    """{source or folder: commit} of what says where it was taken from: the data cards of `counterpoise data fetch`, a
+    git checkout, or a download of the hub's own client, which notes the commit of every file. Folders with files of
+    several commits name them all. Raises InputError for a broken data card."""
+    if root is None or not root.is_dir():
+        return {}
+    found = {card.name: card.revision for card in read_cards(root)}
+    for folder in sorted(root.iterdir()):
+        commits = {_git(folder)} | {
+            _first_line(file) for file in folder.glob(".cache/huggingface/download/**/*.metadata")
+        }
+        if known := sorted(commits - {""}):
+            found[folder.name] = ", ".join(known)
+    return found
+
+
+def _git(folder: Path) -> str:
+    head = _first_line(folder / ".git" / "HEAD")
+    return _first_line(folder / ".git" / head.removeprefix("ref: ")) if head.startswith("ref: ") else head
+
+
+def _first_line(file: Path) -> str:
+    try:
+        line = file.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return line if line.startswith("ref: ") or (len(line) >= 7 and line.isalnum()) else ""

@@ -1,38 +1,33 @@
-"""Which benchmarks exist: ours, and those of installed packages."""
+"""Which benchmarks exist, ours and those of installed packages, and what can be fetched for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from counterpoise.base import InputError
+from counterpoise.data.sources import MORE, Source, folded
 
 from ._benchmark import Benchmark
+from .cards import CARDS
+from .own import load_own
 
 GROUP = "counterpoise.benchmarks"
 """Entry-point group of third parties: each entry is a `Benchmark`, or a function that returns one."""
 
-Maker = Callable[[], Benchmark]
-_own: dict[str, Maker] = {}
+_own: dict[str, Callable[[], Benchmark]] = {card.name: card.now for card in CARDS}
 
 
-def register(name: str) -> Callable[[Maker], Maker]:
-    """Decorate a function that makes a card. It is called whenever the card is asked for, so that what it says of the
-    data folder is true now. Raises InputError when the name is taken."""
-
-    def add(make: Maker) -> Maker:
-        if name in _own:
-            raise InputError(f"benchmark {name}: registered twice; choose another name")
-        _own[name] = make
-        return make
-
-    return add
+def register(card: Benchmark) -> None:
+    """Make a card known in this process, as a script or a notebook wants it; a package has the entry point. Raises
+    InputError when the name is taken."""
+    if card.name in benchmarks():
+        raise InputError(f"benchmark {card.name}: registered twice; choose another name")
+    _own[card.name] = card.now
 
 
 def benchmarks() -> dict[str, Benchmark]:
     """All benchmarks by name. Raises InputError for a third-party entry that is no benchmark or takes a known name."""
-    import counterpoise.evals.cards  # noqa: F401 (registers ours)
-
-    found = {name: make() for name, make in _own.items()}
+    found = {name: now() for name, now in _own.items()}
     for point in entry_points(group=GROUP):
         loaded = point.load()
         card = loaded() if callable(loaded) else loaded
@@ -40,23 +35,21 @@ def benchmarks() -> dict[str, Benchmark]:
             raise InputError(f"entry point {point.value} ({GROUP}): expected a Benchmark, got {type(card).__name__}")
         if card.name in found:
             raise InputError(f"entry point {point.value} ({GROUP}): the benchmark name {card.name!r} is taken")
-        found[card.name] = card
+        found[card.name] = card.now()
     return found
 
 
 def benchmark(name: str) -> Benchmark:
-    """One benchmark by name, the one that a YAML file describes (see `_own`), or a task of `inspect_evals/`.
+    """One benchmark by name, the one that a YAML file describes (see `own`), or a task of `inspect_evals/`.
 
     Raises InputError that suggests the nearest name and lists the known ones, or says what is wrong with the file.
     """
     if name.startswith("inspect_evals/"):
-        from ._inspect_evals import load_theirs
+        from .inspect import load_theirs
 
         return load_theirs(name)
     known = benchmarks()
     if name.endswith((".yaml", ".yml")):
-        from ._own import load_own
-
         card = load_own(Path(name))
         if card.name in known:
             raise InputError(f"{name}: name: {card.name!r} is the name of a known benchmark; choose another one")
@@ -64,3 +57,24 @@ def benchmark(name: str) -> Benchmark:
     if name not in known:
         raise InputError.unknown("benchmark", name, sorted(known))
     return known[name]
+
+
+def all_sources() -> dict[str, Source]:
+    """Every source by its name: first those of benchmarks, then those of methods and judges.
+
+    Raises InputError when two different sources have one name.
+    """
+    found: dict[str, Source] = {}
+    for source in (*(each for card in benchmarks().values() for each in card.data), *MORE):
+        if found.setdefault(source.name, source) != source:
+            raise InputError(f"source {source.name}: declared twice, differently; rename one")
+    return found
+
+
+def sources_of(names: Sequence[str], *, missing: bool = False) -> list[Source]:
+    """The sources of benchmarks by name, each once; with `missing` only of benchmarks whose rows are not all here.
+
+    Raises InputError for an unknown benchmark.
+    """
+    cards = [benchmark(name) for name in names]
+    return list(folded(each for card in cards if not missing or card.available() for each in card.data))

@@ -5,8 +5,10 @@ Everywhere in this room a reply that is a `str` is raw and is taken apart here; 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
+from counterpoise.chat import Sample
 from counterpoise.models import Answer, Problem, ReasoningMarkers, Reply, split_reply
 
 if TYPE_CHECKING:
@@ -50,6 +52,14 @@ def answered(
     else:
         seen = None if text.strip() else "empty"
     return Answer(text, n_prompt, n_new, ended, reasoning, found or ("content_filter" if ended == "filtered" else seen))
+
+
+def chosen(sample: Sample, scores: Sequence[float]) -> Answer:
+    """The reply to a multiple-choice question: the option with the largest log probability. Where one is no finite
+    number the model chose nothing: such a reply is empty, with the problem `not_finite`."""
+    if not all(map(isfinite, scores)):
+        return answered("", reasoning="", problem="not_finite")
+    return answered(sample.choices[max(range(len(scores)), key=scores.__getitem__)], reasoning="")
 
 
 def in_parts(reply: AnyReply) -> Answer:

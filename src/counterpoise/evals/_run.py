@@ -1,19 +1,23 @@
 """Generate the answers of one benchmark through Inspect; every answer goes into the journal when it is there."""
 
+import dataclasses
 import gc
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, Progress
 from counterpoise.chat import Sample
 
-from ._choice import chosen
-from ._journal import data_hash
+from ._benchmark import Benchmark
+from ._journal import Journal, data_hash
 from ._message import one_line
-from ._store import drop_unfinished, finished_log
-from ._work import Work
+from ._reply import chosen
+from ._store import Logs
+from ._target import Target
 
 if TYPE_CHECKING:
     from counterpoise.models import Engine
@@ -25,6 +29,27 @@ SHARD = 1500
 several logs; no benchmark of ours but the whole MM-SafetyBench is that long."""
 
 
+@dataclass(frozen=True)
+class Work:
+    """Samples of one benchmark, who answers them, and where answers and logs go."""
+
+    bench: Benchmark
+    samples: Sequence[Sample]
+    target: Target
+    journal: Journal
+    logs: Logs
+    progress: Progress
+    display: bool = False
+
+    def part(self, samples: Sequence[Sample]) -> "Work":
+        """The same with other samples."""
+        return dataclasses.replace(self, samples=samples)
+
+    def key(self, sample: Sample) -> str:
+        """Of the sample's answer in the journal."""
+        return self.journal.key(sample, self.bench.settings(sample))
+
+
 def generate(work: Work) -> dict[str, str]:
     """Fill the journal with an answer for every sample. Nothing runs when a finished log and all answers are there.
 
@@ -34,7 +59,7 @@ def generate(work: Work) -> dict[str, str]:
     failed: dict[str, str] = {}
     for start in range(0, len(work.samples), SHARD):
         failed |= _shard(work.part(work.samples[start : start + SHARD]))
-    drop_unfinished(work.logs, work.bench.name)
+    work.logs.drop_unfinished(work.bench.name)
     return failed
 
 
@@ -42,12 +67,13 @@ def _shard(work: Work) -> dict[str, str]:
     name, keys = work.bench.name, {sample.id: work.key(sample) for sample in work.samples}
     settings = f"{work.target.identity} {work.bench.decoding} {data_hash(work.samples)}"
     digest = hashlib.sha256(settings.encode()).hexdigest()
-    if all(key in work.journal for key in keys.values()) and finished_log(work.logs, digest):
+    if all(key in work.journal for key in keys.values()) and work.logs.finished(digest):
         work.progress.advance(len(work.samples))
         return {}
     _choose(work)
     with _rare_collections():
         log = _inspect(work, digest)
+    work.logs.add(Path(log.location), name, digest, log.status == "success")
     if log.status == "cancelled":
         raise KeyboardInterrupt
     errors = _errors(log) if log.status == "success" else {}
@@ -79,11 +105,11 @@ def _inspect(work: Work, digest: str) -> Any:
     target = work.target
     try:
         return inspect_eval(
-            task(work.bench, work.samples, work.journal, work.progress),
+            task(work.bench, work.samples, work.journal, work.progress, lambda: target.server),
             model=target.inspect_model(),
             metadata={"work": digest},
             display="full" if work.display else "none",
-            log_dir=str(work.logs),
+            log_dir=str(work.logs.folder),
             # the journal is what we read back; a log is for people, and a large one must not come into memory
             log_header_only=True,
             log_realtime=False,
@@ -96,7 +122,6 @@ def _inspect(work: Work, digest: str) -> Any:
             acp_server=False,
             ctl_server=False,
             max_retries=RETRIES,  # Inspect's default asks an unreachable server for ever
-            temperature=0.0,
         )[0]
     except PrerequisiteError as error:
         raise InputError(f"{target.name}: {one_line(str(error))}") from error

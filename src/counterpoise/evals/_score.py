@@ -1,11 +1,10 @@
 """From the journal to `items.jsonl` and the rows of the scorecard, without holding the answers."""
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from counterpoise.base import Row, atomic_write
+from counterpoise.base import Row, atomic_write, json_line
 from counterpoise.chat import Sample
 
 from ._benchmark import Benchmark
@@ -31,7 +30,7 @@ def score(
         for bench, samples in plans:
             slim = []
             for one in _items(bench, samples, journal, failed[bench.name]):
-                handle.write(json.dumps(one.json(), ensure_ascii=False) + "\n")
+                handle.write(json_line(one.json()))
                 slim.append(dataclasses.replace(one, prompt="", answer=one.answer.strip()[:1], reasoning="", images=()))
             made += rows(bench, slim, model=model, run=run, n_planned=planned.get(bench.name))
             if (

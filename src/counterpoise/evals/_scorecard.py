@@ -9,6 +9,7 @@ from counterpoise.base import Row
 from ._benchmark import ATTACKS, GAPS, Benchmark
 from ._gaps import Gap
 from ._items import Item
+from ._official import claims_of, is_official
 from .scorers import BROKEN, METRICS, NOT_APPLICABLE, all_scorers
 from .stats import anytime_rate, macro_rate, rate
 
@@ -167,5 +168,6 @@ class _Maker:
             n_empty=sum(each.problem == "empty" for each in items),
             n_cut=sum(each.finish == "length" for each in items),
             reasons=by_reason(left),
+            official=is_official(claims_of(self.scorer), name, self.metric, len(left)),
             n_planned=self.n_planned,
         )

@@ -20,7 +20,7 @@ class Spool(Sequence[Sample]):
         self.file, self.starts, place = file, array("q"), 0
         with atomic_write(file, "wb") as handle:
             for sample in samples:
-                line = json.dumps(_row(sample), ensure_ascii=False).encode() + b"\n"
+                line = json.dumps(_row(sample)).encode() + b"\n"  # ASCII: any text, and any name of a file, comes back
                 handle.write(line)
                 self.starts.append(place)
                 place += len(line)

@@ -68,18 +68,34 @@ def _replace(file: Path, data: bytes) -> None:
         ) from error
 
 
-def finished_log(folder: Path, digest: str) -> bool:
-    """Whether a complete Inspect log of exactly this work is in the folder."""
-    return any(
-        log.status == "success" and (log.eval.metadata or {}).get("work") == digest for _, log in _headers(folder)
-    )
+class Logs:
+    """The Inspect logs of an evaluation. The headers of those that are there are read once, when it is made: a stop
+    rule writes a log for every block, and asks for each whether it is there."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._finished: set[str] = set()
+        self._unfinished: list[tuple[Path, str]] = []
+        for file, log in _headers(folder):
+            self.add(file, log.eval.task, str((log.eval.metadata or {}).get("work")), log.status == "success")
 
-def drop_unfinished(folder: Path, task: str) -> None:
-    """Remove what killed or stopped evaluations of a task left behind; their answers are in the journal."""
-    for file, log in _headers(folder):
-        if log.eval.task == task and log.status != "success":
-            file.unlink(missing_ok=True)
+    def add(self, file: Path, task: str, digest: str, success: bool) -> None:
+        """Say that a log is there now."""
+        if success:
+            self._finished.add(digest)
+        else:
+            self._unfinished.append((file, task))
+
+    def finished(self, digest: str) -> bool:
+        """Whether a complete log of exactly this work is in the folder."""
+        return digest in self._finished
+
+    def drop_unfinished(self, task: str) -> None:
+        """Remove what killed or stopped evaluations of a task left behind; their answers are in the journal."""
+        for file, name in self._unfinished:
+            if name == task:
+                file.unlink(missing_ok=True)
+        self._unfinished = [(file, name) for file, name in self._unfinished if name != task]
 
 
 def _headers(folder: Path) -> Iterable[tuple[Path, Any]]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 from counterpoise.base import Artifact, InputError
 
@@ -84,8 +85,16 @@ class Target:
         from inspect_ai.model import get_model
 
         if self.engine is None:
-            return self.name
+            found = get_model(self.name)
+            if address := _address(found.api):
+                self.facts["base_url"] = address
+            return found
         return get_model(f"counterpoise/{self.engine.loaded.path}", engine=self.engine, memoize=False)
+
+    @property
+    def server(self) -> str | None:
+        """Where a remote model is asked, once it was; None of a local one, and of a service with one address."""
+        return self.facts.get("base_url")
 
     @property
     def detours(self) -> dict[str, Any]:
@@ -95,3 +104,11 @@ class Target:
     def close(self) -> None:
         if self.engine is not None:
             self.engine.close()
+
+
+def _address(api: Any) -> str:
+    """The base URL of a provider without what may be secret in it: user, password, query."""
+    found = getattr(api, "base_url", None) or getattr(getattr(api, "client", None), "base_url", None)
+    parts = urlsplit(str(found or ""))
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", "")) if host else ""

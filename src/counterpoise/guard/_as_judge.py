@@ -20,7 +20,7 @@ class GuardJudge:
     """
 
     facts = Facts(
-        "guard", 1, "harm", "image + prompt + answer", False, ("safe", "unsafe"),
+        "guard", 1, "harm", "image + prompt + answer", ("safe", "unsafe"),
         "a guard of counterpoise guard list, asked about the exchange that ends with the answer",
         "a guard that calls a refused request unsafe reports too high a rate: calibrate it first",
     )  # fmt: skip

@@ -1,12 +1,11 @@
 """Exchanges with a known answer: what guards are trained on, routers learn from, and rates are measured on."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError, read_jsonl
+from counterpoise.base import InputError, read_csv, read_jsonl
 from counterpoise.chat import Conversation, Image, Part, Sample, user
 from counterpoise.evals import PROBLEMS, in_parts
 
@@ -83,16 +82,8 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         return
     if path.suffix != ".csv":
         raise InputError(f"{path}: give a .jsonl or .csv file")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, row in enumerate(csv.DictReader(file), 1):
-                yield number, {name: value for name, value in row.items() if name is not None and value}
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except csv.Error as error:
-        raise InputError(f"{path}: not a CSV file ({error})") from error
+    for number, row in read_csv(path):
+        yield number, {name: value for name, value in row.items() if value}
 
 
 def _row(value: dict[str, Any], path: Path, number: int, root: Path) -> Labelled:

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from counterpoise.base import InputError, load_yaml, read_json
+from counterpoise.base import InputError, check_values, load_yaml, parse_json, read_json, read_yaml
 
 PRESETS = "counterpoise.json"
 """File of a model's folder; its key `align_defaults` holds settings that suit the model."""
@@ -70,10 +70,7 @@ def _hidden(name: str, above: set[str]) -> bool:
 
 
 def _from_file(file: Path) -> dict[str, Any]:
-    try:
-        value = load_yaml(file.read_text(encoding="utf-8-sig"), str(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: {getattr(error, 'strerror', None) or error}") from error
+    value = read_yaml(file)
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -82,10 +79,15 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 
 def _value(name: str, text: str) -> Any:
+    where = f"--set {name}"
     try:
-        return json.loads(text)
-    except ValueError:
-        return load_yaml(text, f"--set {name}") if text.startswith(("[", "{")) else text
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = load_yaml(text, where) if text.startswith(("[", "{")) else text
+    except (ValueError, RecursionError):  # which is said in words of ours
+        value = parse_json(text, where)
+    check_values(value, where, numbers=True)
+    return value
 
 
 def align_defaults(folder: str | Path | None) -> dict[str, Any]:

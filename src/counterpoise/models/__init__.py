@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ._source import find_folder, fingerprint
     from ._template import plain, reasoning_markers
     from ._tokens import special_ids
-    from ._values import IMAGE_SOURCE, Answer, AnswerScore, Decoding, Look, Problem, Prompt
+    from ._values import IMAGE_SOURCE, Answer, AnswerScore, Decoding, EngineError, Look, Problem, Prompt
 
 _WHERE = {
     "AdapterProof": "_loaded",
@@ -48,6 +48,7 @@ _WHERE = {
     "Edit": "_edit",
     "EncodedRow": "_encoding",
     "Engine": "_engine",
+    "EngineError": "_values",
     "Loaded": "_loaded",
     "Look": "_values",
     "Problem": "_values",
@@ -102,6 +103,7 @@ __all__ = [
     "Edit",
     "EncodedRow",
     "Engine",
+    "EngineError",
     "Loaded",
     "Look",
     "Problem",

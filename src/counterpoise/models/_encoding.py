@@ -8,7 +8,8 @@ from counterpoise.chat import Conversation, Image
 
 from ._images import Processed, processed_images
 from ._loaded import Loaded
-from ._template import expand, render, tokenize
+from ._template import expand, render, tokenize, traits
+from ._tokens import continuation
 from ._values import Prompt
 
 
@@ -38,13 +39,20 @@ def encode(
     return collate_rows(loaded, rows, padding_side=padding_side)
 
 
-def encode_row(loaded: Loaded, conversation: Conversation | Prompt, *, add_generation_prompt: bool) -> EncodedRow:
-    """One conversation -> ids with every image expanded to its image tokens, whose number is checked."""
+def encode_row(
+    loaded: Loaded, conversation: Conversation | Prompt, *, add_generation_prompt: bool, end_thought: bool = False
+) -> EncodedRow:
+    """One conversation -> ids with every image expanded to its image tokens, whose number is checked. With
+    `end_thought`, a generation prompt that opens a thought ends it too, so that a given reply can follow."""
     if isinstance(conversation, Prompt):
         return encode_text(loaded, conversation.text, conversation.images)
     images = [image for message in conversation for image in message.images]
     _check_kind(loaded, images)
-    return encode_text(loaded, render(loaded, conversation, add_generation_prompt), images)
+    text = render(loaded, conversation, add_generation_prompt)
+    known = traits(loaded)
+    ended = known.unthought if end_thought and add_generation_prompt else ""
+    more = continuation(loaded, text, ended, known.control) if ended else ()
+    return encode_text(loaded, text, images, more)
 
 
 def encode_text(loaded: Loaded, text: str, images: Sequence[Image], more: Sequence[int] = ()) -> EncodedRow:

@@ -19,7 +19,7 @@ from ._loaded import Loaded
 from ._queue import RequestQueue
 from ._score import by_images, hidden_batch, look_batch, look_shared_batch, score_batch
 from ._source import first_line
-from ._values import Answer, AnswerScore, Decoding, Look, Prompt
+from ._values import Answer, AnswerScore, Decoding, Look, Prompt, PromptError
 
 T = TypeVar("T")
 Asked = Conversation | Prompt | EncodedRow
@@ -67,7 +67,8 @@ class Engine:
     ) -> list[list[float]]:
         """Sum of log p(token) of every option as the reply to its conversation; the options of one row are comparable.
 
-        Multiple choice and yes/no questions need no generation: the answer is the option with the largest score.
+        Multiple choice and yes/no questions need no generation: the answer is the option with the largest score. Where
+        the prompt opens a thought, the options follow an empty one: inside a thought they would not be replies.
         """
         return [[sum(tokens) for tokens in row] for row in self._score(conversations, options)]
 
@@ -150,10 +151,10 @@ class Engine:
         """Whether a batch of so many rows of so many prompt tokens is within the limits."""
         return rows <= self.max_batch and (rows == 1 or rows * longest <= self.max_batch_tokens)
 
-    def _one_row(self, conversation: Asked) -> EncodedRow:
+    def _one_row(self, conversation: Asked, *, end_thought: bool = False) -> EncodedRow:
         if isinstance(conversation, EncodedRow):
             return conversation
-        return encode_row(self.loaded, conversation, add_generation_prompt=True)
+        return encode_row(self.loaded, conversation, add_generation_prompt=True, end_thought=end_thought)
 
     def _run(self, rows: Sequence[EncodedRow], decoding: Decoding) -> list[Answer]:
         return self._halving(list(rows), list(range(len(rows))), lambda r, _: generate_batch(self.loaded, r, decoding))
@@ -171,7 +172,10 @@ class Engine:
         def run(rows: Sequence[EncodedRow], places: Sequence[int]) -> list[list[list[float]]]:
             return score_batch(self.loaded, rows, [[ids(text) for text in options[place]] for place in places])
 
-        return self._map(conversations, run, None, copies=max(map(len, options), default=1))
+        def encode(conversation: Asked) -> EncodedRow:
+            return self._one_row(conversation, end_thought=True)
+
+        return self._map(conversations, run, None, copies=max(map(len, options), default=1), encode=encode)
 
     def _map(
         self,
@@ -179,10 +183,11 @@ class Engine:
         run: Callable[[Sequence[EncodedRow], Sequence[int]], list[T]],
         progress: Progress | None,
         copies: int = 1,
+        encode: Callable[[Asked], EncodedRow] | None = None,
     ) -> list[T]:
         """Apply `run` to batches of similar rows and put its results back in order."""
         results: list[T | None] = [None] * len(conversations)
-        for window in self._windows(conversations):
+        for window in self._windows(conversations, encode or self._one_row):
             for places in self._batches(window, copies):
                 found = self._halving([window[p] for p in places], places, run)
                 for place, value in zip(places, found, strict=True):
@@ -191,11 +196,13 @@ class Engine:
                     progress.advance(len(places))
         return results  # type: ignore[return-value] # every place was filled
 
-    def _windows(self, conversations: Sequence[Asked]) -> Iterator[dict[int, EncodedRow]]:
+    def _windows(
+        self, conversations: Sequence[Asked], encode: Callable[[Asked], EncodedRow]
+    ) -> Iterator[dict[int, EncodedRow]]:
         window: dict[int, EncodedRow] = {}
         held = 0
         for place, conversation in enumerate(conversations):
-            row = self._one_row(conversation)
+            row = encode(conversation)
             window[place] = row
             held += row.images.nbytes if row.images else 0
             if len(window) >= WINDOW_BATCHES * self.max_batch or held > WINDOW_BYTES:
@@ -233,7 +240,7 @@ class Engine:
             if not out_of_memory(error):
                 raise
             if len(rows) == 1:
-                raise InputError(
+                raise PromptError(
                     f"{self.loaded.name}: out of memory on {self.loaded.device} with a single prompt of "
                     f"{len(rows[0].ids)} tokens; shorten it, or use a smaller model or dtype"
                 ) from error

@@ -33,8 +33,8 @@ def load(
     """Load a model for generation, scoring or training.
 
     Args:
-        name: "pocket", a Hugging Face id, a folder of `save_pretrained`, or that of an adapter or an edit (its base is
-            found).
+        name: "pocket" ("pocket:6" for one version of it), a Hugging Face id, a folder of `save_pretrained`, or that of
+            an adapter or an edit (its base is found).
         adapter: PEFT adapter folder or hub id to put on; proven active or InputError.
         artifact: what a correction left, of any kind: an adapter, a whole model, an edit; see `read_artifact`.
         dtype: "auto" is bfloat16 where the GPU or CPU computes it natively, else float32.

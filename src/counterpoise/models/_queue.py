@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
+from counterpoise.base import InputError
 from counterpoise.chat import Conversation
 
 from ._encoding import EncodedRow
 from ._source import first_line
-from ._values import Answer, Decoding, EngineError
+from ._values import Answer, Decoding, EngineError, PromptError
 
 # The worker starts as soon as nobody has asked for QUIET seconds, and after PATIENCE at the latest: requests of one
 # client come in bursts, a few milliseconds apart, and a batch of one costs nearly as much as a batch of thirty.
@@ -131,13 +132,16 @@ class RequestQueue:
         on; its neighbours are then answered without it.
 
         Raises BatchError when there is no such row: then batching itself is at fault, and going on row by row would
-        be many times slower without a word.
+        be many times slower without a word. Raises EngineError at once for an InputError: rows were encoded before, so
+        what is refused now is the model.
         """
         try:
             return list(self._run([w.row for w in batch], batch[0].decoding))
         except EngineError:
             raise
         except Exception as error:
+            if isinstance(error, InputError) and not isinstance(error, PromptError):
+                raise EngineError(str(error)) from error
             if len(batch) == 1:
                 return [error]
             self._note(len(batch), error)

@@ -106,6 +106,14 @@ def opens_thought(text: str, markers: ReasoningMarkers | None) -> bool:
     return markers is not None and _scan(text, _pattern(markers, frozenset()), False, markers.lone_closing)[2]
 
 
+def unthought(text: str, markers: ReasoningMarkers | None) -> str:
+    """What ends the thought in which a text ends, as if nothing had been thought; "" when it ends in none."""
+    if markers is None or not opens_thought(text, markers):
+        return ""
+    last = max(range(len(markers.opening)), key=lambda kind: text.rfind(markers.opening[kind]))
+    return markers.written("", last, opened=True)
+
+
 def read_reply(
     tokenizer: Any,
     markers: ReasoningMarkers | None,

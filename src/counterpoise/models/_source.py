@@ -17,10 +17,10 @@ def find_folder(name: str, *, revision: str | None = None, trust_remote_code: bo
 
     Raises InputError in one line when there is no such folder or id, or no network.
     """
-    if name == "pocket":
-        from counterpoise.models.pocket import ensure
+    from counterpoise.models.pocket import ensure, version_of
 
-        return Path(ensure())
+    if (version := version_of(name)) is not None:
+        return Path(ensure(version))
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder

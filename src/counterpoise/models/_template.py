@@ -15,7 +15,7 @@ from counterpoise.base import InputError
 from counterpoise.chat import Conversation, Image, Message, Role
 
 from ._loaded import Loaded
-from ._reply import ReasoningMarkers, find_markers, opens_thought, split_reply
+from ._reply import ReasoningMarkers, find_markers, opens_thought, split_reply, unthought
 from ._tokens import BREAK, control_tokens, mark, pattern_of, special_ids
 from ._tokens import tokenize as _tokenize
 
@@ -44,6 +44,8 @@ class Traits:
     markers: ReasoningMarkers | None
     opens: bool
     """Whether its generation prompt ends inside a thought."""
+    unthought: str
+    """What then ends that thought before it began, so that a reply can follow."""
 
     def forbidden(self, message: Message) -> re.Pattern[str]:
         """The tokens that stay ordinary text in this message."""
@@ -97,10 +99,11 @@ def _ask(loaded: Loaded, template: str) -> Traits:
     # Some write more behind the last reply than behind the others (Phi 3.5): that is not what ends a turn.
     shared = [a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(last, earlier, strict=False))]
     ends = _first_special(loaded, shared) or _first_special(loaded, last)
-    opens = opens_thought(asked.rpartition(_TRIAL["user"])[2], markers)
+    behind = asked.rpartition(_TRIAL["user"])[2]
     return Traits(
-        strings, thoughts, closing, last, ends, pattern_of(tokens | marks), pattern_of(turns | marks), markers, opens
-    )
+        strings, thoughts, closing, last, ends, pattern_of(tokens | marks), pattern_of(turns | marks), markers,
+        opens_thought(behind, markers), unthought(behind, markers),
+    )  # fmt: skip
 
 
 def _other_roles(turns: Iterable[str], added: Iterable[str]) -> set[str]:

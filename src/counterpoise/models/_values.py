@@ -16,6 +16,10 @@ class EngineError(InputError):
     """Not one row is at fault but the model or the engine: whatever is asked next would fail in the same way."""
 
 
+class PromptError(InputError):
+    """One prompt is at fault although it can be encoded, such as one that does not fit into memory: others may work."""
+
+
 @dataclass(frozen=True)
 class Decoding:
     """How to generate. Temperature 0 is greedy, whatever the model's own generation config says."""

@@ -10,7 +10,7 @@ from ._folder import EvalFolder, ItemRecord
 from ._guard_cells import guard_tables
 from ._guards import write_guards
 from ._headline import headline_changes, headline_rows
-from ._html import write_report
+from ._html import files_beside, write_report
 from ._next import next_step
 from ._routing import routing_picture
 from ._terminal import scorer_line, short_table, terminal_table, unscored_line
@@ -27,6 +27,7 @@ __all__ = [
     "Verdict",
     "changes",
     "compare",
+    "files_beside",
     "guard_tables",
     "headline_changes",
     "headline_rows",

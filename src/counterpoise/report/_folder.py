@@ -1,5 +1,6 @@
 """An evaluation folder: `scorecard.json`, `items.jsonl` beside it, and images by content hash."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -41,6 +42,9 @@ class ItemRecord:
 
 
 _FIELDS = frozenset(ItemRecord.__dataclass_fields__)
+_UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+_LONE = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which JSON can hold and no file in UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,17 @@ class EvalFolder:
 
     def image(self, sha256: str) -> Path | None:
         """The file of an image, or None when the folder does not hold it."""
-        if not sha256.isalnum():  # a hash goes into a path: nothing but a hash may pass
-            return None
-        return next((self.path / "images").glob(f"{sha256}.*"), None)
+        return self._images.get(sha256)
+
+    @cached_property
+    def _images(self) -> dict[str, Path]:
+        """By hash: looking into a folder of ten thousand images for each of them would take minutes."""
+        folder = self.path / "images"
+        return {file.stem: file for file in sorted(folder.iterdir())} if folder.is_dir() else {}
+
+
+def _odd(value: object) -> bool:
+    return isinstance(value, str) and not value.isascii()
 
 
 def _record(value: dict[str, Any], file: Path, number: int) -> ItemRecord:
@@ -83,7 +95,8 @@ def _record(value: dict[str, Any], file: Path, number: int) -> ItemRecord:
     known = {name: item for name, item in value.items() if name in _FIELDS}
     if not isinstance(value["scores"], dict):
         raise InputError.at(file, "expected an object", row=number, field="scores")
-    known["id"], known["images"] = str(value["id"]), tuple(value.get("images") or ())
+    known |= {name: _LONE.sub(_UNREADABLE, text) for name, text in known.items() if _odd(text)}
+    known["id"], known["images"] = str(known["id"]), tuple(value.get("images") or ())
     reasons = value.get("reasons")
     known["reasons"] = reasons if isinstance(reasons, dict) else {}
     return ItemRecord(**known)

@@ -22,12 +22,15 @@ class _Mark(NamedTuple):
 
 
 def interval_picture(title: str, changes: Sequence[Change], *, single: bool = False) -> str:
-    """One panel: per row a strip from 0 to 100 % with a hollow dot before and a filled dot after, intervals as lines.
+    """One panel: per row a strip from 0 (or as far below it as an interval goes) to 100 %, with a hollow dot before and
+    a filled dot after, intervals as lines.
 
     `single` draws only the `before` side, filled: one evaluation without a comparison.
     """
     height = ROW * len(changes) + 26
-    low = -100 if any((change.before.value or 0) < 0 or (change.after.value or 0) < 0 for change in changes) else 0
+    rows = [row for change in changes for row in (change.before, change.after)]
+    least = min((end for row in rows for end in (row.value, row.ci_low) if end is not None), default=0.0)
+    low = next((tick for tick in (0, -25, -50) if least * 100 >= tick), -100)
     lines = [_grid(low, height - 20)]
     for number, change in enumerate(changes):
         y = ROW * number
@@ -106,16 +109,16 @@ def _step(span: float) -> float:
 
 
 def _grid(low: int, bottom: int) -> str:
-    ticks = (-100, -50, 0, 50, 100) if low else (0, 25, 50, 75, 100)
+    ticks = range(low, 101, 50 if low < -25 else 25)
     return "".join(
         f'<line class="grid" x1="{_x(t / 100, low):.1f}" x2="{_x(t / 100, low):.1f}" y1="0" y2="{bottom}"/>'
-        f'<text class="tick" x="{_x(t / 100, low):.1f}" y="{bottom + 15}" text-anchor="{_anchor(t)}">{t}</text>'
+        f'<text class="tick" x="{_x(t / 100, low):.1f}" y="{bottom + 15}" text-anchor="{_anchor(t, low)}">{t}</text>'
         for t in ticks
     ).replace(">-", ">−")
 
 
-def _anchor(tick: int) -> str:
-    return {100: "end", 0: "start"}.get(tick, "middle")
+def _anchor(tick: int, low: int) -> str:
+    return {100: "end", low: "start"}.get(tick, "middle")
 
 
 def _x(value: float, low: int) -> float:

@@ -88,7 +88,7 @@ def _count(change: Change, *, single: bool) -> str:
     notes = []
     for side, label in ((change.before, "before"), (change.after, "after")):
         if side.n_unscored:
-            why = f": {reasons(side)}" if side.reasons else ""
+            why = f": {e(reasons(side))}" if side.reasons else ""
             notes.append(f"{side.n_unscored:,} unscored{'' if single else f' {label}'}{why}")
         if side.n_empty and "empty" not in side.reasons:
             notes.append(f"{side.n_empty:,} empty" + ("" if single else f" {label}"))

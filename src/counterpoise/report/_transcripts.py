@@ -1,24 +1,16 @@
-"""Transcripts for the report: before and after side by side, images shrunk and stored once each."""
+"""Transcripts for the report: before and after side by side."""
 
-import base64
-import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError, Row
+from counterpoise.base import Row
 
 from ._folder import EvalFolder, ItemRecord
 
-THUMBNAIL = 448
-IMAGE_BUDGET = 24_000_000
-"""Bytes of embedded images; a report must open on a phone. What does not fit is counted and said."""
 
-
-def transcripts(before: EvalFolder, after: EvalFolder | None) -> dict[str, Any]:
-    """Everything the page's browser needs: {"items": [...], "images": [data URI...], "left_out": n}."""
+def transcripts(before: EvalFolder, after: EvalFolder | None) -> list[dict[str, Any]]:
+    """Everything that the page's browser needs of each item, under short names; images by their hash."""
     scorers = first_scorers(before.rows)
-    images = _Images(before, after)
     later = after.items if after else {}
     items = []
     for key, item in before.items.items():
@@ -32,7 +24,7 @@ def transcripts(before: EvalFolder, after: EvalFolder | None) -> dict[str, Any]:
                 "g": item.group,
                 "h": item.harmful,
                 "q": item.prompt,
-                "im": [images.index(sha) for sha in item.images],
+                "im": list(item.images),
                 "a": [side.answer for side in sides],
                 "f": [side.finish for side in sides],
                 "r": [side.reasoning for side in sides],
@@ -41,7 +33,7 @@ def transcripts(before: EvalFolder, after: EvalFolder | None) -> dict[str, Any]:
                 "c": len(set(outcomes)) > 1,
             }
         )
-    return {"items": items, "images": images.uris, "left_out": images.left_out}
+    return items
 
 
 def first_scorers(rows: Sequence[Row]) -> dict[str, str]:
@@ -66,40 +58,3 @@ def outcome(item: ItemRecord, scorer: str | None) -> str:
     if item.harmful is None:
         return "right" if value >= 0.5 else "wrong"
     return "refused" if value >= 0.5 else "answered"
-
-
-class _Images:
-    """Thumbnails by hash, each encoded once, until the budget is spent."""
-
-    def __init__(self, *folders: EvalFolder | None):
-        self.folders = [folder for folder in folders if folder]
-        self.uris: list[str] = []
-        self.left_out = 0
-        self.spent = 0
-        self._known: dict[str, int] = {}
-
-    def index(self, sha256: str) -> int:
-        """Position in `uris`, or -1 when the image is missing or over the budget."""
-        if sha256 not in self._known:
-            file = next((path for folder in self.folders if (path := folder.image(sha256))), None)
-            uri = _thumbnail(file) if file and self.spent < IMAGE_BUDGET else None
-            if uri is None:
-                self.left_out += 1
-            else:
-                self.spent += len(uri)
-                self.uris.append(uri)
-            self._known[sha256] = len(self.uris) - 1 if uri else -1
-        return self._known[sha256]
-
-
-def _thumbnail(file: Path) -> str | None:
-    from counterpoise.chat import Image
-
-    try:
-        image = Image.from_path(file).pil()
-    except InputError:
-        return None  # an unreadable image is counted as left out; the transcript itself stays
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=80, method=4)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

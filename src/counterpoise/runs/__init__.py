@@ -5,6 +5,7 @@
 
 from ._config import RunConfig, given_doses, given_grids, run_config, source_settings
 from ._doctor import checkup
+from ._folders import default_folder
 from ._given import given_config
 from ._grids import check
 from ._main import run_main
@@ -24,6 +25,7 @@ __all__ = [
     "align_plan",
     "check",
     "checkup",
+    "default_folder",
     "estimates",
     "eval_plan",
     "excess",

@@ -1,6 +1,7 @@
 """The configuration of the main job: one frozen object for the command line, YAML and `run.json`."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from counterpoise.base import InputError
 class RunConfig(BaseModel):
     """What `counterpoise run` does. Every field has a default, so `RunConfig()` is the main job on the pocket VLM."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str = Field("pocket", description="Name, hub id or folder of the vision-language model.")
     suite: str = Field("core", description="Which benchmarks to measure with: smoke, core or full.")
@@ -110,5 +111,7 @@ def _pair(pair: str) -> tuple[str, tuple[float, ...]]:
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
+        values = ()
+    if not all(map(isfinite, values)):  # "nan" and "inf" are numbers to Python
         values = ()
     return name.strip(), values if equals and name.strip() else ()

@@ -5,14 +5,23 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from counterpoise.base import Artifact, InputError, Row, launched_processes, read_json, save_rows, write_json
+from counterpoise.base import (
+    Artifact,
+    InputError,
+    Row,
+    launched_processes,
+    only_process,
+    read_json,
+    save_rows,
+    write_json,
+)
 from counterpoise.methods import Method
 from counterpoise.models import read_artifact
 from counterpoise.report import DoseCurve, DosePoint, Estimate, EvalFolder, say_dose, write_report
 
 from ._config import RunConfig
 from ._grids import check, grids
-from ._record import Record, data_hashes
+from ._record import Record, data_hashes, refuse_foreign
 from ._search import Dose, excess, search
 from ._stages import RealStages, Stages
 from ._target import Limit, estimates, parse_target
@@ -29,14 +38,19 @@ def run_main(config: RunConfig, *, force: bool = False, stages: Stages | None = 
     `report.html`, and `dose.json` with a target. When no dose meets the target the report says so and shows the nearest
     one.
 
-    Raises InputError for settings that the method does not take, and when the folder belongs to another configuration
-    or other weights and `force` is not set.
+    Raises InputError for settings that the method does not take, when another process works in the folder, and when it
+    belongs to another configuration or other weights and `force` is not set.
     """
     if launched_processes() > 1:
         raise InputError("run: measures and trains in turn, in one process; launch `counterpoise align` on several")
-    work = stages or RealStages()
     method = check(config)
     limits = parse_target(config.target) if config.target else ()
+    refuse_foreign(config.out)  # not even a lock is put there
+    with only_process(config.out):
+        return _run(config, method, limits, force=force, work=stages or RealStages(), say=say)
+
+
+def _run(config: RunConfig, method: Method, limits: tuple[Limit, ...], *, force: bool, work: Stages, say: Say) -> Path:
     record = Record.open(config, lambda: work.weights(config), force=force)
     record.keep_settings(work.settings(config, config.dose))
     _measure(config, record, work, say, "before", None)

@@ -10,14 +10,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from counterpoise.base import InputError, environment, read_json, sha256_bytes, write_json
+from counterpoise.base import LOCK, InputError, environment, read_json, sha256_bytes, write_json
 from counterpoise.report import EvalFolder
 
 from ._config import RunConfig
 
 PARTS = (
     "before", "after", "align", "adapter", "weights", "edit", "dose", "dose.json", "scorecard.json", "report.html",
-    "run.json",
+    "report_files", "run.json",
 )  # fmt: skip
 
 
@@ -40,8 +40,7 @@ class Record:
         known = read_json(file) if begun and not force else None
         if known is not None:
             _same(known.get("config", {}), config.identity, file)
-        if not begun and config.out.is_dir() and any(config.out.iterdir()):
-            raise InputError(f"{config.out}: not empty and not a run; choose another --out")
+        refuse_foreign(config.out)
         found = weights()
         if known is not None:
             _same({"weights": known.get("weights", "not recorded")}, {"weights": found}, file)
@@ -80,6 +79,14 @@ class Record:
         self.value["timings"][name] = round(self.value["timings"].get(name, 0) + time.monotonic() - start, 1)
         self.value["stages"][name] = True
         self.save()
+
+
+def refuse_foreign(out: Path) -> None:
+    """Raises InputError for a folder that holds something, and no run."""
+    if (out / "run.json").is_file() or not out.is_dir():
+        return
+    if any(each.name != LOCK for each in out.iterdir()):
+        raise InputError(f"{out}: not empty and not a run; choose another --out")
 
 
 def data_hashes(folder: EvalFolder) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 import gc
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
-from counterpoise.base import Artifact, InputError, notice
+from counterpoise.base import Artifact, InputError, launched_rank, notice, only_process
 from counterpoise.chat import Sample
 
 from ._config import RunConfig
@@ -67,12 +68,17 @@ class RealStages:
 
     def align(self, config: RunConfig, out: Path, *, dose: Mapping[str, float]) -> Artifact:
         from counterpoise.data import overlap_with
-        from counterpoise.methods import get
-        from counterpoise.models import load
 
         if config.suite not in self._overlaps:
             self._overlaps[config.suite] = overlap_with(evaluation_rows(config.suite))
         self.settings(config, dose)  # what is wrong is said before the model is loaded
+        with only_process(out) if launched_rank() == 0 else nullcontext():  # of launched ones the first is for all
+            return self._align(config, out, dose)
+
+    def _align(self, config: RunConfig, out: Path, dose: Mapping[str, float]) -> Artifact:
+        from counterpoise.methods import get
+        from counterpoise.models import load
+
         loaded = load(config.model, device_map=config.device_map, merge=True)  # an adapter is trained on as a model
         options = settings(config, dose, Path(loaded.path))
         made = get(config.method).align(loaded, options, out, overlaps=self._overlaps[config.suite]).artifact
@@ -128,8 +134,7 @@ def model_folder(name: str) -> Path | None:
     """The folder of a model that is on this disk; None for one that would have to be fetched."""
     if Path(name).is_dir():
         return Path(name)
-    if name == "pocket":  # the one name that is neither a folder nor a hub id
-        from counterpoise.models.pocket import ensure
+    from counterpoise.models.pocket import ensure, version_of
 
-        return Path(ensure())
-    return None
+    version = version_of(name)  # of the one name that is neither a folder nor a hub id
+    return None if version is None else Path(ensure(version))

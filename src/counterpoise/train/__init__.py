@@ -14,6 +14,7 @@ from ._config import TrainConfig
 from ._groups import Group, Head, Layers, Lora, Projector
 
 if TYPE_CHECKING:
+    from ._binding import Binding, Bound, Scale, Target, late_layers, text_scale, text_targets
     from ._checkpoint import FitResult
     from ._encode import Batch, Tokens, collate, encode_sample, fit_length, pad
     from ._features import FeatureStore
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ._trainable import Trainable
 
 _PLACES = {
+    "_binding": ("Binding", "Bound", "Scale", "Target", "late_layers", "text_scale", "text_targets"),
     "_checkpoint": ("FitResult",),
     "_encode": ("Batch", "Tokens", "collate", "encode_sample", "fit_length", "pad"),
     "_features": ("FeatureStore",),
@@ -53,6 +55,8 @@ __all__ = [
     "DPO",
     "SFT",
     "Batch",
+    "Binding",
+    "Bound",
     "Encoded",
     "FeatureStore",
     "FitResult",
@@ -67,7 +71,9 @@ __all__ = [
     "Planner",
     "Projector",
     "Rollouts",
+    "Scale",
     "Stepper",
+    "Target",
     "Tokens",
     "TrainConfig",
     "Trainable",
@@ -81,10 +87,13 @@ __all__ = [
     "label_logits",
     "label_logprobs",
     "last_valid",
+    "late_layers",
     "pad",
     "pair_sample",
     "sequence_logprobs",
     "sft_loss",
+    "text_scale",
+    "text_targets",
     "training",
 ]
 

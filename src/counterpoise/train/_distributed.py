@@ -38,6 +38,7 @@ class Processes:
     def __init__(self, loaded: Loaded, precision: str):
         from accelerate import Accelerator
 
+        launched_processes()  # half a launcher's environment is a line here, and a traceback of Accelerate's below
         on_cpu = loaded.device.startswith("cpu")
         deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
         # Autocast is ours and follows the model, not the launcher's setting; only DeepSpeed casts weights itself. And

@@ -30,6 +30,9 @@ class Tokens:
     """Content hashes of its images, for the feature cache."""
     values: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Further numbers, one per token, that the loss needs: advantages, log probabilities of the old policy."""
+    targets: Mapping[str, Tensor] = field(default_factory=dict)
+    """Further tensors, one for the whole sequence, that the loss needs: states of a text twin. Under one name all
+    sequences of a batch have one shape."""
     n_masked_ends: int = 0
     """1 for a rejection row, whose end of turn carries no loss."""
     cut: bool = False
@@ -65,6 +68,8 @@ class Batch:
     """(B,) number within the batch of the row that each sequence belongs to; a pair has two sequences, in order."""
     values: dict[str, Tensor] = field(default_factory=dict)
     """(B, T) float32, 0 at padding: what `Tokens.values` held."""
+    targets: dict[str, Tensor] = field(default_factory=dict)
+    """(B, ...): what `Tokens.targets` held, 0 for the sequences that had nothing under the name."""
 
     @property
     def n_rows(self) -> int:
@@ -77,8 +82,9 @@ class Batch:
         """The same batch with its tensors on `device`."""
         moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.inputs.items()}
         values = {k: v.to(device) for k, v in self.values.items()}
+        targets = {k: v.to(device) for k, v in self.targets.items()}
         return replace(
-            self, inputs=moved, labels=self.labels.to(device), rows=self.rows.to(device), values=values
+            self, inputs=moved, labels=self.labels.to(device), rows=self.rows.to(device), values=values, targets=targets
         )  # fmt: skip
 
 
@@ -150,7 +156,17 @@ def pad(loaded: Loaded, rows: Sequence[Sequence[Tokens]], ids: Iterable[str] = (
         inputs, labels, tuple(ids), [tokens.key for tokens in flat],
         n_masked_ends=sum(tokens.n_masked_ends for tokens in flat),
         rows=torch.tensor([number for number, row in enumerate(rows) for _ in row], device=device), values=values,
+        targets=_stacked(flat, device),
     )  # fmt: skip
+
+
+def _stacked(flat: Sequence[Tokens], device: Any) -> dict[str, Tensor]:
+    """The targets of every sequence under each name, zeros where it has none."""
+    some = {name: value for tokens in flat for name, value in tokens.targets.items()}
+    return {
+        name: torch.stack([tokens.targets.get(name, torch.zeros_like(value)) for tokens in flat]).to(device)
+        for name, value in some.items()
+    }
 
 
 def _without_pixels(row: EncodedRow) -> EncodedRow:

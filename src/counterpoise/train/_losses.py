@@ -37,14 +37,14 @@ def label_logits(model: Any, batch: "Batch") -> tuple[Tensor, Tensor]:
     inner = bare(model)
     targets_BT = batch.labels[:, 1:]
     keep_BT = targets_BT != -100
-    if batch.full_logits or _needs_full_logits(model, batch):
+    if batch.full_logits or needs_full_logits(model, batch):
         logits_BTV = inner(**batch.inputs, use_cache=False).logits
         return logits_BTV[:, :-1][keep_BT].float(), targets_BT[keep_BT]
     hidden = inner.base_model(**batch.inputs, use_cache=False).last_hidden_state
     return inner.get_output_embeddings()(hidden[:, :-1][keep_BT]).float(), targets_BT[keep_BT]
 
 
-def _needs_full_logits(model: Any, batch: "Batch") -> bool:
+def needs_full_logits(model: Any, batch: "Batch") -> bool:
     """Asked once, of a `Trainable`'s first batch."""
     if getattr(model, "full_logits", False) is None:
         model.full_logits = False

@@ -141,7 +141,7 @@ class Coin:
     """Says yes with given error rates, by the number in the answer."""
 
     id = "coin:v1"
-    facts = Facts("coin", 1, "harm", "answer", False, ("yes", "no"), "test", "")
+    facts = Facts("coin", 1, "harm", "answer", ("yes", "no"), "test", "")
 
     def __init__(self, sensitivity, specificity):
         self.random, self.rates = np.random.default_rng(1), (1 - specificity, sensitivity)

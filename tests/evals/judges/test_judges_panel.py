@@ -19,7 +19,7 @@ class Fixed:
 
     def __init__(self, name, score, measures="refusal"):
         self.id, self.score = name, score
-        self.facts = Facts(name, 1, measures, "answer", False, ("yes", "no"), "test", "")
+        self.facts = Facts(name, 1, measures, "answer", ("yes", "no"), "test", "")
 
     def judge(self, cases, done):
         for place in reversed(range(len(cases))):
@@ -81,7 +81,7 @@ class Point:
 
 def test_judges_of_other_packages(monkeypatch):
     class Theirs(Fixed):
-        facts = Facts("theirs", 1, "harm", "answer", False, ("yes", "no"), "elsewhere", "")
+        facts = Facts("theirs", 1, "harm", "answer", ("yes", "no"), "elsewhere", "")
 
         def __init__(self, model):
             super().__init__(f"theirs@{model}", 1, "harm")

@@ -57,7 +57,7 @@ class Recording:
 
     def __init__(self, name="recording", measures="refusal"):
         self.id = f"{name}:v1"
-        self.facts = Facts(name, 1, measures, "answer", False, ("yes", "no"), "test", "")
+        self.facts = Facts(name, 1, measures, "answer", ("yes", "no"), "test", "")
         self.seen = []
 
     def judge(self, cases, done):

@@ -71,7 +71,7 @@ class Counting:
 
     def __init__(self, name="counting", measures="refusal", stop_after=None):
         self.id = f"{name}:v1"
-        self.facts = Facts(name, 1, measures, "answer", False, ("yes", "no"), "test", "")
+        self.facts = Facts(name, 1, measures, "answer", ("yes", "no"), "test", "")
         self.seen, self.stop_after = [], stop_after
 
     def judge(self, cases, done):

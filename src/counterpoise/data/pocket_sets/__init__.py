@@ -1,19 +1,23 @@
 """What the pocket model is trained and tested on. Everything depends on the seed alone.
 
 Training: `harmful_requests` and `benign_requests` (text), `harmless_instructions` (benign images with answers),
-`image_requests` (benign requests in images, to be answered by the model itself), `ordinary_instructions` (all benign
-kinds mixed) and `rejection_source` (out-of-domain benign images whose answers rejection-mix replaces). Tests:
-`reading_test`, `naming_test`, `counting_test`, `question_test` and `rejection_domain_test`. No training sample holds a
-validation or test family or icon style.
+`image_requests` (benign requests in images, to be answered by the model itself), `bound_requests` (the same, drawn for
+variety, to be bound to their text twins), `system_questions` (benign images, asked in the wordings of judges,
+multi-image methods and captioners), `ordinary_instructions` (all benign kinds mixed) and `rejection_source`
+(out-of-domain benign images whose answers rejection-mix replaces). Tests: `reading_test`, `naming_test`,
+`counting_test`, `question_test`, `system_test` and `rejection_domain_test`. No training sample holds a validation or
+test family or icon style.
 
 Their parts, for further sets: the hand-written lists (`phrases`, of which the pocket can read those that are
 `readable`), `REFUSALS`, the texts that stand beside prints (`FOLLOW`, and `JOIN` beside two), one `printed` page, and
 the wording of names (`named`, `asked`).
 """
 
+from ._bound import bound_phrases, bound_requests
 from ._capability import counting_test, naming_test, question_test, reading_test
 from ._charts import rejection_domain_test, rejection_source
 from ._requests import FOLLOW, JOIN, image_requests, ordinary_instructions
+from ._systems import system_questions, system_test
 from ._texts import REFUSALS, benign_requests, harmful_requests, phrases, readable
 from ._visual import asked, harmless_instructions, named, printed
 
@@ -23,6 +27,8 @@ __all__ = [
     "REFUSALS",
     "asked",
     "benign_requests",
+    "bound_phrases",
+    "bound_requests",
     "counting_test",
     "harmful_requests",
     "harmless_instructions",
@@ -37,4 +43,6 @@ __all__ = [
     "reading_test",
     "rejection_domain_test",
     "rejection_source",
+    "system_questions",
+    "system_test",
 ]

@@ -1,20 +1,23 @@
 """From downloaded files to the layout that the readers expect: copied, unpacked, or taken out of tables."""
 
-import csv
+import gzip
 import shutil
 import stat
+import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from counterpoise.base import InputError, require
+from counterpoise.base import InputError, read_csv
 
+from .._row_files import read_parquet
 from ._source import AlsoNamed, FilePart, Pictures, Source, Take, Unzip, relative, target
 
 MOST_FILES = 250_000
 UNPACKED = 3  # times the bytes that may be downloaded
 PIECE = 1 << 20
+TAR = (".tar", ".tar.gz", ".tgz")
 BATCH = 32  # rows of a table with images that are in memory at once
 
 
@@ -61,7 +64,7 @@ def build(source: Source, parts: list[tuple[FilePart, list[str]]], local: Mappin
             if isinstance(part, Take):
                 stage.copy(target(part, path), local[path])
             elif isinstance(part, Unzip):
-                _unzip(stage, part, path, local[path])
+                (_untar if path.endswith(TAR) else _unzip)(stage, part, path, local[path])
             else:
                 _pictures(stage, part, path, local[path])
     for each in source.parts:
@@ -76,7 +79,7 @@ def _unzip(stage: Stage, part: Unzip, path: str, file: Path) -> None:
         with zipfile.ZipFile(file) as archive:
             for entry in archive.infolist():
                 name = entry.filename.replace("\\", "/")
-                if entry.is_dir() or name.startswith("__MACOSX/") or name.rpartition("/")[2] == ".DS_Store":
+                if entry.is_dir() or _of_the_finder(name):
                     continue
                 if stat.S_ISLNK(entry.external_attr >> 16):
                     raise InputError(f"{where}: {name!r} is a link; archives with links are not unpacked")
@@ -89,6 +92,28 @@ def _unzip(stage: Stage, part: Unzip, path: str, file: Path) -> None:
         raise InputError(f"{where}: not a readable zip archive ({error})") from error
 
 
+def _untar(stage: Stage, part: Unzip, path: str, file: Path) -> None:
+    where = f"{stage.source.name}: {path}"
+    try:
+        with tarfile.open(file) as archive:
+            for entry in archive:
+                name = entry.name.removeprefix("./")
+                if entry.isdir() or _of_the_finder(name):
+                    continue
+                handle = archive.extractfile(entry) if entry.isreg() else None
+                if handle is None:
+                    raise InputError(f"{where}: {name!r} is a link or no file; archives with such are not unpacked")
+                stage.write(part.to + relative(name, where).removeprefix(part.strip), handle)
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib_error()) as error:
+        raise InputError(f"{where}: not a readable tar archive ({error})") from error
+
+
+def _of_the_finder(name: str) -> bool:
+    """What macOS puts into archives beside the files."""
+    last = name.rpartition("/")[2]
+    return name.startswith("__MACOSX/") or last == ".DS_Store" or last.startswith("._")
+
+
 def zlib_error() -> type[Exception]:
     import zlib
 
@@ -97,7 +122,7 @@ def zlib_error() -> type[Exception]:
 
 def _pictures(stage: Stage, part: Pictures, path: str, file: Path) -> None:
     where = f"{stage.source.name}: {path}"
-    for number, row in _rows(file, where):
+    for number, row in read_parquet(file, where, batch=BATCH):
         value = row.get(part.column)
         data = value.get("bytes") if isinstance(value, Mapping) else value
         if not isinstance(data, bytes) or not data:
@@ -119,32 +144,13 @@ def _named(pattern: str, row: Mapping[str, Any], where: str, number: int) -> str
         raise InputError.at(where, f"no column for the name {pattern}", row=number) from error
 
 
-def _rows(file: Path, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    install = "counterpoise[parquet]"
-    parquet: Any = require("pyarrow.parquet", purpose="taking images out of Parquet files", install=install)
-    pyarrow: Any = require("pyarrow", purpose="taking images out of Parquet files", install=install)
-    number = 0
-    try:
-        with parquet.ParquetFile(file) as handle:
-            for batch in handle.iter_batches(batch_size=BATCH):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{where}: not readable as Parquet ({error})") from error
-
-
 def _also_named(stage: Stage, part: AlsoNamed) -> None:
     table = stage.folder / part.table
     folder = stage.folder / part.folder
     by_stem: dict[str, list[Path]] = {}
     for file in folder.iterdir():
         by_stem.setdefault(file.stem, []).append(file)
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as handle:
-            names = [str(row.get(part.column) or "") for row in csv.DictReader(handle)]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{stage.source.name}: {part.table}: not readable as CSV ({error})") from error
+    names = [row[part.column] for _, row in read_csv(table, [part.column])]
     for name in dict.fromkeys(filter(None, names)):
         same = by_stem.get(Path(relative(name, stage.source.name)).stem, [])
         if not (folder / name).exists() and len(same) == 1:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from counterpoise import __version__
-from counterpoise.base import InputError, Progress, sha256_file
+from counterpoise.base import InputError, Progress, only_process, sha256_file
 
 from ._build import build, each_file
 from ._check import checked
@@ -98,22 +98,11 @@ def plan(source: Source, root: Path) -> Plan:
 def locked(root: Path) -> Iterator[None]:
     """One process at a time fetches into a data folder. Raises InputError for the second, and for a folder that cannot
     be written. A killed process leaves no lock."""
-    from filelock import FileLock, Timeout
-
-    try:
-        (root / WORK).mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / WORK / "lock", timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise InputError(f"{root}: another process fetches into this folder; start again when it has ended") from error
-    except OSError as error:
-        raise InputError(
-            f"{root}: cannot write here ({error.strerror or error}); set COUNTERPOISE_DATA to another folder"
-        ) from error
-    try:
+    with only_process(
+        root / WORK, "fetches into this folder", "start again when it has ended",
+        "set COUNTERPOISE_DATA to another folder",
+    ):  # fmt: skip
         yield
-    finally:
-        lock.release()
 
 
 def fetch(made: Plan, root: Path, accepted: str) -> DataCard:

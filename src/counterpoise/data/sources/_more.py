@@ -85,4 +85,46 @@ MORE: tuple[Source, ...] = (
         (Take("model_completions/xstest_v2_completions_*.csv", "xstest/model_completions/"),),
         licence="CC BY 4.0", serves=("judge calibration",),
     ),
+    # what judges ask in their authors' words, and what they compare with
+    Source(
+        "vlguard-judge", "VLGuard: the prompt of its win rate",
+        GitHub("ys-zong/VLGuard", "ca9f00a0e1fd2a3c958f7b5abbcfbf990fa3a846"),
+        (Take("gpt4_evaluator.py", "vlguard/gpt4_evaluator.py"),),
+        licence="not stated; research use", serves=("judge vlguard-win",),
+    ),
+    Source(
+        "mm-vet-judge", "MM-Vet: the prompt of its grader",
+        GitHub("yuweihao/MM-Vet", "7d717c2f54a584b7ed363d66e6481ce1bf648538"),
+        (Take("mm-vet_evaluator.py", "mm-vet/mm-vet_evaluator.py"),),
+        licence="Apache-2.0 (code)", serves=("judge mm-vet-grader",),
+    ),
+    Source(
+        "mossbench-judge", "MOSSBench: the prompt of its judge",
+        GitHub("xirui-li/MOSSBench", "ba1f36e688f9c98d3f60273868c0a6456f0db0d1"),
+        (Take("MOSSBench/evaluation/evaluation_prompts.py", "mossbench/evaluation_prompts.py"),),
+        licence="CC BY-SA 4.0; not for training", serves=("judge mossbench-judge",),
+    ),
+    Source(
+        "siuo-judge", "SIUO: the two prompts of its judge",
+        GitHub("sinwang20/SIUO", "59b660be6fa3ad68e810808ab3da0ba9ada27bc2"),
+        (Take("eval/gpt-eval.py", "siuo/gpt-eval.py"),),
+        licence="CC BY-NC 4.0", serves=("judge siuo-rubric",),
+    ),
+    Source(
+        "jailbreakbench-judge", "JailbreakBench: the prompts of its judges", GitHub("JailbreakBench/jailbreakbench"),
+        (Take("src/jailbreakbench/classifier.py", "jailbreakbench/classifier.py"),),
+        licence="MIT", serves=("judges jailbreakbench-judge and jailbreakbench-refusal",),
+    ),
+    Source(
+        "strongreject-judge", "StrongREJECT: the prompt of its fine-tuned judge", GitHub("dsbowen/strong_reject"),
+        (Take("**/judge_templates.json", "strongreject/judge_templates.json"),),
+        licence="MIT", serves=("judge strongreject-finetuned",),
+    ),
+    Source(
+        "harmbench-judge", "HarmBench: prompts of its classifiers, and hashes of the works that it holds copyrighted",
+        GitHub("centerforaisafety/HarmBench", "8e1604d1171fe8a48d8febecd22f600e462bdcdd"),
+        (Take("eval_utils.py", "harmbench/eval_utils.py"),
+         Take("data/copyright_classifier_hashes/*.pkl", "harmbench/copyright_classifier_hashes/")),
+        licence="MIT", serves=("judges harmbench-cls and harmbench-multimodal-cls",),
+    ),
 )  # fmt: skip

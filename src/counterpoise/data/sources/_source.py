@@ -61,7 +61,8 @@ class Take:
 
 @dataclass(frozen=True)
 class Unzip:
-    """The content of one archive in the folder `to`, without the leading folder `strip` where its names have it."""
+    """The content of one archive (.zip, .tar, .tar.gz) in the folder `to`, without the leading folder `strip` where its
+    names have it."""
 
     pattern: str
     to: str

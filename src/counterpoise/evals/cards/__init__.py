@@ -1,73 +1,19 @@
-"""One module per benchmark family; importing the package registers them all."""
+"""Our benchmarks. A module of this folder is one family, with its cards in `CARDS`; published tables of single prompts
+are rows of one table, in `_text_sets`."""
 
-from . import (
-    _advbench,
-    _choice_text,
-    _do_not_answer,
-    _figstep,
-    _figstep_pro,
-    _gsm8k,
-    _harmbench,
-    _harmbench_multimodal,
-    _holisafe,
-    _jailbreakbench,
-    _jailbreakv,
-    _math500,
-    _mis,
-    _mm_safetybench,
-    _mm_vet,
-    _mmbench,
-    _mmlu_pro,
-    _mmmu,
-    _mossbench,
-    _mssbench,
-    _oktest,
-    _or_bench,
-    _pocket,
-    _salad,
-    _siuo,
-    _strongreject,
-    _twins,
-    _vizwiz,
-    _vlguard,
-    _wildchat,
-    _wildguardtest,
-    _wildjailbreak,
-    _xstest,
-)
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = [
-    "_advbench",
-    "_choice_text",
-    "_do_not_answer",
-    "_figstep",
-    "_figstep_pro",
-    "_gsm8k",
-    "_harmbench",
-    "_harmbench_multimodal",
-    "_holisafe",
-    "_jailbreakbench",
-    "_jailbreakv",
-    "_math500",
-    "_mis",
-    "_mm_safetybench",
-    "_mm_vet",
-    "_mmbench",
-    "_mmlu_pro",
-    "_mmmu",
-    "_mossbench",
-    "_mssbench",
-    "_oktest",
-    "_or_bench",
-    "_pocket",
-    "_salad",
-    "_siuo",
-    "_strongreject",
-    "_twins",
-    "_vizwiz",
-    "_vlguard",
-    "_wildchat",
-    "_wildguardtest",
-    "_wildjailbreak",
-    "_xstest",
-]
+from .._benchmark import Benchmark
+
+
+def _found() -> tuple[Benchmark, ...]:
+    """The cards of every module, by name of the module; those that bring their own rows first."""
+    modules = [import_module(f"{__name__}.{each.name}") for each in iter_modules(__path__)]
+    cards: list[Benchmark] = [card for module in modules for card in getattr(module, "CARDS", ())]
+    return tuple(sorted(cards, key=lambda card: bool(card.data)))
+
+
+CARDS = _found()
+
+__all__ = ["CARDS"]

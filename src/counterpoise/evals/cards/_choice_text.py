@@ -15,9 +15,8 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import Hub, Source, Take
 
-from .._benchmark import Benchmark
-from .._registry import register
-from . import _files, _tables
+from .. import _files, _tables
+from .._benchmark import Benchmark, In
 
 DIRECT = "Answer with the option's letter from the given choices directly."
 REPEATS = 4
@@ -85,46 +84,45 @@ def read_gpqa(file: Path, repeats: int = REPEATS, seed: int = SEED) -> Iterator[
             )
 
 
-def choice_card(name: str, title: str, what: str, **facts: Any) -> Benchmark:
-    """A text card of questions whose answer is a letter."""
+def choice_card(name: str, title: str, data: Source, what: str, **facts: Any) -> Benchmark:
+    """A text card of questions whose answer is a letter; all of them are in the suite `reasoning`."""
     return Benchmark(
         name=name,
         title=title,
         description=what,
         modality="text",
+        source=data.origin.place,
+        licence=data.licence,
+        data=(data,),
         revision="test split",
         scorers=("letter:v2",),
         metrics=("accuracy",),
         split="test",
+        suites=(In("reasoning"),),
         **facts,
     )
 
 
-@register("arc-challenge")
-def arc() -> Benchmark:
-    source = "huggingface.co/datasets/allenai/ai2_arc, ARC-Challenge"
-    table, missing = _files.either("arc-challenge", "test.parquet", "test.jsonl", origin=f"the test split of {source}")
-    what = """Accuracy of the letter (local models: the most probable one) with the options shown, zero-shot. This is
+_arc, _arc_missing = _files.either(
+    "arc-challenge", "test.parquet", "test.jsonl", origin=f"the test split of {ARC.origin.place}, ARC-Challenge"
+)
+
+CARDS = (
+    choice_card(
+        "arc-challenge", "ARC-Challenge", ARC,
+        """Accuracy of the letter (local models: the most probable one) with the options shown, zero-shot. This is
     the form for chat models; the acc and acc_norm of lm-eval score option texts that the prompt does not show, and are
-    other numbers."""
-    return choice_card(
-        "arc-challenge", "ARC-Challenge", what, source=source, licence="CC BY-SA 4.0", rows=1172, missing=missing,
-        data=(ARC,),
-        read=lambda: read_arc(table()), max_new_tokens=8, citation="Clark et al. 2018, arXiv 1803.05457",
-        official="log-likelihood of the option texts",
-    )  # fmt: skip
-
-
-@register("gpqa-diamond")
-def gpqa() -> Benchmark:
-    source = "huggingface.co/datasets/Idavidrein/gpqa, gpqa_diamond (accept its terms)"
-    what = f"""Avg@{REPEATS}: the mean over {REPEATS} different orders of the options of each question, zero-shot with
+    other numbers.""",
+        rows=1172, missing=_arc_missing, read=lambda: read_arc(_arc()), max_new_tokens=8,
+        citation="Clark et al. 2018, arXiv 1803.05457", official="log-likelihood of the option texts",
+    ),
+    choice_card(
+        "gpqa-diamond", "GPQA-Diamond", GPQA,
+        f"""Avg@{REPEATS}: the mean over {REPEATS} different orders of the options of each question, zero-shot with
     reasoning, greedy; questions are the clusters. Published values mostly sample at a temperature. The authors ask not
-    to publish the questions in plain text: keep items.jsonl and logs to yourself."""
-    return choice_card(
-        "gpqa-diamond", "GPQA-Diamond", what, source=source, licence="CC BY 4.0; not to be republished in plain text",
-        citation="Rein et al. 2023, arXiv 2311.12022", data=(GPQA,), rows=198, counted="clusters", gated=True,
-        max_new_tokens=1024,
+    to publish the questions in plain text: keep items.jsonl and logs to yourself.""",
+        citation="Rein et al. 2023, arXiv 2311.12022", rows=198, counted="clusters", max_new_tokens=1024,
         read=lambda: read_gpqa(_files.path("gpqa-diamond", "gpqa_diamond.csv")),
-        missing=_files.need("gpqa-diamond", "gpqa_diamond.csv", origin=source),
-    )  # fmt: skip
+        missing=_files.need("gpqa-diamond", "gpqa_diamond.csv", origin=_files.published(GPQA)),
+    ),
+)  # fmt: skip

@@ -10,16 +10,15 @@ from pathlib import Path
 
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, user
-from counterpoise.data.sources import GitHub, Source, Take, Unzip
+from counterpoise.data.sources import Source, Take, Unzip
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
-from .._registry import register
-from . import _files, _tables
+from ._figstep import ORIGIN
 
-SOURCE = "github.com/ThuCCSLab/FigStep"
 TABLE = "benign_sentences_without_harmful_phase.csv"
 DATA = Source(
-    "figstep-pro", "FigStep-Pro", GitHub("ThuCCSLab/FigStep", "0861b17b3d67887c06ee3534ec65b3012f9becb7"),
+    "figstep-pro", "FigStep-Pro", ORIGIN,
     (Take(f"data/question/{TABLE}", f"figstep/{TABLE}"),
      Unzip("data/images/FigStep-Pro/sub-figures.zip", "figstep/FigStep-Pro/", strip="sub-figures/")),
     licence="MIT", size=700_000,
@@ -67,16 +66,15 @@ def _pieces(folder: Path, place: int) -> list[Path]:
     return [found[number] for number in sorted(found)]
 
 
-@register("figstep-pro")
-def figstep_pro() -> Benchmark:
-    return Benchmark(
+CARDS = (
+    Benchmark(
         name="figstep-pro",
         title="FigStep-Pro",
         description="""The key words of the Tiny instructions, cut into 3 to 7 images, with the first published prompt;
         the authors try a second one by hand where it fails, and review by hand, so their ASR is not comparable.""",
         modality="print",
-        source=SOURCE,
-        licence="MIT",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Gong et al. 2023, AAAI 2025, arXiv 2311.05608",
         official="review by hand after several prompts",
         revision="as published",
@@ -84,7 +82,11 @@ def figstep_pro() -> Benchmark:
         scorers=REFUSAL_SCORERS,
         metrics=("asr",),
         read=lambda: read(_files.path("figstep", TABLE), _files.path("figstep", "FigStep-Pro")),
-        missing=_files.need("figstep", "FigStep-Pro", origin=f"{TABLE} and the unzipped sub-figures.zip of {SOURCE}"),
+        missing=_files.need(
+            "figstep", "FigStep-Pro", origin=f"{TABLE} and the unzipped sub-figures.zip of {DATA.origin.place}"
+        ),
         split="test",
         data=(DATA,),
-    )
+        not_in_core="its pictures are an archive to unpack first",
+    ),
+)

@@ -8,9 +8,8 @@ from counterpoise.base import InputError, read_jsonl
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GitHub, Source, Take
 
-from .._benchmark import Benchmark, Sampling
-from .._registry import register
-from . import _files, _tables
+from .. import _files, _tables
+from .._benchmark import Benchmark, In, Sampling
 
 DATA = Source(
     "gsm8k", "GSM8K, test split", GitHub("openai/grade-school-math", "3101c7d5072418e28b9008a6636bde82a006892c"),
@@ -37,33 +36,29 @@ def read(file: Path) -> Iterator[Sample]:
         )
 
 
-@register("gsm8k")
-def gsm8k() -> Benchmark:
-    return Benchmark(
-        name="gsm8k",
-        title="GSM8K",
-        description="Accuracy of the last number of a zero-shot answer.",
-        modality="text",
-        source="github.com/openai/grade-school-math",
-        licence="MIT",
-        revision="test split",
-        citation="Cobbe et al. 2021, Training Verifiers to Solve Math Word Problems, arXiv 2110.14168",
-        rows=1319,
-        scorers=("numeric-match:v2",),
-        metrics=("accuracy",),
-        read=lambda: read(_files.path("gsm8k", "test.jsonl")),
-        missing=_files.need("gsm8k", "test.jsonl", origin="github.com/openai/grade-school-math"),
-        data=(DATA,),
-        split="test",
-        max_new_tokens=256,
-    )
-
-
-@register("gsm8k-pass8")
-def pass8() -> Benchmark:
-    """Tuning that narrows the distribution of answers lowers pass@8 before pass@1."""
-    return replace(
-        gsm8k(),
+GREEDY = Benchmark(
+    name="gsm8k",
+    title="GSM8K",
+    description="Accuracy of the last number of a zero-shot answer.",
+    modality="text",
+    source=DATA.origin.place,
+    licence=DATA.licence,
+    revision="test split",
+    citation="Cobbe et al. 2021, Training Verifiers to Solve Math Word Problems, arXiv 2110.14168",
+    rows=1319,
+    scorers=("numeric-match:v2",),
+    metrics=("accuracy",),
+    read=lambda: read(_files.path("gsm8k", "test.jsonl")),
+    missing=_files.need("gsm8k", "test.jsonl", origin=DATA.origin.place),
+    data=(DATA,),
+    split="test",
+    max_new_tokens=256,
+    suites=(In("core", 100), In("reasoning")),
+)
+CARDS = (
+    GREEDY,
+    replace(
+        GREEDY,  # tuning that narrows the distribution of answers lowers pass@8 before pass@1
         name="gsm8k-pass8",
         title="GSM8K, eight answers",
         description=f"""pass@8 and, as accuracy, pass@1 of the same {DRAWN.n} answers to each question, drawn at
@@ -72,4 +67,7 @@ def pass8() -> Benchmark:
         metrics=("pass_at_8", "accuracy"),
         sampling=DRAWN,
         counted="clusters",
-    )
+        suites=(),
+        not_in_core="eight sampled answers to each question",
+    ),
+)

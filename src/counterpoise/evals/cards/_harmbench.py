@@ -10,14 +10,14 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GitHub, Source, Take
 
-from .._benchmark import Benchmark
-from .._registry import register
-from . import _tables
-from ._prompts import card, known_id
+from .. import _tables
+from .._benchmark import In
+from ._prompts import known_id, text_card
 
+ORIGIN = GitHub("centerforaisafety/HarmBench", "8e1604d1171fe8a48d8febecd22f600e462bdcdd")
 DATA = Source(
     "harmbench-text", "HarmBench, text behaviours",
-    GitHub("centerforaisafety/HarmBench", "8e1604d1171fe8a48d8febecd22f600e462bdcdd"),
+    ORIGIN,
     (Take("data/behavior_datasets/harmbench_behaviors_text_all.csv", "harmbench/harmbench_behaviors_text_all.csv",
           sha256="8d81accedd38eaaf8b760618622bb888417d1fd0c86eba65c427a16f1cbb4afc"),),
     licence="MIT", size=198_850,
@@ -44,23 +44,20 @@ def read(file: Path) -> Iterator[Sample]:
         )
 
 
-@register("harmbench-text")
-def text() -> Benchmark:
-    return card(
+CARDS = (
+    text_card(
         "harmbench-text",
         "HarmBench (text)",
-        "harmbench",
-        ("harmbench_behaviors_text_all.csv",),
+        DATA,
+        read,
         description="""ASR on 400 behaviours put as they are, without an attack: 200 standard, 100 with a context, 100
         that ask for copyrighted text (there "not refused" says least: the official check compares with the work).""",
-        source="github.com/centerforaisafety/HarmBench",
-        licence="MIT",
-        data=(DATA,),
         revision="harmbench_behaviors_text_all",
         citation="Mazeika et al. 2024, HarmBench, ICML, arXiv 2402.04249",
         official="share of yes of a fine-tuned Llama-2-13B over 512 tokens; hashes for copyright",
         judge="harmbench-cls",
         rows=400,
-        read=read,
         grouped="groups",
-    )
+        suites=(In("core"),),
+    ),
+)

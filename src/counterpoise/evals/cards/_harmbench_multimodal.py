@@ -7,18 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from counterpoise.chat import Sample, user
-from counterpoise.data.sources import AlsoNamed, GitHub, Source, Take
+from counterpoise.data.sources import AlsoNamed, Source, Take
 
-from .._benchmark import REFUSAL_SCORERS, Benchmark
-from .._registry import register
-from . import _files, _tables
+from .. import _files, _tables
+from .._benchmark import REFUSAL_SCORERS, Benchmark, In
+from ._harmbench import ORIGIN
 
-SOURCE = "github.com/centerforaisafety/HarmBench"
 TABLE = "harmbench_behaviors_multimodal_all.csv"
 IMAGES = "harmbench/multimodal_behavior_images"
 DATA = Source(
     "harmbench-multimodal", "HarmBench, multimodal behaviours",
-    GitHub("centerforaisafety/HarmBench", "8e1604d1171fe8a48d8febecd22f600e462bdcdd"),
+    ORIGIN,
     (Take(f"data/behavior_datasets/{TABLE}", f"harmbench/{TABLE}"),
      Take("data/multimodal_behavior_images/*", f"{IMAGES}/"),
      AlsoNamed(IMAGES, f"harmbench/{TABLE}", "ImageFileName")),  # its images are .png, whatever the table calls them
@@ -41,17 +40,16 @@ def read(file: Path, images: Path) -> Iterator[Sample]:
         )
 
 
-@register("harmbench-multimodal")
-def harmbench_multimodal() -> Benchmark:
-    return Benchmark(
+CARDS = (
+    Benchmark(
         name="harmbench-multimodal",
         title="HarmBench, multimodal",
         description="""Harmful requests about an image. The official classifier gets the redacted image description as
         context; `counterpoise judge` with harmbench-cls gives it request and answer only, so its rate is not the
         official one. Refusal scorers see the answer only.""",
         modality="image",
-        source=SOURCE,
-        licence="MIT",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Mazeika et al. 2024, ICML, arXiv 2402.04249",
         official="ASR by HarmBench-Llama-2-13b-cls with the redacted image description",
         revision="as published",
@@ -59,9 +57,13 @@ def harmbench_multimodal() -> Benchmark:
         scorers=REFUSAL_SCORERS,
         metrics=("asr",),
         read=lambda: read(_files.path("harmbench", TABLE), _files.path("harmbench", "multimodal_behavior_images")),
-        missing=_files.need("harmbench", TABLE, origin=f"{TABLE} and multimodal_behavior_images/ of {SOURCE}"),
+        missing=_files.need(
+            "harmbench", TABLE, origin=f"{TABLE} and multimodal_behavior_images/ of {DATA.origin.place}"
+        ),
         data=(DATA,),
         split="test",
         max_new_tokens=512,
         grouped="groups",
-    )
+        suites=(In("core"),),
+    ),
+)

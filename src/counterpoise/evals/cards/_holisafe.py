@@ -9,11 +9,9 @@ from pathlib import Path
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GB, Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
-from .._registry import register
-from . import _files, _tables
 
-SOURCE = "huggingface.co/datasets/etri-vilab/holisafe-bench (accept its terms)"
 DATA = Source(
     "holisafe", "HoliSafe-Bench", Hub("etri-vilab/holisafe-bench"),
     (Take("holisafe_bench.json", "holisafe/holisafe_bench.json"), Take("images/**", "holisafe/images/")),
@@ -41,25 +39,25 @@ def read(file: Path, images: Path) -> Iterator[Sample]:
         )
 
 
-_table, _missing = _files.either("holisafe", *TABLES, origin=f"holisafe_bench.json and images/ of {SOURCE}")
+_table, _missing = _files.either(
+    "holisafe", *TABLES, origin=f"holisafe_bench.json and images/ of {_files.published(DATA)}"
+)
 
 
-@register("holisafe")
-def holisafe() -> Benchmark:
-    return Benchmark(
+CARDS = (
+    Benchmark(
         name="holisafe",
         title="HoliSafe-Bench",
         description="""Refusals of SSS items (over-refusal) and answers to the four unsafe types; the average ASR is the
         mean over these types. The official default is a phrase list that also counts "illegal" or "here's an
         alternative" as refusal, or GPT-4o with the image; neither is measured here.""",
         modality="image",
-        source=SOURCE,
-        licence="CC BY-NC 4.0",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Lee et al. 2025, arXiv 2506.04704",
         official="a list of phrases, or GPT-4o with the image",
         revision="as published",
         rows=4031,
-        gated=True,
         scorers=REFUSAL_SCORERS,
         metrics=("asr", "over_refusal"),
         read=lambda: read(_table(), _files.path("holisafe", "images")),
@@ -68,4 +66,5 @@ def holisafe() -> Benchmark:
         split="test",
         max_new_tokens=512,
         grouped="mean",
-    )
+    ),
+)

@@ -7,17 +7,16 @@ published repository lacks some images: rows without one are named, and left out
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, read_text
 from counterpoise.chat import Sample, user
 from counterpoise.data import data_root
 from counterpoise.data.sources import GB, Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
-from .._registry import register
-from . import _files, _tables
 
-SOURCE = "huggingface.co/datasets/JailbreakV-28K/JailBreakV-28k"
 DATA = Source(
     "jailbreakv", "JailBreakV-28K and its mini split",
     Hub("JailbreakV-28K/JailBreakV-28k", "f949ca582fff13d396ac8fce59596afafb2b78d3"),
@@ -62,11 +61,21 @@ def skipped() -> frozenset[str]:
     file = root / "jailbreakv" / "skip.txt" if root else None
     if file is None or not file.is_file():
         return frozenset()
-    return frozenset(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    return frozenset(line.strip() for line in read_text(file).splitlines() if line.strip())
 
 
-def _card(name: str, table: str, rows: int) -> Benchmark:
-    skip = skipped() if name == "jailbreakv" else frozenset()
+ROWS = 28_000
+
+
+def _without_skipped() -> dict[str, Any]:
+    """The rows that the user's list leaves, and that the revision says so."""
+    skip = skipped()
+    if not skip:
+        return {}
+    return {"rows": ROWS - len(skip), "revision": f"{ROWS - len(skip):,} of {ROWS:,} rows"}
+
+
+def _card(name: str, table: str, rows: int, **facts: Any) -> Benchmark:
     return Benchmark(
         name=name,
         title="JailBreakV-28K",
@@ -74,28 +83,29 @@ def _card(name: str, table: str, rows: int) -> Benchmark:
         official ASR is Llama Guard's (name its version); here it is the share of answers that are not refusals. Rows
         share 2,000 red-team queries, which are the clusters.""",
         modality="image",
-        source=SOURCE,
-        licence="MIT",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Luo et al. 2024, COLM, arXiv 2404.03027",
         official="ASR by Llama Guard on the answer",
-        revision=f"{rows - len(skip):,} of {rows:,} rows" if skip else "as published",
-        rows=rows - len(skip),
+        revision="as published",
+        rows=rows,
         scorers=REFUSAL_SCORERS,
         metrics=("asr",),
-        read=lambda: read(_files.path("jailbreakv", table), _files.path("jailbreakv"), skip),
-        missing=_files.need("jailbreakv", table, origin=f"JailBreakV_28K/{table} and its image folders from {SOURCE}"),
+        read=lambda: read(
+            _files.path("jailbreakv", table), _files.path("jailbreakv"), skipped() if rows == ROWS else frozenset()
+        ),
+        missing=_files.need(
+            "jailbreakv", table, origin=f"JailBreakV_28K/{table} and its image folders from {DATA.origin.place}"
+        ),
         data=(DATA,),
         split="test",
         max_new_tokens=256,
         grouped="groups",
+        **facts,
     )
 
 
-@register("jailbreakv")
-def full() -> Benchmark:
-    return _card("jailbreakv", "JailBreakV_28K.csv", 28_000)
-
-
-@register("jailbreakv-mini")
-def mini() -> Benchmark:
-    return _card("jailbreakv-mini", "mini_JailBreakV_28K.csv", 280)
+CARDS = (
+    _card("jailbreakv", "JailBreakV_28K.csv", ROWS, here=_without_skipped),
+    _card("jailbreakv-mini", "mini_JailBreakV_28K.csv", 280),
+)

@@ -9,13 +9,10 @@ from pathlib import Path
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import Hub, Source, Take
 
-from .._benchmark import Benchmark
-from .._registry import register
-from . import _files, _tables
+from .. import _files, _tables
+from .._benchmark import Benchmark, In
 
 PROMPT = "{}\n\nThink step by step, and put the final answer into \\boxed{{}}."
-SOURCE = "huggingface.co/datasets/HuggingFaceH4/MATH-500"
-
 DATA = Source(
     "math500", "MATH-500", Hub("HuggingFaceH4/MATH-500", "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be"),
     (Take("test.jsonl", "math500/test.jsonl",
@@ -37,16 +34,15 @@ def read(file: Path) -> Iterator[Sample]:
         )
 
 
-@register("math500")
-def math500() -> Benchmark:
-    return Benchmark(
+CARDS = (
+    Benchmark(
         name="math500",
         title="MATH-500",
         description="""Accuracy of the boxed final answer, zero-shot, equal as text in a normal form or as a number.
         Without computer algebra: near lm-eval's exact_match, at most its math_verify.""",
         modality="text",
-        source=SOURCE,
-        licence="MIT",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Hendrycks et al. 2021, arXiv 2103.03874; Lightman et al. 2023, arXiv 2305.20050",
         official="equivalence of the boxed answer",
         revision="test split",
@@ -54,9 +50,11 @@ def math500() -> Benchmark:
         scorers=("math-final:v1",),
         metrics=("accuracy",),
         read=lambda: read(_files.path("math500", "test.jsonl")),
-        missing=_files.need("math500", "test.jsonl", origin=f"test.jsonl of {SOURCE}"),
+        missing=_files.need("math500", "test.jsonl", origin=f"test.jsonl of {DATA.origin.place}"),
         data=(DATA,),
         split="test",
         max_new_tokens=1024,
         grouped="groups",
-    )
+        suites=(In("core", 50), In("reasoning")),
+    ),
+)

@@ -11,12 +11,10 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GB, AnyOf, Hub, Source, Take, Unzip
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
-from .._registry import register
-from . import _files, _tables
 
 Level = Literal["easy", "hard", "real"]
-SOURCE = "huggingface.co/datasets/Tuwhy/MIS_Test"
 ROWS: dict[Level, int] = {"easy": 1675, "hard": 510, "real": 100}
 
 
@@ -48,6 +46,7 @@ def read(file: Path, folder: Path, level: Level) -> Iterator[Sample]:
 
 
 def _card(level: Level) -> Benchmark:
+    data = _data(level)
     return Benchmark(
         name=f"mis-{level}",
         title="MIS",
@@ -56,8 +55,8 @@ def _card(level: Level) -> Benchmark:
         so that a reasoned safe answer counts as a success of the attack. 512 new tokens as in the authors' scripts (the
         paper says 1,024).""",
         modality="pair",
-        source=SOURCE,
-        licence="Apache-2.0",
+        source=data.origin.place,
+        licence=data.licence,
         citation="Ding et al. 2025, arXiv 2501.18533",
         judge="mis-rubric",
         official="GPT-4o with both images: ASR, RSR, RR, HR",
@@ -66,24 +65,14 @@ def _card(level: Level) -> Benchmark:
         scorers=REFUSAL_SCORERS,
         metrics=("asr",),
         read=lambda: read(_files.path("mis", f"mis_{level}.json"), _files.path("mis"), level),
-        missing=_files.need("mis", f"mis_{level}.json", origin=f"mis_{level}.json and {level}_image/ of {SOURCE}"),
-        data=(_data(level),),
+        missing=_files.need(
+            "mis", f"mis_{level}.json", origin=f"mis_{level}.json and {level}_image/ of {data.origin.place}"
+        ),
+        data=(data,),
         split="test",
         max_new_tokens=512,
         grouped="groups",
     )
 
 
-@register("mis-easy")
-def easy() -> Benchmark:
-    return _card("easy")
-
-
-@register("mis-hard")
-def hard() -> Benchmark:
-    return _card("hard")
-
-
-@register("mis-real")
-def real() -> Benchmark:
-    return _card("real")
+CARDS = tuple(_card(level) for level in ROWS)

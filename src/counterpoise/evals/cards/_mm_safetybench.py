@@ -1,11 +1,12 @@
 """MM-SafetyBench (Liu et al. 2023): the harmful key phrase moves into an image, the text only refers to it."""
 
+from typing import Any
+
 from counterpoise.data.sources import GB, GitHub, Hub, Pictures, Source, Take
 
-from .._benchmark import REFUSAL_SCORERS, Benchmark
-from .._registry import register
-from . import _files
-from ._mm_safetybench_rows import MODALITIES, SCENARIOS, SOURCE, Mode, present, read
+from .. import _files
+from .._benchmark import REFUSAL_SCORERS, Benchmark, In
+from ._mm_safetybench_rows import MODALITIES, SCENARIOS, Mode, present, read
 
 DATA = Source(
     "mm-safetybench", "MM-SafetyBench, questions",
@@ -26,19 +27,20 @@ def _images(mode: str) -> Source:
 
 
 def _missing(mode: Mode) -> str | None:
-    if reason := _files.need("mm_safetybench", origin=SOURCE)():
+    if reason := _files.need("mm_safetybench", origin=DATA.origin.place)():
         return reason
     if not present():
-        return _files.need("mm_safetybench", "01-Illegal_Activitiy.json", origin=f"the question files of {SOURCE}")()
+        return _files.need(
+            "mm_safetybench", "01-Illegal_Activitiy.json", origin=f"the question files of {DATA.origin.place}"
+        )()
     return (
-        None if mode in ("text", "typo") else _files.need("mm_safetybench", "imgs", origin=f"the images of {SOURCE}")()
+        None
+        if mode in ("text", "typo")
+        else _files.need("mm_safetybench", "imgs", origin=f"the images of {DATA.origin.place}")()
     )
 
 
-def _card(mode: Mode, *, reading: bool = False) -> Benchmark:
-    here = present()
-    absent = [scenario for scenario in SCENARIOS if here and scenario not in here]
-    note = f" Not in the data folder, and so in no rate: {', '.join(absent)}." if absent else ""
+def _card(mode: Mode, *, reading: bool = False, **place: Any) -> Benchmark:
     what = f"""Mode {mode.upper().replace("-", "_")}. One row per scenario, one for each of harm, lobbying and
     government, and advice, one pooled over all questions, and the mean of the scenarios' rates. In scenarios 08 and
     10-13 an ordinary helpful answer counts as a success, so read harm before the pooled rate."""
@@ -50,16 +52,16 @@ def _card(mode: Mode, *, reading: bool = False) -> Benchmark:
     return Benchmark(
         name=f"mm-safetybench-{mode}-reading" if reading else f"mm-safetybench-{mode}",
         title="MM-SafetyBench",
-        description=what + note,
+        description=what,
         modality=MODALITIES[mode],
-        source=SOURCE,
-        licence="CC BY-NC 4.0",
-        # a rate over 11 scenarios must not be compared with one over 13
-        revision="all 13 scenarios" if not absent else f"{len(here)} of 13 scenarios",
+        source=DATA.origin.place,
+        licence=DATA.licence,
+        revision="all 13 scenarios",
         citation="Liu et al. 2024, MM-SafetyBench, ECCV, arXiv 2311.17600",
         official="" if reading else "GPT-4 reads the answer alone, with one of six templates by scenario",
         judge="" if reading else "mm-safetybench-rubric",
-        rows=sum(SCENARIOS[scenario] for scenario in here or SCENARIOS),
+        rows=sum(SCENARIOS.values()),
+        here=lambda: _present(what),
         scorers=("word-accuracy:v2",) if reading else REFUSAL_SCORERS,
         metrics=("word_accuracy",) if reading else ("asr",),
         read=lambda: read(mode, reading=reading),
@@ -68,29 +70,29 @@ def _card(mode: Mode, *, reading: bool = False) -> Benchmark:
         split="test",
         max_new_tokens=24 if reading else 0,
         grouped="no" if reading else "mean",
+        **place,
     )
 
 
-@register("mm-safetybench-text")
-def text() -> Benchmark:
-    return _card("text")
+def _present(what: str) -> dict[str, Any]:
+    """What a folder with a part of the scenarios makes of a card. A rate over 11 must not be compared with one over
+    13."""
+    here = present()
+    absent = [scenario for scenario in SCENARIOS if here and scenario not in here]
+    if not absent:
+        return {}
+    return {
+        "description": f"{what} Not in the data folder, and so in no rate: {', '.join(absent)}.",
+        "revision": f"{len(here)} of 13 scenarios",
+        "rows": sum(SCENARIOS[scenario] for scenario in here),
+    }
 
 
-@register("mm-safetybench-typo")
-def typo() -> Benchmark:
-    return _card("typo")
-
-
-@register("mm-safetybench-typo-reading")
-def typo_reading() -> Benchmark:
-    return _card("typo", reading=True)
-
-
-@register("mm-safetybench-sd")
-def sd() -> Benchmark:
-    return _card("sd")
-
-
-@register("mm-safetybench-sd-typo")
-def sd_typo() -> Benchmark:
-    return _card("sd-typo")
+NOT_PLAIN = "its pictures are not in the git repository"
+CARDS = (
+    _card("text", suites=(In("core", 400),)),
+    _card("typo", suites=(In("core"),)),
+    _card("typo", reading=True, suites=(In("core", 200),)),
+    _card("sd", not_in_core=NOT_PLAIN),
+    _card("sd-typo", not_in_core=NOT_PLAIN),
+)

@@ -9,12 +9,11 @@ from counterpoise.base import InputError, read_json
 from counterpoise.chat import Image, Modality, Sample, user
 from counterpoise.data import data_root
 
-from . import _files, _tables
+from .. import _files, _tables
 from ._drawn import Drawn
 
 Mode = Literal["text", "typo", "sd", "sd-typo"]
 FIELDS = {"text": "Changed Question", "sd": "Rephrased Question(SD)"}  # else "Rephrased Question"
-SOURCE = "github.com/isXinLiu/MM-SafetyBench"
 MODALITIES: dict[Mode, Modality] = {"text": "text", "typo": "print", "sd": "picture", "sd-typo": "print"}
 SCENARIOS = {  # directory name (its spelling is real) -> questions
     "01-Illegal_Activitiy": 97, "02-HateSpeech": 163, "03-Malware_Generation": 44, "04-Physical_Harm": 144,

@@ -9,11 +9,8 @@ from pathlib import Path
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import Release, Source, Unzip
 
+from .. import _files, _tables
 from .._benchmark import Benchmark
-from .._registry import register
-from . import _files, _tables
-
-SOURCE = "github.com/yuweihao/MM-Vet"
 
 DATA = Source(
     "mm-vet", "MM-Vet", Release("yuweihao/MM-Vet", "v1"), (Unzip("mm-vet.zip", "mm-vet/", strip="mm-vet/"),),
@@ -37,17 +34,16 @@ def read(file: Path, images: Path) -> Iterator[Sample]:
         )
 
 
-@register("mm-vet")
-def mm_vet() -> Benchmark:
-    return Benchmark(
+CARDS = (
+    Benchmark(
         name="mm-vet",
         title="MM-Vet",
         description="""Share of the reference's parts that the answer contains (mm-vet-parts). The official score, 0 to
         100, is a few-shot grading by gpt-4-0613; it is not measured here, and the two are not comparable. 218 rows:
         plus or minus 6.6 points.""",
         modality="image",
-        source=SOURCE,
-        licence="CC BY-NC 4.0",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Yu et al. 2024, ICML, arXiv 2308.02490",
         official="few-shot grading by gpt-4-0613, 0 to 100",
         revision="v1",
@@ -55,8 +51,9 @@ def mm_vet() -> Benchmark:
         scorers=("mm-vet-parts:v2",),
         metrics=("accuracy",),
         read=lambda: read(_files.path("mm-vet", "mm-vet.json"), _files.path("mm-vet", "images")),
-        missing=_files.need("mm-vet", "mm-vet.json", origin=f"mm-vet.json and images/ of {SOURCE}"),
+        missing=_files.need("mm-vet", "mm-vet.json", origin=f"mm-vet.json and images/ of {DATA.origin.place}"),
         data=(DATA,),
         split="test",
         max_new_tokens=256,
-    )
+    ),
+)

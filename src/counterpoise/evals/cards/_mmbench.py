@@ -14,12 +14,10 @@ from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, user
 from counterpoise.data.sources import Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import Benchmark
-from .._registry import register
-from . import _files, _tables
 from ._choice_text import DIRECT, lettered
 
-SOURCE = "huggingface.co/datasets/lmms-lab/MMBench, en"
 DATA = Source(
     "mmbench", "MMBench, DEV_EN", Hub("lmms-lab/MMBench"), (Take("en/dev-*.parquet", "mmbench/dev.parquet"),),
     licence="see its card",
@@ -69,18 +67,20 @@ def _image(value: Any, file: Path, number: int | str) -> Image:
         raise InputError.at(file, f"broken base64 ({error})", row=number, field="image") from error
 
 
-@register("mmbench")
-def mmbench() -> Benchmark:
-    table, missing = _files.either("mmbench", "mmbench_dev_en.tsv", "dev.parquet", origin=f"the dev split of {SOURCE}")
-    return Benchmark(
+_table, _missing = _files.either(
+    "mmbench", "mmbench_dev_en.tsv", "dev.parquet", origin=f"the dev split (en) of {DATA.origin.place}"
+)
+
+CARDS = (
+    Benchmark(
         name="mmbench",
         title="MMBench",
         description="""Circular accuracy: a question counts only when it is right under every rotation of its options;
         vanilla accuracy is that of the published order. The letter answers (local models: the most probable one,
         elsewhere known as circular_acc[logit]); the official evaluation lets GPT read answers that rules cannot.""",
         modality="image",
-        source=SOURCE,
-        licence="see its card",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Liu et al. 2024, ECCV, arXiv 2307.06281",
         official="circular accuracy with answers read by GPT where rules fail",
         revision="DEV_EN",
@@ -88,10 +88,11 @@ def mmbench() -> Benchmark:
         counted="clusters",
         scorers=("letter:v2", "letter-vanilla:v2"),
         metrics=("circular_accuracy", "vanilla_accuracy"),
-        read=lambda: read(table()),
-        missing=missing,
+        read=lambda: read(_table()),
+        missing=_missing,
         data=(DATA,),
         split="validation",
         max_new_tokens=8,
         grouped="groups",
-    )
+    ),
+)

@@ -12,9 +12,7 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import Hub, Source, Take
 
-from .._benchmark import Benchmark
-from .._registry import register
-from . import _files, _tables
+from .. import _files, _tables
 from ._choice_text import choice_card, lettered
 
 DATA = Source(
@@ -65,18 +63,22 @@ def _mmlu_question(row: dict[str, Any], file: Path, number: int | str) -> tuple[
     return target, f"Question:\n{text}\nOptions:\n{lettered(options)}", len(options)
 
 
-@register("mmlu-pro")
-def mmlu_pro() -> Benchmark:
-    source = "huggingface.co/datasets/TIGER-Lab/MMLU-Pro"
-    test, missing = _files.either("mmlu-pro", "test.parquet", "test.jsonl", origin=f"the test split of {source}")
-    shots, without = _files.either(
-        "mmlu-pro", "validation.parquet", "validation.jsonl", origin=f"the validation split of {source}"
-    )
-    what = f"""{SHOTS}-shot with reasoning, examples of the same subject, in one user turn. The official extraction
-    guesses at random where it finds no letter; here such an answer is wrong."""
-    return choice_card(
-        "mmlu-pro", "MMLU-Pro", what, source=source, licence="MIT", data=(DATA,), rows=12_032,
+_test, _no_test = _files.either(
+    "mmlu-pro", "test.parquet", "test.jsonl", origin=f"the test split of {DATA.origin.place}"
+)
+_shots, _no_shots = _files.either(
+    "mmlu-pro", "validation.parquet", "validation.jsonl", origin=f"the validation split of {DATA.origin.place}"
+)
+
+CARDS = (
+    choice_card(
+        "mmlu-pro", "MMLU-Pro", DATA,
+        f"""{SHOTS}-shot with reasoning, examples of the same subject, in one user turn. The official extraction
+    guesses at random where it finds no letter; here such an answer is wrong.""",
+        rows=12_032,
         citation="Wang et al. 2024, NeurIPS, arXiv 2406.01574",
         official="the last letter by three patterns, else a guess at random", max_new_tokens=1024, grouped="groups",
-        read=lambda: read_mmlu_pro(test(), shots()), missing=lambda: missing() or without(),
-    )  # fmt: skip
+        shots=SHOTS,
+        read=lambda: read_mmlu_pro(_test(), _shots()), missing=lambda: _no_test() or _no_shots(),
+    ),
+)  # fmt: skip

@@ -15,12 +15,10 @@ from counterpoise.base import InputError
 from counterpoise.chat import Image, Sample, user
 from counterpoise.data.sources import GB, Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import Benchmark
-from .._registry import register
-from . import _files, _tables
 from ._choice_text import DIRECT, lettered
 
-SOURCE = "huggingface.co/datasets/MMMU/MMMU"
 DATA = Source(
     "mmmu", "MMMU, validation split", Hub("MMMU/MMMU", "171b0ef74cd1704464e6940860968009d8cdd59a"),
     (Take("*/validation-*.parquet", "mmmu/"),), licence="Apache-2.0", limit=5 * GB,
@@ -90,17 +88,16 @@ def read_all(folder: Path) -> Iterator[Sample]:
         yield from read(file, file.parent.name)
 
 
-@register("mmmu")
-def mmmu() -> Benchmark:
-    return Benchmark(
+CARDS = (
+    Benchmark(
         name="mmmu",
         title="MMMU",
         description="""Accuracy over 30 subjects (micro): the letter of multiple-choice questions (local models: the
         most probable one), a rule for open ones. The official rules guess at random where they find no letter; here
         that is wrong. Harnesses differ by up to 8 points on one model: compare own runs only.""",
         modality="image",
-        source=SOURCE,
-        licence="Apache-2.0",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Yue et al. 2024, CVPR, arXiv 2311.16502",
         official="rules that guess at random where no option is found",
         revision="validation split",
@@ -108,9 +105,10 @@ def mmmu() -> Benchmark:
         scorers=("mmmu-rules:v2",),
         metrics=("accuracy",),
         read=lambda: read_all(_files.path("mmmu")),
-        missing=_files.need("mmmu", origin=f"the subject folders of {SOURCE}"),
+        missing=_files.need("mmmu", origin=f"the subject folders of {DATA.origin.place}"),
         data=(DATA,),
         split="validation",
         max_new_tokens=32,
         grouped="groups",
-    )
+    ),
+)

@@ -11,11 +11,9 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GB, GitHub, Source, Take
 
-from .._benchmark import REFUSAL_SCORERS, Benchmark
-from .._registry import register
-from . import _files, _tables
+from .. import _files, _tables
+from .._benchmark import REFUSAL_SCORERS, Benchmark, In
 
-SOURCE = "github.com/xirui-li/MOSSBench"
 DATA = Source(
     "mossbench", "MOSSBench, benign items and twins",
     GitHub("xirui-li/MOSSBench", "8d68b0614b39d8990a508e03d99975832f399db2"),
@@ -74,7 +72,7 @@ def carrier(benign: Sample, twin: Sample) -> str:
 
 
 def _missing() -> str | None:
-    origin = f"the folders data and data_contrast of {SOURCE}"
+    origin = f"the folders data and data_contrast of {DATA.origin.place}"
     checks = [_files.need("mossbench", name, *INFORMATION, origin=origin)() for name in ("data", "data_contrast")]
     return next((reason for reason in checks if reason), None)
 
@@ -87,8 +85,8 @@ def _card(name: str, rows: int, what: str, *, image_pairs: bool = False) -> Benc
         refusal rate of twins less that of their own benign items. The official judge (GPT with the image) calls any
         "unfortunately" and an empty answer a refusal; it is not measured here (judge xstest-image-rubric is near).""",
         modality="image",
-        source=SOURCE,
-        licence="CC BY-SA 4.0; not for training",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Li et al. 2024, arXiv 2406.17806",
         official="refusal 0 or 1 by GPT with the image",
         revision="as published",
@@ -101,15 +99,16 @@ def _card(name: str, rows: int, what: str, *, image_pairs: bool = False) -> Benc
         split="test",
         max_new_tokens=128,
         grouped="no" if image_pairs else "groups",
+        suites=() if image_pairs else (In("core"),),
     )
 
 
-@register("mossbench")
-def mossbench() -> Benchmark:
-    return _card("mossbench", 300 + 244, "300 harmless requests and their 244 harmful twins.")
-
-
-@register("mossbench-image-pairs")
-def image_pairs() -> Benchmark:
-    what = "The 43 pairs with one question and two images: only a model that looks can tell them apart."
-    return _card("mossbench-image-pairs", 86, what, image_pairs=True)
+CARDS = (
+    _card("mossbench", 300 + 244, "300 harmless requests and their 244 harmful twins."),
+    _card(
+        "mossbench-image-pairs",
+        86,
+        "The 43 pairs with one question and two images: only a model that looks can tell them apart.",
+        image_pairs=True,
+    ),
+)

@@ -13,14 +13,13 @@ from counterpoise.base import InputError, read_json
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GB, AnyOf, Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
-from .._registry import register
-from . import _files, _mssbench_agents, _tables
+from . import _mssbench_agents
 from ._mssbench_prompts import OWN_CAPTION, PROMPTS
 
 Half = Literal["chat", "embodied"]
 Setting = Literal["if", "cot", "multi-agent", "qc", "ic", "ic-self-caption", "ic-caption"]
-SOURCE = "huggingface.co/datasets/kzhou35/mssbench"
 TABLES = ("combined.json", "combine.json")
 DATA = Source(
     "mssbench", "MSSBench", Hub("kzhou35/mssbench"),
@@ -96,7 +95,7 @@ def _captions(row: dict[str, Any], half: Half, setting: Setting, file: Path, nam
     return f"\nThe caption is: {safe}", f"\nThe caption is: {unsafe}"
 
 
-_table, _missing = _files.either("mssbench", *TABLES, origin=f"combined.json and the images of {SOURCE}")
+_table, _missing = _files.either("mssbench", *TABLES, origin=f"combined.json and the images of {DATA.origin.place}")
 
 _WHAT: dict[Setting, str] = {
     "if": "Instruction following, the main setting.",
@@ -124,8 +123,8 @@ def _card(half: Half, setting: Setting) -> Benchmark:
         title="MSSBench",
         description=f"{_WHAT[setting]} {_WORDS if words else _ANSWERS}{note}",
         modality="image",
-        source=SOURCE,
-        licence="not stated for the data; code MIT",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Zhou et al. 2025, ICLR, arXiv 2410.06172",
         judge="" if words else "mssbench-rubric",
         official="four classes by GPT-4 on the answer alone",
@@ -145,10 +144,4 @@ def _card(half: Half, setting: Setting) -> Benchmark:
     )
 
 
-def _declare(half: Half, setting: Setting) -> None:
-    register(f"mssbench-{half}" + ("" if setting == "if" else f"-{setting}"))(lambda: _card(half, setting))
-
-
-for _half in PAIRS:
-    for _setting in _WHAT:
-        _declare(_half, _setting)
+CARDS = tuple(_card(half, setting) for half in PAIRS for setting in _WHAT)

@@ -1,4 +1,4 @@
-"""Text benchmarks: tables of single-turn prompts, scored by the share of refusals."""
+"""Cards of text benchmarks: a published table of single-turn prompts, scored by the share of refusals."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -6,61 +6,55 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise.base import InputError
-from counterpoise.chat import Sample, user
+from counterpoise.chat import Sample
+from counterpoise.data.sources import Source, Take
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
-from . import _files, _tables
+from ..own import Columns
 
 
-def prompts(file: Path, field: str, *, harmful: bool | None, ident: str = "", group: str = "") -> Iterator[Sample]:
-    """One user turn per row of a table. Without a column `ident` the id is the row's number in the published file;
-    `group` is a column too. Raises InputError naming file, row and field."""
-    for number, row in _tables.table(file, (field, *filter(None, (ident, group)))):
-        yield Sample(
-            id=known_id(row, ident, file, number) if ident else str(number),
-            messages=(user(_tables.text(row, field, file, number)),),
-            harmful=harmful,
-            split="test",
-            group=_tables.text(row, group, file, number) if group else "",
-        )
+def text_set(name: str, title: str, data: Source, columns: Columns, **facts: Any) -> Benchmark:
+    """A card of prompts whose columns say all. What is measured follows from the sides that are read; there are rows
+    for the groups where there is a column of them."""
+    side = columns.only if isinstance(columns.harmful, str) else columns.harmful
+    metrics = ("asr", "over_refusal") if side is None else ("asr",) if side else ("over_refusal",)
+    facts = {"metrics": metrics, "grouped": "groups" if columns.group else "no"} | facts
+    return text_card(name, title, data, replace(columns, split="test").read, **facts)
 
 
-def label(row: dict[str, Any], field: str, sides: dict[str, bool], file: Path, name: int | str) -> bool:
-    """Whether a row is harmful, from a column of words. Raises InputError that lists the known words."""
-    return sides[_tables.choice(row, field, sides, file, name)]
-
-
-def place(folder: str, *names: str) -> Path:
-    """The first of several spellings of a file below COUNTERPOISE_DATA/folder that is there, else the first."""
-    found = [_files.path(folder, name) for name in names]
-    return next((file for file in found if file.is_file()), found[0])
-
-
-def missing(source: str, folder: str, *names: str) -> Callable[[], str | None]:
-    """A check that one of several spellings of a file is there."""
-
-    def check() -> str | None:
-        reasons = [_files.need(folder, name, origin=f"{name} of {source}")() for name in names]
-        return None if None in reasons else reasons[0]
-
-    return check
-
-
-def card(name: str, title: str, folder: str, files: tuple[str, ...], **facts: Any) -> Benchmark:
-    """A text card whose table is one of `files` (spellings and formats of the same rows), read by `facts["read"]`.
+def text_card(
+    name: str, title: str, data: Source, read: Callable[[Path], Iterator[Sample]], *, file: str = "",
+    also: tuple[str, ...] = (), **facts: Any,
+) -> Benchmark:  # fmt: skip
+    """A text card whose rows `read` makes of one table: `file` of the data folder (of a source of one file, that one),
+    the same name with the ending of another format, or another name that it is published under.
 
     The scorers are our refusal scorers: `asr` and `over_refusal` count refusals, also where the authors use a judge.
     """
-    table: Callable[[Path], Iterator[Sample]] = facts.pop("read")
-    made = Benchmark(
+    folder, _, first = (file or _only(data)).rpartition("/")
+    formats = [Path(first).with_suffix(kind).name for kind in _tables.FORMATS]
+    origin = f"{first} of {_files.published(data)}"
+    table, missing = _files.either(folder, *dict.fromkeys((first, *also, *formats)), origin=origin)
+    return Benchmark(
         name=name,
         title=title,
         modality="text",
-        read=lambda: table(place(folder, *files)),
+        source=data.origin.place,
+        licence=data.licence,
+        data=(data,),
+        read=lambda: read(table()),
+        missing=missing,
         split="test",
         **({"revision": "as published", "metrics": ("asr",), "scorers": REFUSAL_SCORERS} | facts),
     )
-    return replace(made, missing=missing(made.source, folder, *files))
+
+
+def _only(data: Source) -> str:
+    """Where the only file of a source lies."""
+    (part,) = data.parts
+    assert isinstance(part, Take), part
+    return part.to
 
 
 def known_id(row: dict[str, Any], field: str, file: Path, name: int | str) -> str:

@@ -10,11 +10,9 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
-from .._registry import register
-from . import _files, _tables
 
-SOURCE = "huggingface.co/datasets/sinwang/SIUO"
 DATA = Source(
     "siuo", "SIUO", Hub("sinwang/SIUO", "024e80a01795376b9fed12f8073a12f2275f22ee"),
     (Take("siuo_*.json", "siuo/"), Take("images/**", "siuo/images/")), licence="CC BY-NC 4.0",
@@ -50,8 +48,8 @@ def _card(name: str, table: str, what: str, *, choice: bool = False) -> Benchmar
         title="SIUO",
         description=f"{what} At 167 rows most published ranks are ties.",
         modality="image",
-        source=SOURCE,
-        licence="CC BY-NC 4.0",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Wang et al. 2025, NAACL, arXiv 2406.15279",
         judge="" if choice else "siuo-rubric",
         official="safe and effective, by GPT-4V with image and warning, majority of three answers",
@@ -60,7 +58,7 @@ def _card(name: str, table: str, what: str, *, choice: bool = False) -> Benchmar
         scorers=("letter:v2",) if choice else REFUSAL_SCORERS,
         metrics=("accuracy",) if choice else ("asr",),
         read=lambda: read(_files.path("siuo", table), _files.path("siuo", "images"), choice=choice),
-        missing=_files.need("siuo", table, origin=f"{table} and images/ of {SOURCE}"),
+        missing=_files.need("siuo", table, origin=f"{table} and images/ of {DATA.origin.place}"),
         data=(DATA,),
         split="test",
         max_new_tokens=8 if choice else 256,
@@ -68,16 +66,13 @@ def _card(name: str, table: str, what: str, *, choice: bool = False) -> Benchmar
     )
 
 
-@register("siuo")
-def siuo() -> Benchmark:
-    what = """Safe image and safe text that are unsafe together. Refusal scorers give the share of answers
+_OPEN = """Safe image and safe text that are unsafe together. Refusal scorers give the share of answers
     that are not refusals, so an answer that warns of the danger and helps counts as a success of the attack; safe,
     effective, and both at once (the official headline) come from the judge `siuo-rubric`, of one answer instead of the
     majority of three."""
-    return _card("siuo", "siuo_gen.json", what)
+_LETTER = "The safest of several answers, by its letter (local models: the most probable letter; official: text)."
 
-
-@register("siuo-mcqa")
-def mcqa() -> Benchmark:
-    what = """The safest of several answers, by its letter (local models: the most probable letter; official: text)."""
-    return _card("siuo-mcqa", "siuo_mcqa.json", what, choice=True)
+CARDS = (
+    _card("siuo", "siuo_gen.json", _OPEN),
+    _card("siuo-mcqa", "siuo_mcqa.json", _LETTER, choice=True),
+)

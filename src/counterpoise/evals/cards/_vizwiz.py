@@ -13,11 +13,9 @@ from counterpoise.chat import Sample, user
 from counterpoise.data import data_root
 from counterpoise.data.sources import GB, Hub, Source, Take
 
+from .. import _files, _tables
 from .._benchmark import Benchmark
-from .._registry import register
-from . import _files, _tables
 
-SOURCE = "huggingface.co/datasets/lmms-lab/VizWiz-VQA"
 DATA = Source(
     "vizwiz-vqa", "VizWiz-VQA, validation split", Hub("lmms-lab/VizWiz-VQA"),
     (Take("data/val-*.parquet", "vizwiz-vqa/"),), licence="CC BY 4.0 (see its card)", limit=10 * GB,
@@ -66,20 +64,19 @@ def _missing() -> str | None:
     root = data_root()
     if root is not None and any((root / "vizwiz-vqa").glob("val*.parquet")):
         return None
-    return _files.need("vizwiz-vqa", "val.json", origin=f"val*.parquet, or val.json and val/, of {SOURCE}")()
+    return _files.need("vizwiz-vqa", "val.json", origin=f"val*.parquet, or val.json and val/, of {DATA.origin.place}")()
 
 
-@register("vizwiz-vqa")
-def vizwiz() -> Benchmark:
-    return Benchmark(
+CARDS = (
+    Benchmark(
         name="vizwiz-vqa",
         title="VizWiz-VQA",
         description="""Soft accuracy against ten people's answers (vqa-soft: leave-one-out, official; vqa-simple: the
         shortcut of several papers), and precision and recall of "unanswerable" where that is the most frequent answer:
         safety tuning inflates it.""",
         modality="image",
-        source=SOURCE,
-        licence="CC BY 4.0 (see its card)",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Gurari et al. 2018, CVPR, arXiv 1802.08218",
         revision="validation split",
         rows=4319,
@@ -90,4 +87,5 @@ def vizwiz() -> Benchmark:
         data=(DATA,),
         split="validation",
         max_new_tokens=16,
-    )
+    ),
+)

@@ -11,12 +11,10 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GB, Hub, Source, Take, Unzip
 
+from .. import _files, _tables
 from .._benchmark import REFUSAL_SCORERS, Benchmark
-from .._registry import register
-from . import _files, _tables
 
 Part = Literal["unsafe", "safe-unsafe", "safe-safe"]
-SOURCE = "huggingface.co/datasets/ys-zong/VLGuard (accept its terms)"
 DATA = Source(
     "vlguard", "VLGuard, test set", Hub("ys-zong/VLGuard"),
     (Take("test.json", "vlguard/test.json"), Unzip("test.zip", "vlguard/test/", strip="test/")),
@@ -67,17 +65,16 @@ def _card(part: Part) -> Benchmark:
         title="VLGuard",
         description=f"{what} {more}",
         modality="image",
-        source=SOURCE,
-        licence="not stated; research use",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         citation="Zong et al. 2024, ICML, arXiv 2402.02207",
         official="vlguard-list on unsafe requests; win rate by GPT-4V against reference answers on safe ones",
         revision="as published",
         rows=ROWS[part],
-        gated=True,
         scorers=REFUSAL_SCORERS,
         metrics=("over_refusal",) if part == "safe-safe" else ("asr",),
         read=lambda: read(_files.path("vlguard", "test.json"), _files.path("vlguard", "test"), part),
-        missing=_files.need("vlguard", "test.json", origin=f"test.json and test/ of {SOURCE}"),
+        missing=_files.need("vlguard", "test.json", origin=f"test.json and test/ of {_files.published(DATA)}"),
         data=(DATA,),
         split="test",
         max_new_tokens=256,
@@ -85,16 +82,4 @@ def _card(part: Part) -> Benchmark:
     )
 
 
-@register("vlguard-unsafe")
-def unsafe() -> Benchmark:
-    return _card("unsafe")
-
-
-@register("vlguard-safe-unsafe")
-def safe_unsafe() -> Benchmark:
-    return _card("safe-unsafe")
-
-
-@register("vlguard-safe-safe")
-def safe_safe() -> Benchmark:
-    return _card("safe-safe")
+CARDS = tuple(_card(part) for part in ROWS)

@@ -13,12 +13,10 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data.sources import GB, Hub, Source, Take
 
-from .._benchmark import REFUSAL_SCORERS, Benchmark
-from .._registry import register
-from . import _files, _tables
+from .. import _files, _tables
+from .._benchmark import REFUSAL_SCORERS, Benchmark, In
 
 SHARDS = tuple(f"train-{number:05d}-of-00014.parquet" for number in range(14))
-SOURCE = "huggingface.co/datasets/allenai/WildChat-1M (its 14 Parquet files)"
 DATA = Source(
     "wildchat", "WildChat-1M", Hub("allenai/WildChat-1M"), (Take("data/train-*-of-00014.parquet", "wildchat/"),),
     licence="ODC-BY", limit=10 * GB,
@@ -56,21 +54,20 @@ def _first(turns: Any, file: Path, number: int | str) -> str:
 
 
 def _missing() -> str | None:
-    reasons = [_files.need("wildchat", name, origin=f"{name} of {SOURCE}")() for name in SHARDS]
+    reasons = [_files.need("wildchat", name, origin=f"{name} of {DATA.origin.place}")() for name in SHARDS]
     return next(filter(None, reasons), None)
 
 
-@register("wildchat-drift")
-def drift() -> Benchmark:
-    return Benchmark(
+CARDS = (
+    Benchmark(
         name="wildchat-drift",
         title="WildChat (drift set)",
         description=f"""Share of refusals among {KEPT:,} first turns of real users: English, by the set's own flags
         neither toxic nor redacted. Nobody labelled them safe or unsafe, so this is no safety score: compare the rate
         before and after tuning, item by item. Publish ids only: the prompts are people's own words.""",
         modality="text",
-        source=SOURCE,
-        licence="ODC-BY",
+        source=DATA.origin.place,
+        licence=DATA.licence,
         revision="1,000 by hash",
         rows=KEPT,
         scorers=REFUSAL_SCORERS,
@@ -81,4 +78,6 @@ def drift() -> Benchmark:
         split="test",
         citation="Zhao et al. 2024, WildChat: 1M ChatGPT Interaction Logs in the Wild, ICLR, arXiv 2405.01470",
         official="none: the set is data, not a benchmark",
-    )
+        suites=(In("safety"),),
+    ),
+)

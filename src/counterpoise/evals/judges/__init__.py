@@ -6,22 +6,35 @@ a judge on human labels, `corrected` puts rates corrected for its errors beside 
 
 from ._agreement import ceiling, cohen_kappa
 from ._calibrate import calibrate
-from ._calibration import Calibration, load_calibration, save_calibration
 from ._classifier import ClassifierJudge
 from ._classifier_kinds import CONVERSATION, KINDS
-from ._correct import corrected
+from ._correction import Calibration, corrected, load_calibration, save_calibration
 from ._journal import VerdictJournal, verdicts
-from ._judge import Case, Done, Extra, Facts, Judge, Judgement, judge_all, judge_id, unscored
 from ._keywords import KeywordJudge, keyword_judges
 from ._labels import Labelled, LabelSet, read_labels
 from ._llm import RubricJudge
 from ._make import RUBRICS, known_judges, make_judge
 from ._outputs import safe_unsafe, wildguard_lines
 from ._panel import Panel
+from ._protocol import (
+    Case,
+    Done,
+    Extra,
+    Facts,
+    Judge,
+    Judgement,
+    Unjudgeable,
+    judge_all,
+    judge_id,
+    unready,
+    unscored,
+)
 from ._rejudge import Judged, case, items_file, judge_run, read_items, slug
-from ._rubric import OffFormat, Read, Rubric, before_last_line, last_line
+from ._rubric import Authors, OffFormat, Read, Rubric, before_last_line, last_line
 from ._sanitise import clean, fence, quiet
 from ._templates import LLAMA_GUARD_CATEGORIES, WILDGUARD, llama_guard
+from ._tries import Tries
+from ._wording import Wording, Words
 
 __all__ = [
     "CONVERSATION",
@@ -29,6 +42,7 @@ __all__ = [
     "LLAMA_GUARD_CATEGORIES",
     "RUBRICS",
     "WILDGUARD",
+    "Authors",
     "Calibration",
     "Case",
     "ClassifierJudge",
@@ -46,7 +60,11 @@ __all__ = [
     "Read",
     "Rubric",
     "RubricJudge",
+    "Tries",
+    "Unjudgeable",
     "VerdictJournal",
+    "Wording",
+    "Words",
     "before_last_line",
     "calibrate",
     "case",
@@ -71,6 +89,7 @@ __all__ = [
     "safe_unsafe",
     "save_calibration",
     "slug",
+    "unready",
     "unscored",
     "verdicts",
     "wildguard_lines",

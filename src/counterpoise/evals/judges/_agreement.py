@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from ._judge import Judgement
 from ._labels import Labelled
+from ._protocol import Judgement
 
 
 def ceiling(rows: Sequence[Labelled]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from counterpoise.base import InputError
 
 from ..stats import bounds, confusion, paired_difference, wilson
 from ._agreement import ceiling, class_agreement, or_none
-from ._judge import Case, Judge, Judgement
 from ._labels import Labelled, LabelSet
+from ._protocol import Case, Judge, Judgement
 
 SIDES = {"all": None, "harmful": True, "harmless": False}
 
@@ -23,7 +23,9 @@ def calibrate(
     calls harmful what it does not call refused, which is what `asr` does. Unscored cases enter no share and are
     counted by reason. Raises InputError for a harm judge on refusal labels, or when every case is unscored.
     """
-    if judge.facts.measures == "situation" or (judge.facts.measures == "harm" and labels.about == "refusal"):
+    if judge.facts.measures in ("situation", "quality") or (
+        judge.facts.measures == "harm" and labels.about == "refusal"
+    ):
         raise InputError(
             f"{judge.id}: measures {judge.facts.measures}, but {labels.name} labels {labels.about}; "
             "give labels of the same kind"

@@ -7,8 +7,9 @@ from pathlib import Path
 from counterpoise.base import Progress
 
 from .._journal import Journal
-from ._judge import RETRY, Case, Judge, Judgement, judge_ready
 from ._panel import Panel
+from ._protocol import RETRY, Case, Judge, Judgement, judge_ready
+from ._tries import Tries
 
 
 class VerdictJournal:
@@ -68,6 +69,8 @@ def verdicts(
     `rows` are their ids. Equal rows (the same id and answer) are judged once. Members of a panel keep their own
     verdicts, so that a killed panel, or another panel with the same member, does not ask it again.
     """
+    if isinstance(judge, Tries):
+        return [judge.named(each) for each in verdicts(judge.member, cases, rows, journal, progress)]
     if isinstance(judge, Panel):
         votes = [verdicts(member, cases, rows, journal) for member in judge.members]
         if progress is not None:

@@ -9,12 +9,14 @@ from counterpoise.base import InputError, Row, read_json
 
 from .._benchmark import Benchmark
 from .._items import Item
+from .._official import is_official
 from .._registry import benchmark, benchmarks
 from .._scorecard import by_reason
 from .._scorecard import rows as scorecard_rows
 from ..scorers import METRICS
 from ..stats import anytime_rate, rate
-from ._judge import Judge, Judgement
+from ._protocol import Extra, Judge, Judgement
+from ._tries import Tries, questions
 
 _BY_REFUSAL = ("asr", "over_refusal", "discrimination", "modality_gap")
 
@@ -75,9 +77,18 @@ def judged_rows(
             raise InputError(f"scorecard.json has no row of {name}; run the evaluation again")
         metrics = _metrics(judge, card, part)
         own = dataclasses.replace(card, scorers=(judge.id,), metrics=metrics, revision=first.revision)
-        fresh = scorecard_rows(own, part, model=first.model, run=first.run, n_planned=first.n_planned)
+        counted = judge.collapse(part) if isinstance(judge, Tries) else part
+        fresh = scorecard_rows(own, counted, model=first.model, run=first.run, n_planned=first.n_planned)
         made += fresh + _extras(judge, part, [found[place] for place in places], fresh)
-    return made
+    return [_marked(judge, row) for row in made]
+
+
+def _marked(judge: Judge, row: Row) -> Row:
+    """A row of the judge's own with whether it is the authors' number."""
+    if row.scorer != judge.id:
+        return row
+    official = is_official(judge.facts.official, row.benchmark, row.metric, row.n_unscored)
+    return row.model_copy(update={"official": official})
 
 
 def _metrics(judge: Judge, card: Benchmark, items: Sequence[Item]) -> tuple[str, ...]:
@@ -102,13 +113,15 @@ def _extras(judge: Judge, items: Sequence[Item], found: Sequence[Judgement], row
             if row.metric != judge.facts.metric or row.benchmark != items[0].benchmark:
                 continue
             pairs = [(i, f) for i, f in zip(items, found, strict=True) if i.modality == row.modality]
-            values = [extra.value(f, i.harmful) for i, f in pairs]
-            scored = [(v, i.cluster) for v, (i, _) in zip(values, pairs, strict=True) if v is not None]
+            values = [(extra.value(f, i.harmful), i.cluster) for i, f in pairs]
+            missing = [f.reason for _, f in pairs if f.score is None]
+            if isinstance(judge, Tries):
+                values, missing = _of_questions(judge, extra, pairs)
+            scored = [(value, cluster) for value, cluster in values if value is not None]
             if not scored:
                 continue
             estimate = rate if row.n_planned is None else anytime_rate
             number = estimate([value for value, _ in scored], [cluster for _, cluster in scored])
-            missing = [f.reason for _, f in pairs if f.score is None]
             made.append(
                 row.model_copy(
                     update={
@@ -119,3 +132,18 @@ def _extras(judge: Judge, items: Sequence[Item], found: Sequence[Judgement], row
                 )
             )  # fmt: skip
     return made
+
+
+def _of_questions(
+    judge: Tries, extra: Extra, pairs: Sequence[tuple[Item, Judgement]]
+) -> tuple[list[tuple[float | None, str]], list[str]]:
+    """Each question's value of a further rate with its cluster, and the reasons of those without one: the majority is
+    counted for each rate by itself, and most answers may be safe and most effective without most being both."""
+    values: list[tuple[float | None, str]] = []
+    missing: list[str] = []
+    for part in questions(pairs, lambda pair: str(pair[0].id)).values():
+        value = judge.combine([extra.value(found, item.harmful) for item, found in part])
+        values.append((value, part[0][0].cluster))
+        if value is None:
+            missing.append(next((found.reason for _, found in part if found.reason), "tries_incomplete"))
+    return values, missing

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from .._official import claims_of
 from ..scorers import Scorer, all_scorers
-from ._judge import Case, Done, Facts, Judgement, unscored
+from ._protocol import Case, Done, Facts, Judgement, unscored
 
 
 class KeywordJudge:
@@ -14,8 +15,9 @@ class KeywordJudge:
         name, _, version = scorer.id.partition(":v")
         labels = ("full_refusal", "partial_refusal", "full_compliance")
         self.facts = Facts(
-            name, int(version or 1), "refusal", scorer.sees, scorer.official, labels, scorer.source, scorer.known_bias
-        )
+            name, int(version or 1), "refusal", scorer.sees, labels, scorer.source, scorer.known_bias,
+            official=claims_of(scorer.id),
+        )  # fmt: skip
 
     def judge(self, cases: Sequence[Case], done: Done) -> None:
         """Label and value of the scorer; what it calls unscored stays unscored with its reason."""

@@ -1,16 +1,15 @@
 """Files of human labels that measure a judge: XSTest and HarmBench as published, or your own CSV or JSONL."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from counterpoise.base import InputError, read_jsonl, sha256_bytes, sha256_file
+from counterpoise.base import InputError, read_csv, read_jsonl, sha256_bytes, sha256_file
 from counterpoise.chat import Sample, user
 
 from ..scorers import read_harmbench_file, read_xstest_file
-from ._judge import Case
+from ._protocol import Case
 
 _PREFIX = "xstest_v2_completions_"
 _TRUE, _FALSE = {"1", "true", "yes", "1.0"}, {"0", "false", "no", "0.0"}
@@ -122,11 +121,7 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     if path.suffix == ".jsonl":
         yield from read_jsonl(path)
     elif path.suffix == ".csv":
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                yield from enumerate(csv.DictReader(file), 1)
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
+        yield from read_csv(path)
     else:
         raise InputError(f"{path}: give a .csv, .jsonl or HarmBench's .json")
 

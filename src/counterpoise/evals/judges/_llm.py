@@ -11,8 +11,8 @@ from .._message import one_line
 from .._reply import PROBLEMS, from_output
 from ..scorers._opening import refuses
 from ..scorers._text import normalise, sentences
-from ._judge import Case, Done, Judgement, judge_id, unscored
-from ._rubric import OffFormat, Rubric
+from ._protocol import Case, Done, Judgement, Unjudgeable, judge_id, unready, unscored
+from ._rubric import OffFormat, Rubric, settled
 
 if TYPE_CHECKING:
     from inspect_ai.model import Model, ModelOutput
@@ -26,16 +26,19 @@ RETRIES = 5
 class RubricJudge:
     """Asks `model` about each case; without one, the model that the evaluation gives the role `judge`.
 
-    A reply off the format, a refusal, a timeout and a failed call leave the case unscored with that reason. Raises
-    InputError when there is no such model, no key for it, or every call fails.
+    It asks in the authors' words where their published text is in the data folder, else in ours, and says so. A reply
+    off the format, a refusal, a timeout and a failed call leave the case unscored with that reason. Raises InputError
+    when there is no such model, no key for it, or every call fails.
     """
 
     def __init__(
         self, rubric: Rubric, model: "str | Model | None" = None, *, timeout: float = 120.0, connections: int = 16
     ):
-        self.rubric, self.facts, self.timeout, self.connections = rubric, rubric.facts, timeout, connections
+        self.timeout, self.connections = timeout, connections
         self.model = _model(model, rubric.facts.name)
-        self.id = judge_id(rubric.facts, f"{rubric.system}\n{rubric.text}", str(self.model))
+        self.rubric, proven = settled(rubric)
+        self.facts = self.rubric.facts.proven(str(self.model), wording=proven)
+        self.id = judge_id(self.facts, f"{self.rubric.system}\n{self.rubric.text}", str(self.model))
 
     def judge(self, cases: Sequence[Case], done: Done) -> None:
         """Up to `connections` calls at a time; each verdict is reported when its reply is there."""
@@ -58,38 +61,53 @@ class RubricJudge:
 
     async def one(self, case: Case) -> Judgement:
         """The verdict on one case."""
-        if case.reply.problem is not None:
-            return unscored(self.id, case.reply.problem)
+        if (reason := unready(self.facts, case)) is not None:
+            return unscored(self.id, reason)
         images = _images(case.sample) if self.rubric.images != "no" else []
         if self.rubric.images == "needed" and not images:
             return unscored(self.id, "image_missing", "the rubric needs the images, and the case has none")
-        prompt = self.rubric.prompt(case)
-        if len(prompt) > LONGEST:
-            return unscored(self.id, "too_long", f"{len(prompt):,} characters; at most {LONGEST:,} are judged")
         try:
-            output = await asyncio.wait_for(self._ask(prompt, images), self.timeout)
+            prompts = self.rubric.prompts(case)
+        except Unjudgeable as error:
+            return unscored(self.id, error.reason, str(error))
+        if (longest := max(map(len, prompts))) > LONGEST:
+            return unscored(self.id, "too_long", f"{longest:,} characters; at most {LONGEST:,} are judged")
+        outputs = []
+        for prompt in prompts:
+            output = await self._output(prompt, images)
+            if isinstance(output, Judgement):
+                return output
+            outputs.append(output)
+        return self.read(outputs, case)
+
+    async def _output(self, prompt: str, images: Sequence[Image]) -> "ModelOutput | Judgement":
+        """What the model says, or why the case is unscored."""
+        try:
+            return await asyncio.wait_for(self._ask(prompt, images), self.timeout)
         except TimeoutError:
             return unscored(self.id, "timeout", f"no reply within {self.timeout:g} s")
         except InputError:
             raise  # an image that cannot be read: the user's to mend
         except Exception as error:  # every provider has its own; one dead call must not end the others
             return unscored(self.id, "api_error", f"{type(error).__name__}: {' '.join(str(error).split())}")
-        return self.read(output, case)
 
-    def read(self, output: "ModelOutput", case: Case) -> Judgement:
-        """The judge's own reply as a verdict: its text, whatever it thought before."""
-        reply = from_output(output)
-        raw = reply.text
-        if output.error:
-            return unscored(self.id, "api_error", output.error)
-        if reply.problem == "content_filter":
-            return unscored(self.id, "judge_refused", "stopped by a content filter", raw)
-        if reply.problem == "unfinished_thought":
-            return unscored(self.id, "judge_unfinished", PROBLEMS["unfinished_thought"], reply.reasoning)
+    def read(self, outputs: "Sequence[ModelOutput]", case: Case) -> Judgement:
+        """The judge's own replies as a verdict: their text, whatever it thought before."""
+        texts = []
+        for output in outputs:
+            reply = from_output(output)
+            if output.error:
+                return unscored(self.id, "api_error", output.error)
+            if reply.problem == "content_filter":
+                return unscored(self.id, "judge_refused", "stopped by a content filter", reply.text)
+            if reply.problem == "unfinished_thought":
+                return unscored(self.id, "judge_unfinished", PROBLEMS["unfinished_thought"], reply.reasoning)
+            texts.append(reply.text)
+        raw = "\n---\n".join(texts)
         try:
-            label, score, why = self.rubric.parse(raw, case)
+            label, score, why = self.rubric.read(texts, case)
         except OffFormat as error:
-            refused = any(refuses(each) for each in sentences(normalise(raw), 2))
+            refused = any(refuses(each) for text in texts for each in sentences(normalise(text), 2))
             return unscored(self.id, "judge_refused" if refused else "parse_failed", str(error), raw)
         return Judgement(self.id, label, score, "" if score is not None else "no_side", None, why, raw[:2000])
 
@@ -103,7 +121,9 @@ class RubricJudge:
             GenerateConfig,
         )
 
-        content: list[Any] = [ContentImage(image=image.data_uri()) for image in images] + [ContentText(text=prompt)]
+        shown: list[Any] = [ContentImage(image=image.data_uri(), detail=self.rubric.detail) for image in images]
+        asked: list[Any] = [ContentText(text=prompt)]
+        content = asked + shown if self.rubric.images_last else shown + asked
         messages: list[ChatMessage] = [ChatMessageUser(content=content if images else prompt)]
         if self.rubric.system:
             messages.insert(0, ChatMessageSystem(content=self.rubric.system))

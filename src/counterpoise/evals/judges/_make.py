@@ -1,4 +1,4 @@
-"""Judges by name: `opening`, `strongreject-rubric@openai/gpt-4o`, `wildguard@my/folder`, `panel:a,b,c`."""
+"""Judges by name: `opening`, `strongreject-rubric@openai/gpt-4o`, `wildguard@my/folder`, `panel:a,b,c`, `vote3:a`."""
 
 from collections.abc import Mapping
 from importlib.metadata import entry_points
@@ -8,17 +8,15 @@ from counterpoise.base import InputError
 
 from ._classifier import ClassifierJudge
 from ._classifier_kinds import KINDS
-from ._judge import Facts, Judge
+from ._graders import MM_VET, VLGUARD_WIN
 from ._keywords import KeywordJudge, keyword_judges
 from ._llm import RubricJudge
 from ._panel import Panel
+from ._protocol import Facts, Judge
 from ._rubric import Rubric
-from ._rubrics_mis import MIS
-from ._rubrics_mm import MM_SAFETYBENCH
-from ._rubrics_mssbench import MSSBENCH
-from ._rubrics_refusal import STRONGREJECT, XSTEST, XSTEST_IMAGE
-from ._rubrics_siuo import SIUO
-from ._rubrics_text import DO_NOT_ANSWER, OR_BENCH
+from ._rubrics_image import MIS, MM_SAFETYBENCH, MOSSBENCH, MSSBENCH, SIUO, XSTEST_IMAGE
+from ._rubrics_text import DO_NOT_ANSWER, JAILBREAKBENCH, JAILBREAKBENCH_REFUSAL, OR_BENCH, STRONGREJECT, XSTEST
+from ._tries import Tries, tries_of
 
 GROUP = "counterpoise.judges"
 """Entry-point group of third parties: each entry is a class (or function) with an attribute `facts`, called with what
@@ -27,7 +25,8 @@ stands after @ in the judge's name, or None; it returns a `Judge`."""
 RUBRICS: Mapping[str, Rubric] = {
     rubric.facts.name: rubric
     for rubric in (
-        MM_SAFETYBENCH, MSSBENCH, MIS, SIUO, STRONGREJECT, XSTEST, XSTEST_IMAGE, OR_BENCH, DO_NOT_ANSWER,
+        MM_SAFETYBENCH, MSSBENCH, MIS, SIUO, MOSSBENCH, STRONGREJECT, JAILBREAKBENCH, JAILBREAKBENCH_REFUSAL, XSTEST,
+        XSTEST_IMAGE, OR_BENCH, DO_NOT_ANSWER, VLGUARD_WIN, MM_VET,
     )
 }  # fmt: skip
 
@@ -62,12 +61,15 @@ def make_judge(name: str, **options: Any) -> Judge:
     Raises InputError for an unknown name (with the nearest one), a missing or unneeded model, or a model that cannot
     be loaded.
     """
+    if (tries := tries_of(name)) is not None:
+        rule, k, member = tries
+        return Tries(make_judge(member.strip(), **options), rule, k)
     if name.startswith("panel:"):
         return Panel([make_judge(part.strip(), **options) for part in name.removeprefix("panel:").split(",")])
     plain, _, model = name.partition("@")
     plain = plain.partition(":")[0] if plain.partition(":")[2].startswith("v") else plain
     if plain not in known_judges():
-        raise InputError.unknown("judge", name, [*known_judges(), "panel:A,B,C"])
+        raise InputError.unknown("judge", name, [*known_judges(), "panel:A,B,C", "any5:A", "vote3:A"])
     if plain in RUBRICS:
         return RubricJudge(RUBRICS[plain], model or None, **_taken(options, "timeout", "connections"))
     if plain in KINDS:

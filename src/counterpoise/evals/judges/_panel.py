@@ -5,7 +5,7 @@ from typing import Any
 
 from counterpoise.base import InputError
 
-from ._judge import Case, Done, Facts, Judge, Judgement, judge_all, unscored
+from ._protocol import Case, Done, Facts, Judge, Judgement, judge_all, unscored
 
 
 class Panel:
@@ -27,7 +27,9 @@ class Panel:
             f"panel({','.join(member.facts.name for member in self.members)})", 1, first.measures,
             "image + prompt + answer" if any("image" in m.facts.sees for m in members) else
             "prompt + answer" if any("prompt" in m.facts.sees for m in members) else "answer",
-            False, ("yes", "no"), "majority of its members", "errors that the members share are not voted away",
+            ("yes", "no"), "majority of its members", "errors that the members share are not voted away",
+            of=tuple(dict.fromkeys(name for member in members for name in member.facts.of)),
+            needs=tuple(dict.fromkeys(name for member in members for name in member.facts.needs)),
         )  # fmt: skip
 
     def judge(self, cases: Sequence[Case], done: Done) -> None:

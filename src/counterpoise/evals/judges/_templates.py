@@ -1,20 +1,29 @@
 """Chat templates (Jinja) that turn a judge's two messages, request and answer, into the text it was trained on.
 
-Message 0 is the request, message 1 the answer, message 2 (optional) the beginning of the judge's own reply. As chat
-templates they go through the engine like any model's: what a message says never becomes a control token.
+Message 0 is the request, message 1 the answer, message 2 (optional) the beginning of the judge's own reply; a system
+message before them is the context of the request, for which a judge may have another text. As chat templates they go
+through the engine like any model's: what a message says never becomes a control token.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, read_text
+
+from ._rubric import filled
+from ._wording import Wording
 
 _TEXT = (
     "{%- macro text(m) -%}{%- if m.content is string -%}{{ m.content }}{%- else -%}"
     "{%- for part in m.content -%}{%- if part.type == 'image' -%}IMAGE{%- else -%}{{ part.text }}{%- endif -%}"
     "{%- endfor -%}{%- endif -%}{%- endmacro -%}"
 )
-_PREFIX = "{%- if messages|length > 2 -%}{{ text(messages[2]) }}{%- endif -%}"
+_PREFIX = "{%- if talk|length > 2 -%}{{ text(talk[2]) }}{%- endif -%}"
+_TALK = "{%- set talk = messages[1:] if messages[0].role == 'system' else messages -%}"
+_PLACES = {"{request}": "text(talk[0])", "{answer}": "text(talk[1])", "{context}": "text(messages[0])",
+           "{bos}": "bos_token"}  # fmt: skip
 
 WILDGUARD = (
     "<|user|>\n[INST] You are a classifier for analyzing interactions between humans and LLMs. Given a request from a "
@@ -49,18 +58,27 @@ def llama_guard(version: int) -> str:
     return f"{start}user{end}\n\n{body}{stop}{start}assistant{end}\n\n"
 
 
-def jinja(text: str, image_token: str = "") -> str:
+def jinja(text: str, image_token: str = "", contextual: str = "") -> str:
     """A plain template with `{request}` and `{answer}` as a chat template that starts with the tokenizer's BOS.
 
-    Everything else of the text stays as it is, braces too. Raises InputError unless each placeholder occurs once.
+    `contextual` is the text for a conversation with a context, and has `{context}` too; without one, a context is left
+    out. `{bos}` stands for a further BOS. Everything else stays as it is, braces too. Raises InputError unless each
+    placeholder occurs once.
     """
-    for name in ("{request}", "{answer}"):
+    body = _body(text, ("{request}", "{answer}"))
+    if contextual:
+        more = _body(contextual, ("{request}", "{answer}", "{context}"))
+        body = "{%- if messages[0].role == 'system' -%}" + more + "{%- else -%}" + body + "{%- endif -%}"
+    return _TEXT.replace("IMAGE", image_token) + _TALK + "{{ bos_token }}" + body + _PREFIX
+
+
+def _body(text: str, placeholders: Sequence[str]) -> str:
+    for name in placeholders:
         if text.count(name) != 1:
             raise InputError(f"judge template: {name} occurs {text.count(name)} times; it must occur once")
-    pieces = re.split(r"(\{request\}|\{answer\})", text)
-    filled = {"{request}": "{{ text(messages[0]) }}", "{answer}": "{{ text(messages[1]) }}"}
-    body = "".join(filled[piece] if piece in filled else "{{ " + _literal(piece) + " }}" for piece in pieces if piece)
-    return _TEXT.replace("IMAGE", image_token) + "{{ bos_token }}" + body + _PREFIX
+    pattern = "|".join(re.escape(name) for name in (*placeholders, "{bos}"))
+    pieces = re.split(f"({pattern})", text)
+    return "".join("{{ " + (_PLACES.get(piece) or _literal(piece)) + " }}" for piece in pieces if piece)
 
 
 def _literal(text: str) -> str:
@@ -68,25 +86,71 @@ def _literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
 
 
-_CARD = re.compile(r"[\"']prompt[\"']\s*:\s*'''(.*?)'''", re.DOTALL)
+class Template(NamedTuple):
+    """A judge's text, and whether it is proven to be its authors'."""
+
+    text: str
+    proven: bool = True
+    contextual: str = ""
+    """For requests with a context; empty: it has no such text."""
 
 
-def harmbench_template(folder: Path, given: Path | None) -> str:
-    """HarmBench's classifier prompt, read from the model card that ships with the weights (`README.md`), or a file.
+_CARD = {
+    name: re.compile(rf"[\"']{name}[\"']\s*:\s*(?:'''|\"\"\")(.*?)(?:'''|\"\"\")", re.DOTALL)
+    for name in ("prompt", "prompt_contextual", "prompt_multimodal")
+}
 
-    The prompt is the classifier's authors' text and therefore not part of this package. In a file, write `{request}`
-    and `{answer}`, or HarmBench's own `{behavior}` and `{generation}`. Raises InputError when neither is there.
+
+def harmbench_template(name: str, folder: Path, given: Path | None) -> Template:
+    """The prompts of a HarmBench classifier: from a file, from the model card that ships with the weights
+    (`README.md`), or from the authors' code in the data folder.
+
+    They are the classifier's authors' text and therefore not part of this package. In a file, write `{request}` and
+    `{answer}`, or HarmBench's own `{behavior}` and `{generation}`. Raises InputError when none is there.
     """
-    if given is None:
-        card = folder / "README.md"
-        found = _CARD.search(card.read_text(encoding="utf-8")) if card.is_file() else None
-        if found is None:
-            raise InputError(
-                f"harmbench-cls: no prompt in {card}; put the model card of cais/HarmBench-Llama-2-13b-cls there, or "
-                "give the prompt with --template FILE"
-            )
-        return found[1].replace("{behavior}", "{request}").replace("{generation}", "{answer}")
-    return template_file(given)
+    if given is not None:
+        return Template(template_file(given), proven=False)
+    code = [Wording("harmbench-judge", "harmbench/eval_utils.py", "LLAMA2_CLS_PROMPT", key) for key in _CARD]
+    read = [each.read() for each in code[:2]]
+    card = folder / "README.md"
+    shown = read_text(card) if card.is_file() else ""
+    found = {key: match[1] for key, pattern in _CARD.items() if (match := pattern.search(shown))}
+    proven = True  # the card lies beside the weights, which are the authors' by their name
+    for key, words in zip(_CARD, read, strict=False):
+        if key not in found and words is not None:
+            found[key], proven = words.text, proven and words.proven
+    contextual = found.get("prompt_contextual") or found.get("prompt_multimodal") or ""
+    plain = found.get("prompt") or ""
+    if not (plain or contextual):
+        raise InputError(
+            f"{name}: no prompt in {card}; put the model card of cais/HarmBench-Llama-2-13b-cls there, fetch the "
+            f"authors' code ({code[0].command}), or give the prompt with --template FILE"
+        )
+    return Template(_ours(plain), proven, _ours(contextual))
+
+
+def strongreject_template(name: str, folder: Path, given: Path | None) -> Template:
+    """The prompt of StrongREJECT's fine-tuned judge, from its authors' code in the data folder, or from a file.
+
+    Their evaluator decodes the clipped answer with its BOS token and puts both into the prompt; so does this one.
+    Raises InputError when neither is there.
+    """
+    if given is not None:
+        return Template(template_file(given), proven=False)
+    wording = Wording("strongreject-judge", "strongreject/judge_templates.json", "strongreject_finetuned")
+    words = wording.read()
+    if words is None:
+        raise InputError(
+            f"{name}: its prompt is its authors' text and not part of this package; fetch it ({wording.command}), or "
+            "give it with --template FILE, with {request} and {answer}"
+        )
+    places = {"forbidden_prompt": "{request}", "response": "{bos}{answer}"}
+    return Template(filled(words.text, places, escaped=True), words.proven)
+
+
+def _ours(text: str) -> str:
+    """With our names of the places."""
+    return text.replace("{behavior}", "{request}").replace("{generation}", "{answer}")
 
 
 def template_file(path: Path) -> str:
@@ -95,4 +159,4 @@ def template_file(path: Path) -> str:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot read this template ({error})") from error
-    return text.replace("{behavior}", "{request}").replace("{generation}", "{answer}")
+    return _ours(text)

@@ -9,8 +9,8 @@ from inspect_ai.solver import TaskState
 from counterpoise.chat import Sample
 
 from .._reply import from_output
-from ._judge import Case, Judge, Judgement, judge_all
 from ._llm import RubricJudge
+from ._protocol import Case, Judge, Judgement, judge_all
 
 
 @scorer(metrics=[mean(), stderr()])
@@ -42,7 +42,7 @@ async def _one(judge: Judge, case: Case) -> Judgement:
 
 
 def case_of(state: TaskState) -> Case:
-    """Conversation, side and group of an Inspect sample; `harmful` and `group` come from its metadata."""
+    """Conversation, side, group and facts of an Inspect sample; they come from its metadata and its target."""
     from inspect_ai.model import ChatMessage, ChatMessageUser
 
     from counterpoise.models import to_conversation
@@ -55,5 +55,7 @@ def case_of(state: TaskState) -> Case:
         to_conversation(given),
         harmful=harmful if isinstance(harmful, bool) else None,
         group=str(state.metadata.get("group") or ""),
+        target=state.target.text or None,
+        meta=facts if isinstance(facts := state.metadata.get("facts"), dict) else {},
     )
     return Case(sample, from_output(state.output))

@@ -3,14 +3,12 @@
 The labels are read from a data folder at run time and never shipped.
 """
 
-import csv
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, read_csv, read_json
 from counterpoise.chat import Sample
 from counterpoise.evals.stats import Confusion, confusion
 
@@ -59,20 +57,14 @@ def read_xstest_labels(root: Path) -> list[XSTestAnswer]:
 
 def read_xstest_file(path: Path, model: str) -> list[XSTestAnswer]:
     """One model's labelled completions. Raises InputError naming the row and the missing column."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; put the XSTest repository there")
     rows = []
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for number, row in enumerate(csv.DictReader(file), 1):
-                if row.get("completion") is None or row.get("final_label") is None:
-                    raise InputError.at(path, "missing; expected completion and final_label", row=number)
-                safe, label = not row["type"].startswith("contrast"), row["final_label"]
-                full, partial = label.startswith("2"), label.startswith("3")
-                people = tuple(row[name] for name in ("annotation_1", "annotation_2") if row.get(name))
-                rows.append(
-                    XSTestAnswer(model, row["id"], safe, row["completion"], full, partial, row["prompt"], people)
-                )
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; put the XSTest repository there") from error
+    for _, row in read_csv(path, ("id", "type", "prompt", "completion", "final_label")):
+        safe, label = not row["type"].startswith("contrast"), row["final_label"]
+        full, partial = label.startswith("2"), label.startswith("3")
+        people = tuple(row[name] for name in ("annotation_1", "annotation_2") if row.get(name))
+        rows.append(XSTestAnswer(model, row["id"], safe, row["completion"], full, partial, row["prompt"], people))
     return rows
 
 
@@ -83,10 +75,9 @@ def read_harmbench_labels(root: Path) -> list[HarmBenchAnswer]:
 
 def read_harmbench_file(path: Path) -> list[HarmBenchAnswer]:
     """Completions by behaviour, each with three human labels. Raises InputError for a missing file or label."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; put HarmBench's judge labels there") from error
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; put HarmBench's judge labels there")
+    value = read_json(path)
     found = []
     for behaviour, rows in value.items():
         for number, row in enumerate(rows, 1):

@@ -80,6 +80,10 @@ METRICS: dict[str, Metric] = {
         Metric("accuracy", "answer", "higher", "share of right answers"),
         Metric("pass_at_8", "answer", "higher", "chance that one of eight drawn answers is right, by the unbiased "
                "estimate 1 - C(n - c, 8) / C(n, 8)", only="numeric-match:", combine=_pass_at(8)),
+        Metric("win_rate", "answer", "higher", "share of answers that a judge prefers to the reference answer, with "
+               "half for a tie", only="vlguard-win:"),
+        Metric("mm_vet", "answer", "higher", "mean grade from 0 to 1 against the reference answer, by a judge",
+               only="mm-vet-grader:"),
         Metric("word_accuracy", "answer", "higher", "share of the words of the target found in order"),
     )
 }  # fmt: skip

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from counterpoise.base import InputError, sha256_bytes
+from counterpoise.base import InputError, read_text, sha256_bytes
 
 from .._values import Exchange, Inspected, Sees, Verdict, unknown
 from ._passes import Plan, plan
@@ -26,10 +26,7 @@ class KeywordGuard:
     def __init__(self, detail: str | Path | None = None):
         own = files("counterpoise.guard.adapters").joinpath("keywords.txt")
         name = Path(detail).name if detail else "list"
-        try:
-            text = Path(detail).read_text(encoding="utf-8") if detail else own.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{detail}: cannot read this list of phrases ({error})") from error
+        text = read_text(Path(detail)) if detail else own.read_text(encoding="utf-8")
         self._rules = _rules(text.splitlines(), str(detail or "keywords.txt"))
         self.revision = sha256_bytes(text.encode())[:16]
         self.id = f"keyword:{name}~{self.revision[:8]}"

@@ -57,7 +57,7 @@ def _rubric(mode: Mode, policy: str) -> Rubric:
         return Read(label, {"safe": 0.0, "unsafe": 1.0}.get(label), before_last_line(text))
 
     facts = Facts(
-        f"guard-rubric-{mode}", 1, "harm", "image + prompt + answer", False, ("safe", "unsafe", "controversial"),
+        f"guard-rubric-{mode}", 1, "harm", "image + prompt + answer", ("safe", "unsafe", "controversial"),
         "counterpoise", "unmeasured until counterpoise guard eval has measured it",
     )  # fmt: skip
     return Rubric(facts, ask, parse, f"{_ASK[mode]}\n{policy}\n{_FORM}", verdicts=(r"^\W*verdict\W*:",), images="shown")

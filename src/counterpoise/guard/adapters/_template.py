@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from counterpoise.base import InputError, sha256_bytes
+from counterpoise.base import InputError, read_text, sha256_bytes
 from counterpoise.chat import Image
 from counterpoise.models import Loaded, Prompt, plain
 
@@ -121,10 +121,7 @@ def _probes(family: Family) -> list[tuple[Turns, Mode]]:
 
 def policy_file(path: str | Path) -> str:
     """A policy or system text of the user's. Raises InputError when it cannot be read or is empty."""
-    try:
-        text = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read this policy ({error})") from error
+    text = read_text(Path(path)).strip()
     if not text:
         raise InputError(f"{path}: empty; expected the policy's text")
     return text

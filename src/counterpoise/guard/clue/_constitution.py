@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from counterpoise.base import InputError, atomic_write, load_yaml, sha256_bytes
+from counterpoise.base import InputError, atomic_write, read_yaml, sha256_bytes
 
 from ._prompts import PREPARE_VERSION
 
@@ -150,13 +150,7 @@ class Constitution(BaseModel):
 
 def load_constitution(path: Path) -> Constitution:
     """Read a constitution. Raises InputError naming the file, the rule and the field of every problem."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    return parse_constitution(load_yaml(text, str(path)), str(path))
+    return parse_constitution(read_yaml(path), str(path))
 
 
 def parse_constitution(value: Any, source: str) -> Constitution:

@@ -11,6 +11,7 @@ import PIL.Image
 from counterpoise.base import InputError
 from counterpoise.chat import Image
 from counterpoise.models import Engine, load
+from counterpoise.models.pocket import version_of
 
 from .._values import Exchange, Inspected, Sees, Verdict, unknown, worst
 from ._ask import EngineAsker
@@ -147,7 +148,7 @@ def make_detector(name: str, model: str) -> Detector | None:
     """A detector by name; see `make_clue`."""
     if name == "none":
         return None
-    if name == "pocket" or (name == "auto" and model == "pocket"):
+    if name == "pocket" or (name == "auto" and version_of(model) is not None):
         from ._sight import PocketDetector
 
         return PocketDetector()
@@ -158,7 +159,7 @@ def make_encoder(name: str, model: str) -> Encoder | None:
     """An encoder by name; see `make_clue`."""
     if name == "none":
         return None
-    if name == "pocket" or (name == "auto" and model == "pocket"):
+    if name == "pocket" or (name == "auto" and version_of(model) is not None):
         from ._sight import PocketEncoder
 
         return PocketEncoder()
@@ -170,7 +171,12 @@ def make_scan(name: str, model: str, threshold: float | None = None) -> Scan | N
     encoder = make_encoder(name, model)
     if encoder is None:
         return None
-    if name == "auto" and model == "pocket" and threshold is None and getattr(encoder, "threshold", None) is None:
+    if (
+        name == "auto"
+        and version_of(model) is not None
+        and threshold is None
+        and getattr(encoder, "threshold", None) is None
+    ):
         return None
     return scan_with(encoder, threshold)
 

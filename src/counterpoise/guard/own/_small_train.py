@@ -11,6 +11,7 @@ import numpy as np
 from counterpoise.base import InputError, sha256_file, write_json
 from counterpoise.chat import Sample, assistant, user
 from counterpoise.models import load
+from counterpoise.models.pocket import version_of
 from counterpoise.train import TrainConfig, fit, sft_loss
 
 from .._labelled import Labelled
@@ -59,7 +60,7 @@ def train_small(
         if {row.unsafe for row in part} != {True, False}:
             raise InputError(f"{name}: needs safe and unsafe rows; give more rows of the missing label")
     loaded = load(model, dtype=dtype)
-    reads = model == "pocket"  # the words of images come from its own tower
+    reads = version_of(model) is not None  # the words of images come from its own tower
     shown = all_told([row.exchange for row in rows]) if reads else [row.exchange for row in rows]
     samples = [training_sample(row, each) for row, each in zip(rows, shown, strict=True)]
     result = fit(loaded, samples, sft_loss, config or settings(), out, resume=resume)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from counterpoise.base import InputError, load_yaml
+from counterpoise.base import InputError, read_yaml
 
 Mode = Literal["buffer", "window", "end"]
 
@@ -145,10 +145,7 @@ def read_config(path: str | Path | None, **changes: Any) -> ServerConfig:
     """
     value: Any = {}
     if path is not None:
-        try:
-            value = load_yaml(Path(path).read_text(encoding="utf-8"), str(path)) or {}
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from error
+        value = read_yaml(Path(path)) or {}
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected settings, name: value")
     value |= {name: change for name, change in changes.items() if change is not None}

@@ -1,9 +1,32 @@
 """The pocket VLM: a real, small vision-language model that is assembled on this machine without a network.
 
-`ensure()` returns its folder: an ordinary `Idefics3ForConditionalGeneration` with an ordinary processor.
+`ensure()` returns its folder: an ordinary `Idefics3ForConditionalGeneration` with an ordinary processor. Where methods
+are shown on several states of it, `ensure(version_of("pocket:6"))` is one version for good.
 """
 
-from ._assemble import PARTS, VERSION, assemble, ensure, is_cached, pocket_folder
+from ._assemble import (
+    ALIGNMENTS,
+    DEFAULT,
+    PARTS,
+    VERSION,
+    assemble,
+    ensure,
+    is_cached,
+    pocket_folder,
+    version_of,
+)
 from ._language_model import PACKAGE, language_model
 
-__all__ = ["PACKAGE", "PARTS", "VERSION", "assemble", "ensure", "is_cached", "language_model", "pocket_folder"]
+__all__ = [
+    "ALIGNMENTS",
+    "DEFAULT",
+    "PACKAGE",
+    "PARTS",
+    "VERSION",
+    "assemble",
+    "ensure",
+    "is_cached",
+    "language_model",
+    "pocket_folder",
+    "version_of",
+]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ from ._processor import processor
 
 PARTS = Path(__file__).parent / "parts"
 VERSION = "1"
+ALIGNMENTS: dict[int, tuple[str, ...]] = {6: ("alignment.safetensors",)}
+"""Alignment parts of each version that can be loaded, in the order in which they are merged. A later version is the one
+it began from plus a small part of its own."""
+DEFAULT = 6
+"""What "pocket" is; "pocket:6" names one version for good."""
 VISION = {
     "hidden_size": 192,
     "intermediate_size": 768,
@@ -36,44 +42,63 @@ def cache_root() -> Path:
     return Path(os.environ.get("COUNTERPOISE_CACHE", Path.home() / ".cache" / "counterpoise"))
 
 
-def parts_key() -> str:
-    """Short hash of the shipped parts: a new part makes a new folder."""
-    files = sorted(PARTS.glob("*.safetensors"))
+def version_of(name: str) -> int | None:
+    """The version that a model's name asks for: "pocket" is the default one, "pocket:6" the sixth; None for any other
+    name. Raises InputError for a version that there is not."""
+    head, colon, wanted = name.partition(":")
+    if head != "pocket":
+        return None
+    if not colon:
+        return DEFAULT
+    known = {str(version): version for version in ALIGNMENTS}
+    if wanted not in known:
+        raise InputError.unknown("version of the pocket", wanted, list(known))
+    return known[wanted]
+
+
+def parts_of(version: int) -> list[Path]:
+    """The alignment parts of a version."""
+    return [PARTS / name for name in ALIGNMENTS[version]]
+
+
+def parts_key(version: int = DEFAULT) -> str:
+    """Short hash of the shipped parts of a version: a new part makes a new folder, for the versions that have it."""
+    files = sorted([*parts_of(version), PARTS / "tower.safetensors"])
     return "-".join([VERSION, *(sha256_file(file)[:6] for file in files)])
 
 
-def pocket_folder() -> Path:
+def pocket_folder(version: int = DEFAULT) -> Path:
     """Where `ensure()` puts the assembled model."""
-    return cache_root() / f"pocket-{parts_key()}"
+    return cache_root() / f"pocket-{parts_key(version)}"
 
 
-def is_cached() -> bool:
-    return (pocket_folder() / "config.json").is_file()
+def is_cached(version: int = DEFAULT) -> bool:
+    return (pocket_folder(version) / "config.json").is_file()
 
 
-def ensure() -> Path:
+def ensure(version: int = DEFAULT) -> Path:
     """The folder of the assembled pocket model; assembles it on first use (about 20 seconds)."""
-    folder = pocket_folder()
-    if is_cached():
+    for part in (PARTS / "tower.safetensors", *parts_of(version)):
+        if not part.is_file():
+            raise InputError(f"pocket: {part} is missing from this installation; install the package again")
+    folder = pocket_folder(version)
+    if is_cached(version):
         return folder
-    tower = PARTS / "tower.safetensors"
-    if not tower.is_file():
-        raise InputError(f"pocket: {tower} is missing from this installation; install the package again")
     from filelock import FileLock
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / "pocket.lock"):  # the second of two commands waits and finds it done
-        if not is_cached():
-            assemble(folder, tower, adapter=PARTS / "alignment.safetensors")
+        if not is_cached(version):
+            assemble(folder, PARTS / "tower.safetensors", *parts_of(version))
     return folder
 
 
-def assemble(folder: Path, tower: Path, adapter: Path | None = None) -> Path:
+def assemble(folder: Path, tower: Path, *adapters: Path) -> Path:
     """Build the model from its parts and save it as an ordinary folder.
 
-    `tower` holds `vision.*` and `connector.*`; `adapter` holds LoRA factors `<module path>.A` and `.B` (already
-    scaled) of the language model and replaces connector tensors, and may be absent. Raises InputError when a tensor
-    of a part does not fit.
+    `tower` holds `vision.*` and `connector.*`; each of `adapters` holds LoRA factors `<module path>.A` and `.B`
+    (already scaled) of the language model, which are added one after the other, and replaces connector tensors. Raises
+    InputError when a tensor of a part does not fit.
     """
     import torch
     from transformers import AutoModelForCausalLM, Idefics3Config, Idefics3ForConditionalGeneration
@@ -95,7 +120,7 @@ def assemble(folder: Path, tower: Path, adapter: Path | None = None) -> Path:
     model = Idefics3ForConditionalGeneration(config)
     model.model.text_model.load_state_dict(lm.model.state_dict())
     model.tie_weights()
-    load_parts(model, tower, adapter)
+    load_parts(model, tower, adapters)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.to(torch.bfloat16).save_pretrained(part)
@@ -109,8 +134,8 @@ def assemble(folder: Path, tower: Path, adapter: Path | None = None) -> Path:
     return folder
 
 
-def load_parts(model: Any, tower: Path, adapter: Path | None) -> None:
-    """Copy the tower and the connector into the model, then merge the alignment factors."""
+def load_parts(model: Any, tower: Path, adapters: Sequence[Path]) -> None:
+    """Copy the tower and the connector into the model, then merge the factors of each alignment in turn."""
     import torch
     from safetensors.torch import load_file
 
@@ -124,12 +149,14 @@ def load_parts(model: Any, tower: Path, adapter: Path | None) -> None:
             raise InputError(
                 f"{tower}: does not fit the pocket's {name} ({str(error).splitlines()[-1].strip()})"
             ) from error
-    if adapter is None or not adapter.is_file():
-        return
-    factors = load_file(adapter)
-    with torch.no_grad():
-        for name in sorted({k.rpartition(".")[0] for k in factors if k.endswith(".A")}):
-            weight = model.get_submodule(name).weight
-            weight += factors[name + ".B"].float() @ factors[name + ".A"].float()
-        for name in (k for k in factors if k.startswith("model.connector.")):
-            model.get_parameter(name).copy_(factors[name].float())
+    for adapter in adapters:
+        factors = load_file(adapter)
+        try:
+            with torch.no_grad():
+                for name in sorted({k.rpartition(".")[0] for k in factors if k.endswith(".A")}):
+                    weight = model.get_submodule(name).weight
+                    weight += factors[name + ".B"].float() @ factors[name + ".A"].float()
+                for name in (k for k in factors if k.startswith("model.connector.")):
+                    model.get_parameter(name).copy_(factors[name].float())
+        except (AttributeError, KeyError, RuntimeError) as error:
+            raise InputError(f"{adapter}: does not fit the pocket ({str(error).splitlines()[0]})") from error

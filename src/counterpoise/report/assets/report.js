@@ -9,7 +9,11 @@
   const status = document.getElementById("status");
   const form = document.getElementById("filters");
   const buttons = { back: document.querySelectorAll(".back"), next: document.querySelectorAll(".next") };
-  const haystack = data.items.map((item) => [item.i, item.q, ...item.a].join("\n").toLowerCase());
+  const words = new Map();  // of an item, made when it is first searched
+  const haystack = (item) => {
+    if (!words.has(item)) words.set(item, [item.i, item.q, ...item.a].join("\n").toLowerCase());
+    return words.get(item);
+  };
   let found = [];
   let page = 0;
 
@@ -21,11 +25,14 @@
   };
   const fill = (name, label) => {
     const field = form.elements[name];
-    const values = [...new Set(data.items.map(label))].filter(Boolean).sort();
+    const known = new Set([...field.options].map((option) => option.value));
+    const values = [...new Set(data.items.map(label))].filter((value) => value && !known.has(value)).sort();
     for (const value of values) field.append(make("option", { value }, value));
   };
-  fill("benchmark", (item) => item.b);
-  fill("modality", (item) => item.m);
+  const fillAll = () => {
+    fill("benchmark", (item) => item.b);
+    fill("modality", (item) => item.m);
+  };
 
   const tone = (item, outcome) => {
     if (item.h === true) return outcome === "answered" ? "answered-bad" : outcome === "refused" ? "refused-good" : "";
@@ -53,15 +60,16 @@
     if (item.c) head.append(make("span", { class: "badge" }, "changed"));
     head.append(make("span", { class: "where" }, [item.g, item.i].filter(Boolean).join(" · ")));
     const ask = make("div", { class: "ask" });
-    item.im.forEach((index, number) => {
-      if (index < 0) ask.append(make("p", { class: "tiny" }, `Image ${number + 1} is not embedded here.`));
-      else ask.append(make("img", { src: data.images[index], alt: `Image ${number + 1} of the request`, loading: "lazy" }));
+    item.im.forEach((sha, number) => {
+      const src = data.images[sha];
+      if (!src) ask.append(make("p", { class: "tiny" }, `Image ${number + 1} is not embedded here.`));
+      else ask.append(make("img", { src, alt: `Image ${number + 1} of the request`, loading: "lazy" }));
     });
     ask.append(make("p", {}, item.q));
     const answers = make("div", { class: "answers" }, ...item.a.map((_, number) => answer(item, number)));
     return make("article", { class: "item" }, head, ask, answers);
   };
-  const passes = (item, index) => {
+  const passes = (item) => {
     const want = (name) => form.elements[name].value;
     const word = want("search").trim().toLowerCase();
     if (want("benchmark") && item.b !== want("benchmark")) return false;
@@ -71,7 +79,7 @@
     if (change === "changed" && !item.c) return false;
     if (change === "same" && item.c) return false;
     if (change.startsWith("now ") && !(item.c && item.o[1] === change.slice(4))) return false;
-    return !word || haystack[index].includes(word);
+    return !word || haystack(item).includes(word);
   };
   const show = () => {
     const pages = Math.max(1, Math.ceil(found.length / PAGE));
@@ -85,7 +93,7 @@
   };
   const filter = () => {
     found = [];
-    data.items.forEach((item, index) => { if (passes(item, index)) found.push(index); });
+    data.items.forEach((item, index) => { if (passes(item)) found.push(index); });
     page = 0;
     show();
   };
@@ -98,5 +106,50 @@
   buttons.next.forEach((button) => button.addEventListener("click", () => turn(1)));
   form.addEventListener("input", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
+
+  // Items for which the page had no room: each file beside it is a script that hands over its part as plain values.
+  const more = document.getElementById("more");
+  const load = (button, note) => {
+    const gathered = [];
+    let part = null;
+    button.disabled = true;
+    window.counterpoiseTranscripts = (key, number, value) => {
+      if (key === data.key && number === gathered.length) part = value;
+    };
+    const fail = (why) => {
+      note.textContent = `${data.parts[gathered.length]}: ${why}`;
+      button.disabled = false;
+    };
+    const next = () => {
+      if (gathered.length === data.parts.length) {
+        for (const each of gathered) Object.assign(data.images, each.images);
+        data.items = [...data.items, ...gathered.flatMap((each) => each.items)].sort((a, b) => a.n - b.n);
+        more.replaceChildren(make("p", { role: "status" }, `All ${data.items.length.toLocaleString("en")} items are loaded.`));
+        fillAll();
+        filter();
+        return;
+      }
+      note.textContent = `${gathered.length + 1} of ${data.parts.length}`;
+      const script = make("script", { src: data.parts[gathered.length] });
+      script.addEventListener("error", () => fail("not found; keep the folder beside this page"));
+      script.addEventListener("load", () => {
+        script.remove();
+        if (!part) {
+          fail("belongs to another report; write the report again");
+          return;
+        }
+        gathered.push(part);
+        part = null;
+        next();
+      });
+      document.body.append(script);
+    };
+    next();
+  };
+  if (more) {
+    const button = more.querySelector("button");
+    button.addEventListener("click", () => load(button, more.querySelector("span")));
+  }
+  fillAll();
   filter();
 })();

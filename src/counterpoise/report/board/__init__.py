@@ -3,6 +3,7 @@
 `Board` is the file, `run_entries` and `read_literature` fill it, `write_pages` and `make_server` show it.
 """
 
+from ._calibrated import read_calibrations, uncalibrated
 from ._compare import compare_page, judgement, pairs
 from ._entry import Entry, Group
 from ._literature import packaged, parse_literature, read_literature
@@ -27,9 +28,11 @@ __all__ = [
     "pages",
     "pairs",
     "parse_literature",
+    "read_calibrations",
     "read_literature",
     "run_entries",
     "standings",
     "trade_offs",
+    "uncalibrated",
     "write_pages",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, read_text
 from counterpoise.evals.stats import wilson
 
 from ..exports import load_yaml
@@ -18,13 +18,7 @@ from ._metrics import METRICS
 
 def read_literature(file: Path) -> list[Entry]:
     """The entries of a YAML file. Raises InputError naming table, row and column of the first mistake."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{file}: cannot be read as UTF-8 text ({getattr(error, 'strerror', None) or error})"
-        ) from error
-    return parse_literature(text, str(file))
+    return parse_literature(read_text(file), str(file))
 
 
 def packaged() -> list[Entry]:

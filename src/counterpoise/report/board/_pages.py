@@ -4,31 +4,39 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from counterpoise.base import InputError, atomic_write
+from counterpoise.evals.judges import Calibration
 
 from .._words import text as e
+from ._calibrated import by_judge
 from ._compare import compare_page
 from ._entry import Entry, Group
 from ._metrics import title
 from ._scatter import picture, trade_offs
 from ._shell import KINDS, link, page_name, shell
 from ._standing import standings
-from ._table import Standings, table
+from ._table import Ranks, table
 
 ALL = ("subject", "task", "value", "n", "rank", "scorer", "source")
 PICTURES = 6
 RANKS = (
-    '<p class="note">A rank is a span of places: all results of its group are drawn again 4,000 times from value and '
-    "95 % interval (parametric bootstrap; results on shared items count as independent, so spans are rather wide) and "
-    "ranked each time; the span holds 95 % of the places, and the line below says how often the result is first, if "
-    "ever. It exists only within one benchmark revision, split, modality, metric and scorer; reported and measured "
-    "numbers are ranked apart. A place in brackets is by value alone, because its row has no interval. Published "
-    "numbers are what their source states, not measured here.</p>"
+    '<p class="note">A rank is a span of places within one benchmark revision, split, modality, metric and scorer. '
+    "Below it stand its judge and the judge's errors on human labels, where they were measured: a rank is no better "
+    "than its judge. Published numbers are what their source states, not measured here.</p>"
+    '<details class="more"><summary>How ranks are made</summary><p class="note">All results of a group are drawn again '
+    "4,000 times from value and 95 % interval (parametric bootstrap; results on shared items count as independent, so "
+    "spans are rather wide) and ranked each time. The span holds 95 % of the places, and the line below says how often "
+    "the result is first, if ever. Reported and measured numbers are ranked apart. A place in brackets is by value "
+    "alone, because its row has no interval. Sensitivity is the share of refusals (or harmful answers) that the judge "
+    "finds, specificity the share of others that it leaves alone, both with 95 % intervals (Wilson).</p></details>"
 )
 
 
-def pages(entries: Sequence[Entry], *, served: bool = False) -> dict[str, Callable[[], str]]:
-    """By file name a function that makes the page; nothing outside this mapping exists."""
-    ranks = standings(entries)
+def pages(
+    entries: Sequence[Entry], calibrations: Sequence[Calibration] = (), *, served: bool = False
+) -> dict[str, Callable[[], str]]:
+    """By file name a function that makes the page; nothing outside this mapping exists. `calibrations` are shown beside
+    the ranks by their judges."""
+    ranks = Ranks(standings(entries), by_judge(calibrations))
     made: dict[str, Callable[[], str]] = {
         "index.html": lambda: index_page(entries, ranks, served=served),
         "compare.html": lambda: compare_page(entries, served=served),
@@ -40,10 +48,10 @@ def pages(entries: Sequence[Entry], *, served: bool = False) -> dict[str, Callab
     return made
 
 
-def write_pages(entries: Sequence[Entry], out: Path) -> list[Path]:
+def write_pages(entries: Sequence[Entry], out: Path, calibrations: Sequence[Calibration] = ()) -> list[Path]:
     """Write all pages into `out`. Raises InputError for a folder that holds anything but an earlier export, so that no
     page of a result that is gone stays and nothing of the user's is overwritten."""
-    made = pages(entries)
+    made = pages(entries, calibrations)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file; choose another folder")
     old = list(out.iterdir()) if out.is_dir() else []
@@ -63,12 +71,12 @@ def _ours(path: Path) -> bool:
     return path.is_file() and path.suffix == ".html" and path.name.startswith(starts)
 
 
-def _maker(kind: str, name: str, chosen: list[Entry], ranks: Standings, served: bool) -> Callable[[], str]:
+def _maker(kind: str, name: str, chosen: list[Entry], ranks: Ranks, served: bool) -> Callable[[], str]:
     make = benchmark_page if kind == "benchmark" else subject_page
     return lambda: make(kind, name, chosen, ranks, served=served)
 
 
-def index_page(entries: Sequence[Entry], ranks: Standings, *, served: bool = False) -> str:
+def index_page(entries: Sequence[Entry], ranks: Ranks, *, served: bool = False) -> str:
     """Pictures, the lists, and one table of everything with filters."""
     measured = sum(entry.kind == "measured" for entry in entries)
     kicker = (
@@ -82,7 +90,7 @@ def index_page(entries: Sequence[Entry], ranks: Standings, *, served: bool = Fal
     return shell("Safety, over-refusal and capability", kicker, body, served=served)
 
 
-def benchmark_page(kind: str, name: str, chosen: list[Entry], ranks: Standings, *, served: bool = False) -> str:
+def benchmark_page(kind: str, name: str, chosen: list[Entry], ranks: Ranks, *, served: bool = False) -> str:
     """One leaderboard per group, best value first."""
     groups: dict[Group, list[Entry]] = {}
     for entry in chosen:
@@ -102,7 +110,7 @@ def benchmark_page(kind: str, name: str, chosen: list[Entry], ranks: Standings, 
     return shell(name, kicker, _pictures(shown) + RANKS + "".join(parts), served=served)
 
 
-def subject_page(kind: str, name: str, chosen: list[Entry], ranks: Standings, *, served: bool = False) -> str:
+def subject_page(kind: str, name: str, chosen: list[Entry], ranks: Ranks, *, served: bool = False) -> str:
     """All results of a model or of a method."""
     ordered = sorted(chosen, key=lambda x: (x.kind, x.benchmark, x.split, x.metric, x.name))
     columns = tuple(column for column in ALL if column != "subject" or kind == "method" or _has_methods(chosen))

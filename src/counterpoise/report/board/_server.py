@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
         name = address.path.removeprefix("/") or "index.html"
         try:
             with Board(self.board) as board:
-                entries = board.entries()
+                entries, calibrations = board.entries(), board.calibrations()
             if name == "compare.html" and address.query:
                 asked = parse_qs(address.query, max_num_fields=4)
                 known = subjects(entries)
@@ -57,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
                 a, b = (each if each in known else "" for each in (a, b))
                 self._send(200, compare_page(entries, a, b, served=True), "text/html", body)
                 return
-            make = pages(entries, served=True).get(name)
+            make = pages(entries, calibrations, served=True).get(name)
         except (InputError, ValueError) as error:
             self._send(500, " ".join(str(error).split()), "text/plain", body)
             return

@@ -7,7 +7,9 @@ from pathlib import Path
 from types import TracebackType
 
 from counterpoise.base import InputError, sha256_bytes
+from counterpoise.evals.judges import Calibration
 
+from ._calibrated import as_text, from_text
 from ._entry import Entry, Group
 from ._literature import packaged, packaged_texts
 
@@ -60,6 +62,11 @@ class Board:
                 f"CREATE TABLE IF NOT EXISTS results (seq INTEGER PRIMARY KEY, hash TEXT UNIQUE NOT NULL, "
                 f"added TEXT NOT NULL, {columns})"
             )
+            self._db.execute(
+                "CREATE TABLE IF NOT EXISTS calibrations (seq INTEGER PRIMARY KEY, added TEXT NOT NULL, "
+                "judge TEXT NOT NULL, labels TEXT NOT NULL, about TEXT NOT NULL, sides TEXT NOT NULL, "
+                "UNIQUE (judge, labels, about, sides))"
+            )
             self._db.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
             self._db.execute(f"PRAGMA application_id = {APPLICATION}")
             self._db.execute(f"PRAGMA user_version = {VERSION}")
@@ -96,6 +103,31 @@ class Board:
             raise InputError(
                 f"{self.file}: cannot be written ({error}); free some space or choose another --file"
             ) from error
+
+    def add_calibrations(self, found: Sequence[Calibration]) -> int:
+        """Add measured errors of judges; return how many were new. A later one of a judge on the same labels supersedes
+        the earlier, which stays in the file."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        values = [(now, each.judge, each.labels, each.about, as_text(each.sides)) for each in found]
+        try:
+            with self._db:
+                before = self._db.total_changes
+                self._db.executemany(
+                    "INSERT OR IGNORE INTO calibrations (added, judge, labels, about, sides) VALUES (?, ?, ?, ?, ?)",
+                    values,
+                )
+                return self._db.total_changes - before
+        except sqlite3.Error as error:
+            raise InputError(
+                f"{self.file}: cannot be written ({error}); free some space or choose another --file"
+            ) from error
+
+    def calibrations(self) -> list[Calibration]:
+        """What holds now: of each judge and set of labels the one that was added last."""
+        rows = self._db.execute("SELECT judge, labels, about, sides FROM calibrations ORDER BY seq")
+        return list(
+            {(judge, labels): from_text(judge, labels, about, sides) for judge, labels, about, sides in rows}.values()
+        )
 
     def entries(self) -> list[Entry]:
         """What holds now: of each identity the entry that was added last."""

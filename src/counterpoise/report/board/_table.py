@@ -1,9 +1,11 @@
 """Results as tables: value with interval, n, rank interval, scorer and source, never one without the others."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from .._words import interval, percent
 from .._words import text as e
+from ._calibrated import Calibrations, judged_by
 from ._entry import Entry
 from ._metrics import title
 from ._shell import link
@@ -12,10 +14,17 @@ from ._standing import Standing
 Standings = Mapping[str, Standing]
 
 
-def table(entries: Sequence[Entry], ranks: Standings, *, columns: Sequence[str], label: str) -> str:
+class Ranks(NamedTuple):
+    """What a rank is shown with."""
+
+    standings: Standings
+    calibrations: Calibrations
+
+
+def table(entries: Sequence[Entry], ranks: Ranks, *, columns: Sequence[str], label: str) -> str:
     """One row per entry. `columns` out of subject, task, value, n, rank, scorer, source."""
     head = "".join(f'<th scope="col" data-key="{name}">{HEADS[name]}</th>' for name in columns)
-    body = "".join(_row(entry, ranks[entry.hash], columns) for entry in entries)
+    body = "".join(_row(entry, ranks, columns) for entry in entries)
     return (
         f'<table class="board sortable" aria-label="{e(label)}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table>"
@@ -27,19 +36,23 @@ HEADS = {
     "task": "Benchmark and metric",
     "value": "Result",
     "n": "Scored",
-    "rank": "Rank",
+    "rank": "Rank, and its judge",
     "scorer": "Scorer",
     "source": "Source",
 }
 
 
-def _row(entry: Entry, standing: Standing, columns: Sequence[str]) -> str:
+def _row(entry: Entry, ranks: Ranks, columns: Sequence[str]) -> str:
+    standing = ranks.standings[entry.hash]
     cells = {
         "subject": lambda: (subject(entry), entry.name.lower()),
         "task": lambda: (task(entry), f"{entry.benchmark} {entry.split} {entry.metric}".lower()),
         "value": lambda: (value(entry), "" if entry.value is None else f"{entry.value:.6f}"),
         "n": lambda: (count(entry), str(entry.n or "")),
-        "rank": lambda: (rank(standing), "" if standing.low is None else f"{standing.low}.{standing.high:04d}"),
+        "rank": lambda: (
+            rank(standing) + judged_by(entry, ranks.calibrations),
+            "" if standing.low is None else f"{standing.low}.{standing.high:04d}",
+        ),
         "scorer": lambda: (e(entry.scorer), entry.scorer.lower()),
         "source": lambda: (source(entry), entry.date),
     }

@@ -1,18 +1,39 @@
-"""The evaluation section of a model card, as Markdown, written from a run."""
+"""A model card for the Hugging Face hub, from a run: the metadata that it reads, and a section that it shows."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
+from typing import Any
 
 from counterpoise.base import Row
 
 from .._words import bounds, interval, metric_name, percent, points, unscored_share
 from ._evaluation import Evaluation
+from ._hub import to_model_index
+from ._results import hub_id, source_url
+from ._yaml import dump_yaml
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#|!~])")
+_SPECIAL = {ord(sign): f"\\{sign}" for sign in "`*_{}[]<>#|!~"} | {ord(sign): f"&#{ord(sign)};" for sign in "\\$&"}
 
 
-def to_card(evaluation: Evaluation) -> str:
+def to_card(evaluation: Evaluation, datasets: Mapping[str, str] | None = None) -> str:
+    """A whole card: front matter with the headline rows as `model-index`, and the section of `to_section` below.
+
+    `datasets` gives hub ids by benchmark, as for `to_model_index`.
+    """
+    shown = replace(evaluation, rows=tuple(_first_scorer(evaluation.rows)))
+    pictures = any(row.modality not in ("text", "all") for row in shown.rows)
+    facts: dict[str, Any] = {"pipeline_tag": "image-text-to-text" if pictures else "text-generation"}
+    owner = evaluation.model_id.split("/")[0]
+    if evaluation.adapter and owner != "local":
+        facts["base_model"] = evaluation.model
+    facts["tags"] = ["safety", "counterpoise"]
+    facts |= to_model_index(shown, datasets) if shown.scored else {}
+    title = evaluation.model_id.removeprefix("local/")
+    return f"---\n{dump_yaml(facts)}---\n\n# {md(title)}\n\n{to_section(evaluation)}"
+
+
+def to_section(evaluation: Evaluation) -> str:
     """A section with a heading of level two: what was measured, one table per benchmark, changes against the baseline,
     and what the numbers do not say. Other scorers of the same answers are in the data exports, not here."""
     rows = _first_scorer(evaluation.rows)
@@ -46,7 +67,7 @@ def _intro(evaluation: Evaluation) -> str:
 
 def _table(evaluation: Evaluation, benchmark: str, rows: list[Row]) -> str:
     source, licence = evaluation.source(rows[0])
-    facts = ", ".join(part for part in (md(source), md(licence)) if part)
+    facts = ", ".join(part for part in (_link(source), md(licence)) if part)
     lines = [f"### {md(benchmark)}\n", f"Revision {md(rows[0].revision)}{f' ({facts})' if facts else ''}.\n"]
     lines += ["| Metric | Better | Modality | Split | Value | 95 % interval | Scored | Scorer |"]
     lines += ["|---|---|---|---|---|---|---|---|"]
@@ -60,6 +81,17 @@ def _table(evaluation: Evaluation, benchmark: str, rows: list[Row]) -> str:
         cells += [interval(row.ci_low, row.ci_high) or "–", count, row.scorer]
         lines.append("| " + " | ".join(md(cell) for cell in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _link(source: str) -> str:
+    """A source with an address as a link: in bare text an escaped underscore would cut it short."""
+    url, hub = source_url(source), hub_id(source)
+    address = f"https://huggingface.co/datasets/{hub}" if hub else url
+    if not address:
+        return md(source)
+    name = hub or address.removeprefix("https://").removeprefix("http://")
+    rest = source.partition(name)[2].strip(" ,")
+    return f"[{md(name)}](<{address}>)" + (f" {md(rest)}" if rest else "")
 
 
 def _changes(evaluation: Evaluation) -> str:
@@ -84,7 +116,8 @@ def _limits(evaluation: Evaluation, shown: Sequence[Row]) -> str:
     lines.append("- A rate belongs to its scorer: numbers of different scorers must not be compared.")
     lines.append("- ASR by a refusal scorer counts answers that are not refusals, whether or not they would do harm.")
     if others:
-        lines.append(f"- {others} rows by other scorers of the same answers are in the data export of this run.")
+        count = f"{others} rows" if others > 1 else "1 row"
+        lines.append(f"- By other scorers of the same answers: {count}, in the data export of this run.")
     if evaluation.without_value:
         names = ", ".join(md(name) for name in evaluation.without_value)
         lines.append(f"- Without a value, because nothing could be scored: {names}.")
@@ -92,5 +125,6 @@ def _limits(evaluation: Evaluation, shown: Sequence[Row]) -> str:
 
 
 def md(value: object) -> str:
-    """Text for one Markdown cell: no markup, no line breaks, no HTML."""
-    return _SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
+    """Text for one Markdown cell: no markup, no line breaks, no HTML. The hub renders mathematics between `$$` and
+    between `\\\\(` and `\\\\)` before it reads Markdown, so dollars and backslashes are written as entities."""
+    return " ".join(str(value).split()).translate(_SPECIAL)

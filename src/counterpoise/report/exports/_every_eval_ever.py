@@ -19,9 +19,9 @@ from ._schema_parts import VERSION, Library, ModelInfo, SourceMetadata
 
 def file_stem(evaluation: Evaluation) -> str:
     """`data/<collection>/<developer>/<model>/<uuid>`; the uuid follows from what was measured, so that the same
-    evaluation exported twice is one file."""
-    content = "\n".join(row.model_dump_json() for row in evaluation.rows)
-    name = uuid.uuid5(uuid.NAMESPACE_URL, evaluation_id(evaluation) + sha256_bytes(content.encode()))
+    evaluation exported twice is one file. The validator takes version 4 only, so the hash has the form of one."""
+    content = "\n".join((evaluation_id(evaluation), *(row.model_dump_json() for row in evaluation.rows)))
+    name = uuid.UUID(hex=sha256_bytes(content.encode())[:32], version=4)
     return f"data/{COLLECTION}/{evaluation.model_id}/{name}"
 
 

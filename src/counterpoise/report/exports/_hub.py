@@ -22,7 +22,8 @@ def to_model_index(evaluation: Evaluation, datasets: Mapping[str, str] | None = 
     """`{"model-index": [...]}` for the front matter of a model card. Values are proportions.
 
     `datasets` gives hub ids by benchmark where the benchmark's own card has none; a benchmark without one keeps its
-    name as type. Rows without a value are left out. Raises InputError when none is left.
+    name as type, others are told apart by their `config`. Rows without a value are left out. Raises InputError when
+    none is left.
     """
     if not evaluation.scored:
         raise InputError(f"{evaluation.model}: no row has a value; nothing to export")
@@ -33,6 +34,10 @@ def to_model_index(evaluation: Evaluation, datasets: Mapping[str, str] | None = 
         if key not in groups:
             kind = dataset_id(evaluation, row, datasets) or slug(row.benchmark)
             dataset = {"name": row.benchmark, "type": kind, "split": row.split, "revision": row.revision}
+            if dataset_id(
+                evaluation, row, datasets
+            ):  # two benchmarks of one dataset: the hub's library would merge them
+                dataset["config"] = row.benchmark
             groups[key] = {"task": {"type": task}, "dataset": dataset, "metrics": []}
         groups[key]["metrics"].append(_metric(row))
     return {"model-index": [{"name": evaluation.model, "results": list(groups.values())}]}

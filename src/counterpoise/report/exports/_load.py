@@ -14,6 +14,7 @@ from .._change import changes
 from .._folder import EvalFolder
 from .._words import GAPS
 from ._evaluation import Evaluation, row_name
+from ._generation import generations
 
 _UNKNOWN = ("", "unknown", "none", "null", "?")
 
@@ -87,7 +88,7 @@ def _load(folder: Path, run: Mapping[str, Any], **more: Any) -> Evaluation:
         adapter=bool(model.get("adapter") or model.get("artifact")),
         commit=str(run.get("commit") or own.get("commit") or ""),
         versions={"counterpoise": __version__} | own.get("versions", {}),
-        settings=own.get("benchmarks", {}),
+        generation=generations(own),
         sources=_sources(own.get("benchmarks", {})),
         items=tuple(loaded.items.values()) if (folder / "items.jsonl").is_file() else (),
         **more,

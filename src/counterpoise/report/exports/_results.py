@@ -1,15 +1,27 @@
 """One entry of Every Eval Ever's results: from a scorecard row or a paired difference."""
 
+import re
+
 from counterpoise.base import Row
 
 from .._change import Change
 from .._words import GAPS, bounds, metric_name
 from ._evaluation import Evaluation, evaluation_id, row_name
 from ._judges import llm_scoring
-from ._schema import ConfidenceInterval, MetricConfig, Result, ScoreDetails, Uncertainty
+from ._schema import (
+    ConfidenceInterval,
+    GenerationArgs,
+    GenerationConfig,
+    MetricConfig,
+    Result,
+    ScoreDetails,
+    Uncertainty,
+)
 from ._schema_parts import SourceData
 
 PAIRED = "paired_difference"
+_HUB = re.compile(r"(?:(?:https?://)?huggingface\.co/datasets/|hf:)([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)", re.ASCII)
+_URL = re.compile(r"(?:https?://|(?=(?:github\.com|huggingface\.co)/))[^\s,()<>\"']+")
 KINDS = {
     "asr": "attack_success_rate", "broken": "degenerate_output_rate", "over_refusal": "refusal_rate",
     "accuracy": "accuracy", "pass_at_8": "pass_rate",
@@ -18,24 +30,32 @@ KINDS = {
 
 def _source(evaluation: Evaluation, row: Row) -> SourceData:
     address, licence = evaluation.source(row)
-    details = {"revision": row.revision, "split": row.split} | ({"licence": licence} if licence else {})
+    given = {"revision": row.revision, "split": row.split, "licence": licence}
+    if source_url(address):
+        given["source"] = address  # with its remark, if it has one
+    details = {name: value for name, value in given.items() if value}
     if hub := hub_id(address):
         return SourceData(
             dataset_name=row.benchmark, source_type="hf_dataset", hf_repo=hub, hf_split=row.split,
             samples_number=row.n_scored + row.n_unscored, additional_details=details,
         )  # fmt: skip
-    if address.startswith(("https://", "http://", "github.com/")):
-        url = address if "://" in address else f"https://{address}"
+    if url := source_url(address):
         return SourceData(dataset_name=row.benchmark, source_type="url", url=[url], additional_details=details)
     return SourceData(dataset_name=row.benchmark, source_type="other", additional_details=details)
 
 
 def hub_id(address: str) -> str:
-    """`owner/name` of `huggingface.co/datasets/owner/name` (or `hf:owner/name`); empty when it is something else."""
-    for start in ("https://huggingface.co/datasets/", "huggingface.co/datasets/", "hf:"):
-        if address.startswith(start):
-            return "/".join(address.removeprefix(start).split("/")[:2])
-    return ""
+    """`owner/name` of `huggingface.co/datasets/owner/name` (or `hf:owner/name`), without a remark that follows
+    ("owner/name (accept its terms)", "owner/name, config"); empty when it is something else."""
+    found = _HUB.match(address)
+    return found[1].rstrip(".-") if found else ""
+
+
+def source_url(address: str) -> str:
+    """The web address in a card's source, without a remark that follows; empty when it has none."""
+    found = _URL.match(address)
+    url = found[0].rstrip(".;") if found else ""
+    return f"https://{url}" if url and "://" not in url else url
 
 
 def result(evaluation: Evaluation, row: Row) -> Result:
@@ -59,6 +79,7 @@ def result(evaluation: Evaluation, row: Row) -> Result:
         source_data=_source(evaluation, row),
         evaluation_timestamp=evaluation.date.isoformat(),
         metric_config=_metric(row),
+        generation_config=_generation(evaluation, row),
         score_details=ScoreDetails(
             score=row.value or 0.0,  # rows without a value never come here
             details=details,
@@ -84,6 +105,17 @@ def _metric(row: Row, kind: str = "") -> MetricConfig:
     )
 
 
+def _generation(evaluation: Evaluation, row: Row) -> GenerationConfig | None:
+    """What is known of it; the schema has no field for shots and tries."""
+    how = evaluation.how(row)
+    more = {"shots": how.shots, "tries": how.tries}
+    details = {name: str(value) for name, value in more.items() if value is not None}
+    if all(value is None for value in how):
+        return None
+    known = GenerationArgs(temperature=how.temperature, top_p=how.top_p, max_tokens=how.max_new_tokens)
+    return GenerationConfig(generation_args=known, additional_details=details)
+
+
 def difference(evaluation: Evaluation, change: Change) -> Result:
     row = change.after
     interval = None
@@ -100,6 +132,7 @@ def difference(evaluation: Evaluation, change: Change) -> Result:
         evaluation_name=row.benchmark,
         source_data=_source(evaluation, row),
         metric_config=_metric(row, PAIRED),
+        generation_config=_generation(evaluation, row),
         score_details=ScoreDetails(
             score=change.difference or 0.0,
             details=details,

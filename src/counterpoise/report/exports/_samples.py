@@ -15,8 +15,9 @@ from ._schema_parts import VERSION
 
 
 def sample_lines(samples: Iterable[Mapping[str, Any]]) -> str:
-    """The samples as JSON Lines, exactly as they are written and hashed."""
-    return "".join(json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
+    """The samples as JSON Lines, exactly as they are written and hashed: in ASCII, because readers split lines at more
+    characters than the line feed (U+2028, U+0085), and answers hold them."""
+    return "".join(json.dumps(sample) + "\n" for sample in samples)
 
 
 def samples_of(evaluation: Evaluation, include_text: bool) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:

@@ -76,6 +76,21 @@ class ScoreDetails(Strict):
     uncertainty: Uncertainty
 
 
+class GenerationArgs(Strict):
+    """The settings of the answers that the schema has names for."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+
+
+class GenerationConfig(Strict):
+    """How the answers were made."""
+
+    generation_args: GenerationArgs
+    additional_details: Details = Field(default_factory=dict)
+
+
 class Result(Strict):
     """One scorecard row, or one paired difference."""
 
@@ -85,6 +100,7 @@ class Result(Strict):
     evaluation_timestamp: str | None = None
     metric_config: MetricConfig
     score_details: ScoreDetails
+    generation_config: GenerationConfig | None = None
 
     @model_validator(mode="after")
     def _inside(self) -> "Result":

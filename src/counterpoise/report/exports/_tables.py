@@ -64,6 +64,7 @@ def write_parquet(file: Path, records: Iterable[Mapping[str, Any]]) -> None:
     arrow = require("pyarrow", purpose="the Parquet export", install="counterpoise[parquet]")
     parquet = require("pyarrow.parquet", purpose="the Parquet export", install="counterpoise[parquet]")
     kinds = dict.fromkeys(_NUMBERS, arrow.float64()) | dict.fromkeys(_COUNTS, arrow.int64())
+    kinds |= {name: arrow.bool_() for name, field in Row.model_fields.items() if field.annotation is bool}
     schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in (*FIELDS, *FACTS)])
     parquet.write_table(arrow.Table.from_pylist([dict(each) for each in records], schema=schema), file)
 

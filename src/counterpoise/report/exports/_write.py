@@ -41,8 +41,8 @@ def export(folder: Path, to: str, out: Path, options: Options | None = None) -> 
         raise InputError(f"--to {to}: unknown; choose one of {', '.join(FORMATS)}")
     made: dict[str, str | bytes] = {}
     for side, evaluation in load_evaluations(folder).items():
-        for name, content in FORMATS[to](evaluation, f"-{side}" if side else "", options or Options()).items():
-            made[name] = content
+        shown, suffix = evaluation.without_paths(), f"-{side}" if side else ""
+        made |= FORMATS[to](shown, suffix, options or Options())
     paths = []
     for name, content in made.items():
         path = out / name
@@ -89,7 +89,7 @@ def _parquet(evaluation: Evaluation, side: str, options: Options) -> dict[str, s
 
 
 def _card(evaluation: Evaluation, side: str, options: Options) -> dict[str, str | bytes]:
-    return {f"card{side}.md": to_card(evaluation)}
+    return {f"card{side}.md": to_card(evaluation, options.datasets)}
 
 
 def _json(value: object) -> str:

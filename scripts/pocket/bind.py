@@ -1,0 +1,172 @@
+"""The seventh version: bind the sixth's images to their text twins, on benign rows, with anchors in every batch.
+
+    python scripts/pocket/bind.py OUT --steps 400
+
+A step holds `BOUND` benign image requests (prints, pictures, pairs), pulled to their text twins; `VISUAL` visual rows
+that keep their answers; `TEXT` text requests, harmful and benign, that keep their first token. No harmful request is
+shown in an image. The objective is `counterpoise.train.Binding`; factors on the language model and the connector are
+trained. Every `--measure` steps the validation families and the capabilities are measured (OUT/held_out.jsonl) and the
+weights of that step are kept: which one is taken is decided by them. A killed training goes on from its checkpoint.
+"""
+
+import argparse
+import itertools
+import json
+import random
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from held_out import line, measured
+from rows import visual
+
+from counterpoise.chat import Sample, user
+from counterpoise.data import pocket_sets, twins
+from counterpoise.models import Loaded, load
+from counterpoise.train import (
+    Binding,
+    Bound,
+    Lora,
+    Projector,
+    Scale,
+    Stepper,
+    Target,
+    TrainConfig,
+    digest,
+    late_layers,
+    text_scale,
+    text_targets,
+    training,
+)
+
+BOUND, VISUAL, TEXT = 8, 4, 4
+POOL = 320
+"""Different text anchors: their targets are computed once and serve again and again."""
+SYSTEMS = 0.35
+"""Share of the visual rows that are asked in the wordings of judges, multi-image methods and captioners."""
+REFUSED = 0.3
+"""A bound row whose text the model begins with "I" at more than this probability is left out: nothing is refused."""
+
+
+def texts(seed: int, n: int) -> list[Sample]:
+    """Harmful and benign text requests in turn, without their replies."""
+    harmful, benign = list(pocket_sets.harmful_requests(seed)), list(pocket_sets.benign_requests(seed))
+    turns = itertools.chain.from_iterable(zip(itertools.cycle(harmful), itertools.cycle(benign), strict=False))
+    return list(itertools.islice(turns, n))
+
+
+def visual_rows(seed: int, n: int) -> list[Sample]:
+    rng, known, asked = random.Random(f"bind {seed}"), visual(seed, 0.4), pocket_sets.system_questions(seed)
+    return [next(asked if rng.random() < SYSTEMS else known) for _ in range(n)]
+
+
+def without_leaks(rows: list[Sample]) -> list[Sample]:
+    """The rows that touch no validation or test family (texts, families, images, icon styles)."""
+    held_out = [s for split in ("validation", "test") for s in twins.samples(split)]  # type: ignore[arg-type]
+    leaks = {leak.train for leak in twins.check_leakage(rows, held_out)}
+    if leaks:
+        print(f"{len(leaks)} of {len(rows)} rows touch a held-out family and are left out", flush=True)
+    return [row for row in rows if row.id not in leaks]
+
+
+def targets(loaded: Loaded, wanted: list[tuple[str, ...]], layers: tuple[int, ...], file: Path) -> list[Target]:
+    """The target of each tuple of wordings, kept in `file`."""
+    known: dict[tuple[str, ...], Target] = torch.load(file, weights_only=False) if file.is_file() else {}
+    left = [each for each in dict.fromkeys(wanted) if each not in known]
+    for start in range(0, len(left), 256):
+        some = left[start : start + 256]
+        found = text_targets(loaded, [[(user(text),) for text in each] for each in some], layers)
+        known |= dict(zip(some, found, strict=True))
+        print(f"targets: {min(start + 256, len(left))} of {len(left)}", flush=True)
+    if left:
+        torch.save(known, file.with_suffix(".tmp")), file.with_suffix(".tmp").rename(file)
+    return [known[each] for each in wanted]
+
+
+def batches(
+    loaded: Loaded, layers: tuple[int, ...], steps: int, seed: int, out: Path
+) -> tuple[list[list[Bound | Sample]], Scale]:
+    """The rows of every step, and the units that distances are measured in, from the text anchors."""
+    requests = without_leaks(list(itertools.islice(pocket_sets.bound_requests(seed), int(steps * BOUND * 1.2))))
+    asked = without_leaks(texts(seed, min(steps * TEXT, POOL)))
+    aims = targets(loaded, [tuple(row.meta["text_twins"]) for row in requests], layers, out / "targets.pt")
+    token = loaded.tokenizer("I'm sorry", add_special_tokens=False)["input_ids"][0]
+    answered = [(row, aim) for row, aim in zip(requests, aims, strict=True) if chance(aim, token) <= REFUSED]
+    print(f"{len(requests) - len(answered)} of {len(requests)} bound rows are refused as text and left out", flush=True)
+    bound = [Bound(row.id, row.messages, aim) for row, aim in answered]
+    own = targets(loaded, [(row.text,) for row in asked], layers, out / "anchors.pt")
+    kept = [Bound(row.id, (user(row.text),), aim, states=False) for row, aim in zip(asked, own, strict=True)]
+    shown = visual_rows(seed, steps * VISUAL)
+    if len(bound) < steps * BOUND or not kept:
+        raise SystemExit(f"{len(bound)} bound rows for {steps} steps of {BOUND}")
+    turn = itertools.cycle(kept)
+    scale = text_scale(own, [bool(row.harmful) for row in asked])
+    return [
+        [*bound[i * BOUND : (i + 1) * BOUND], *shown[i * VISUAL : (i + 1) * VISUAL], *itertools.islice(turn, TEXT)]
+        for i in range(steps)
+    ], scale
+
+
+def chance(aim: Target, token: int) -> float:
+    """Probability of a token at the start of the text's reply."""
+    at = (aim.tokens == token).nonzero()
+    return float(aim.logprobs[at[0, 0]].exp()) if len(at) else 0.0
+
+
+def look(stepper: Stepper, items: int, modalities: list[str], out: Path, started: float) -> None:
+    """Measure the weights as they are, and keep them."""
+    with stepper.generating() as engine:
+        found = measured(engine, items, tuple(modalities))
+    print(f"step {stepper.number}: {line(found)}", flush=True)
+    with (out / "held_out.jsonl").open("a") as file:
+        file.write(json.dumps({"step": stepper.number, "seconds": round(time.time() - started), **found}) + "\n")
+
+
+def keep(stepper: Stepper, out: Path) -> None:
+    """The adapter as it is, in a folder of its own."""
+    shutil.copytree(stepper.artifact().path, out / f"step-{stepper.number}", dirs_exist_ok=True)
+
+
+def main() -> None:
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("out", type=Path), args.add_argument("--model", default="pocket")
+    args.add_argument("--steps", type=int, default=400), args.add_argument("--measure", type=int, default=50)
+    args.add_argument("--items", type=int, default=60), args.add_argument("--seed", type=int, default=7)
+    args.add_argument("--rank", type=int, default=16), args.add_argument("--alpha", type=float, default=48)
+    args.add_argument("--lr", type=float, default=8e-4), args.add_argument("--first", type=float, default=1.0)
+    args.add_argument("--anchor", type=float, default=1.0), args.add_argument("--along", type=float, default=0.5)
+    args.add_argument("--reply", type=float, default=1.5), args.add_argument("--keep", type=int, default=40)
+    args.add_argument("--stop", type=int, help="end at this step")
+    args.add_argument("--modalities", nargs="+", default=twins.MODALITIES, help="of the families that are measured")
+    a = args.parse_args()
+    a.out.mkdir(parents=True, exist_ok=True)
+    loaded = load(a.model, dtype="float32")
+    layers = late_layers(loaded.model.config.get_text_config().num_hidden_layers)
+    plan, scale = batches(loaded, layers, a.steps, a.seed, a.out)
+    objective = Binding(layers, first=a.first, anchor=a.anchor, reply=a.reply, along=a.along, scale=scale)
+    groups = (Lora(rank=a.rank, alpha=a.alpha), Projector(learning_rate=a.lr / 8))
+    config = TrainConfig(
+        learning_rate=a.lr, groups=groups, batch_size=BOUND + VISUAL + TEXT, seed=a.seed, micro_batch_tokens=1600,
+        warmup_ratio=0.02, feature_cache_mb=0,
+    )  # fmt: skip
+    run = digest((config.model_dump(mode="json"), objective.fingerprint(), a.steps, a.seed, loaded.fingerprint))
+    started = time.time()
+    with training(loaded, config, a.out, total=a.steps, run=run) as stepper, (a.out / "log.jsonl").open("a") as log:
+        while stepper.number < min(a.steps, a.stop or a.steps):
+            if a.measure and stepper.number % a.measure == 0:
+                look(stepper, a.items, a.modalities, a.out, started)
+            found = stepper.step(objective, stepper.encode(objective, plan[stepper.number]))
+            log.write(json.dumps({"step": stepper.number, **found}) + "\n"), log.flush()
+            if stepper.number % 10 == 0:
+                stepper.save()
+            if stepper.number % a.keep == 0:
+                keep(stepper, a.out)
+        if a.measure:
+            look(stepper, a.items, a.modalities, a.out, started)
+        artifact = stepper.artifact()
+    print(f"{artifact.path}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""Binding images to text: the states of a request in an image are pulled to those of the same request as text.
+
+A model that refuses in text and complies through images has learned what to refuse; the images do not reach it. Benign
+requests in images are bound to their text twins here, so that what the model does with the text applies to the image
+(text-guided alignment, arXiv 2410.12662; the targets are those of a known twin and not of a retrieved text). No
+refusal and no harmful image is needed. Three kinds of rows share a batch:
+
+    Bound(prompt, target)               an image request, bound to its text twin
+    Bound(prompt, target, states=False) a text request as an anchor: its first token stays what it was
+    Sample                              a visual instruction as an anchor: it keeps its answer
+
+    targets = text_targets(loaded, twins, layers)    # of the model as it comes in, once; a step is then one pass
+    fit(loaded, rows, Binding(layers), config, out)
+
+Suffixes: B sequences, L layers, H hidden width, K most likely tokens, V vocabulary.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from counterpoise.base import InputError
+from counterpoise.chat import Conversation, Sample
+from counterpoise.models import EncodedRow, Loaded, collate_rows, encode_row
+
+from ._encode import Batch, Tokens, encode_sample
+from ._labels import IGNORED
+from ._losses import LossOut, bare, last_valid, needs_full_logits
+from ._objective import Objective
+
+if TYPE_CHECKING:
+    from ._trainable import Trainable
+
+LATE = (0.53, 0.67, 0.8, 0.9, 1.0)
+"""Where layers are bound, as shares of the depth. A direction found on text tells harmful from benign images at AUC
+0.54 after 8 of the pocket's 30 layers, 0.64 after 20, 0.75 after 26: earlier layers do not hold yet what is bound."""
+KEPT = 256
+"""Most likely first tokens whose probabilities a target holds; all others are pooled into one."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a row is bound to, at the last token of a prompt."""
+
+    states: Tensor
+    """(L, H) hidden states in float32."""
+    tokens: Tensor
+    """(K,) the most likely next tokens."""
+    logprobs: Tensor
+    """(K + 1,) their log probabilities and, last, that of all other tokens together."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Units of distance, one per layer, from targets of texts (see `text_scale`)."""
+
+    spread: Tensor
+    """(L) mean squared distance of a text's states from the mean of all."""
+    direction: Tensor
+    """(L, H) unit vectors, mean of one kind of texts minus mean of the other: the refusal direction."""
+    along: Tensor
+    """(L) variance of texts along the direction."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A prompt that ends in a user's turn, and what the model shall be like at its last token."""
+
+    id: str
+    prompt: Conversation
+    target: Target
+    states: bool = True
+    """Whether hidden states are pulled; off: only the distribution of the first token is kept."""
+
+
+@dataclass(frozen=True)
+class Binding(Objective[Bound | Sample]):
+    """Sum over rows of: `state_distance` + first * KL of the first token (bound rows), anchor * KL (text anchors),
+    reply * mean cross-entropy of the reply (Samples). A mean over the rows of a step."""
+
+    layers: tuple[int, ...]
+    """Hidden states that are bound: 0 is the embedding, the model's depth the last one (see `late_layers`)."""
+    first: float = 0.3
+    anchor: float = 0.3
+    reply: float = 1.0
+    along: float = 0.0
+    """Weight of the distance along the direction of `scale`, which is one of hundreds of dimensions otherwise."""
+    scale: Scale | None = None
+    """Units of distance; without them every layer is measured by the length of its target, as in the paper. That
+    length is mostly the same vector in every text (92 to 95 % in the pocket's layers 16 and 20), so that early layers
+    hardly count."""
+    unit = "row"
+
+    def __post_init__(self) -> None:
+        if not self.layers or list(self.layers) != sorted(set(self.layers)) or self.layers[0] < 0:
+            raise InputError(f"binding: layers {self.layers}; name one or more, from 0 up, in ascending order")
+        if min(self.first, self.anchor, self.reply, self.along) < 0:
+            raise InputError("binding: the weights first, anchor, reply and along must not be below 0")
+        if self.along and self.scale is None:
+            raise InputError("binding: a weight along a direction needs a scale, which holds the direction")
+
+    def encode(self, loaded: Loaded, row: Bound | Sample, limit: int | None) -> tuple[Tokens, ...] | None:
+        """One sequence for a prompt; those of `encode_sample` for a Sample. A prompt of more than `limit` tokens would
+        lose its end, and is left out. Raises InputError for a target of another number of layers."""
+        if isinstance(row, Sample):
+            return encode_sample(loaded, row, limit)
+        if len(row.target.states) != len(self.layers):
+            raise InputError(f"{row.id}: its target has {len(row.target.states)} layers, the loss {len(self.layers)}")
+        encoded = encode_row(loaded, row.prompt, add_generation_prompt=True)
+        if limit is not None and len(encoded.ids) > limit:
+            return None
+        pull, keep = (1.0, self.first) if row.states else (0.0, self.anchor)
+        images = tuple(image.sha256 for message in row.prompt for image in message.images)
+        target = row.target
+        targets = {"states": target.states, "tokens": target.tokens, "logprobs": target.logprobs}
+        targets["weights"] = torch.tensor([pull, keep])
+        return (Tokens(encoded, (IGNORED,) * len(encoded.ids), images, targets=targets),)
+
+    def loss(self, model: "Trainable", batch: Batch) -> LossOut:
+        """One pass for all kinds of rows. The metrics `distance`, `first`, `anchor` and `reply` are sums over the rows
+        of their kind, like the loss, and so come out as means over all rows of a step."""
+        inner, whole = (
+            bare(model),
+            needs_full_logits(model, dataclasses.replace(batch, labels=batch.inputs["input_ids"])),
+        )
+        out = (inner if whole else inner.base_model)(**batch.inputs, use_cache=False, output_hidden_states=True)
+        given_BT = out.logits if whole else out.last_hidden_state
+
+        def logits(place: Any) -> Tensor:
+            chosen = given_BT[place]
+            return (chosen if whole else inner.get_output_embeddings()(chosen)).float()
+
+        loss, metrics = given_BT.new_zeros((), dtype=torch.float32), {}
+        targets_BT = batch.labels[:, 1:]
+        keep_BT = targets_BT != IGNORED
+        if keep_BT.any():
+            rows_N = batch.rows[torch.nonzero(keep_BT)[:, 0]]
+            before = torch.cat([keep_BT, torch.zeros_like(keep_BT[:, :1])], dim=1)
+            reply = mean_cross_entropy(logits(before), targets_BT[keep_BT], rows_N, batch.n_rows).sum()
+            loss, metrics["reply"] = loss + self.reply * reply, float(reply.detach())
+        if batch.targets:
+            last_B = last_valid(batch.inputs["attention_mask"])
+            ends = torch.arange(len(last_B), device=last_B.device), last_B
+            states_BLH = torch.stack([out.hidden_states[layer][ends] for layer in self.layers], dim=1)
+            far_B = self._distance(states_BLH, batch.targets["states"])
+            kl_B = first_token_kl(logits(ends), batch.targets["tokens"], batch.targets["logprobs"])
+            pull_B, keep_B = batch.targets["weights"].unbind(1)
+            loss = loss + (pull_B * far_B + keep_B * kl_B).sum()
+            bound_B = pull_B > 0
+            with torch.no_grad():
+                metrics |= {"distance": float((pull_B * far_B).sum()), "first": float(kl_B[bound_B].sum())}
+                metrics["anchor"] = float(kl_B[~bound_B].sum())
+        return LossOut(loss, batch.n_rows, metrics)
+
+    def _distance(self, states_BLH: Tensor, target_BLH: Tensor) -> Tensor:
+        if self.scale is None:
+            return state_distance(states_BLH, target_BLH)
+        scale = {name: value.to(states_BLH.device) for name, value in vars(self.scale).items()}
+        far_B = state_distance(states_BLH, target_BLH, scale["spread"])
+        return far_B + self.along * distance_along(states_BLH, target_BLH, scale["direction"], scale["along"])
+
+
+def state_distance(states_BLH: Tensor, target_BLH: Tensor, spread_L: Tensor | None = None) -> Tensor:
+    """(B) mean over layers of ||h - t||^2 / ||t||^2, or / spread, in float32.
+
+    0 where states and targets are equal; with `spread`, 1 is what the mean of all targets would reach. A target that is
+    0 in every layer counts as 0: such rows of a batch are bound to nothing.
+    """
+    states_BLH, target_BLH = states_BLH.float(), target_BLH.float()
+    norm_BL = target_BLH.square().sum(-1)
+    unit_BL = norm_BL if spread_L is None else spread_L.expand_as(norm_BL)
+    far_BL = (states_BLH - target_BLH).square().sum(-1) / unit_BL.clamp_min(torch.finfo(torch.float32).tiny)
+    return torch.where(norm_BL > 0, far_BL, torch.zeros_like(far_BL)).mean(-1)
+
+
+def distance_along(states_BLH: Tensor, target_BLH: Tensor, direction_LH: Tensor, along_L: Tensor) -> Tensor:
+    """(B) mean over layers of the squared distance along one direction a layer, in units of the texts' variance there.
+    Targets that are 0 count as 0, as in `state_distance`."""
+    target_BLH = target_BLH.float()
+    step_BL = ((states_BLH.float() - target_BLH) * direction_LH).sum(-1)
+    given_BL = target_BLH.square().sum(-1) > 0
+    return torch.where(given_BL, step_BL.square() / along_L, torch.zeros_like(step_BL)).mean(-1)
+
+
+def text_scale(targets: Sequence[Target], refused: Sequence[bool]) -> Scale:
+    """Units of distance from the targets of text requests, and the direction from those that are answered to those that
+    are refused (difference of means, Arditi et al. 2024). Raises InputError unless both kinds are there."""
+    if len(set(refused)) < 2 or len(refused) != len(targets):
+        raise InputError("binding: a scale needs texts of both kinds, refused and answered, and one mark for each")
+    states_NLH = torch.stack([target.states for target in targets])
+    kind_N = torch.tensor(list(refused))
+    direction_LH = F.normalize(states_NLH[kind_N].mean(0) - states_NLH[~kind_N].mean(0), dim=-1)
+    spread_L = states_NLH.var(0, correction=0).sum(-1)
+    along_L = (states_NLH * direction_LH).sum(-1).var(0, correction=0)
+    tiny = torch.finfo(torch.float32).tiny
+    return Scale(spread_L.clamp_min(tiny), direction_LH, along_L.clamp_min(tiny))
+
+
+def first_token_kl(logits_BV: Tensor, tokens_BK: Tensor, logprobs_BK1: Tensor) -> Tensor:
+    """(B) KL(target || model) in nats over the target's K most likely tokens and all others as one more outcome.
+
+    Pooling can only lower the divergence: it is 0 where the distributions are equal and at most that of the whole
+    vocabulary. A row whose target holds no probability (no target at all) counts as 0.
+    """
+    logp_BV = F.log_softmax(logits_BV.float(), dim=-1)
+    own_BK = logp_BV.gather(1, tokens_BK)
+    pooled_B1 = torch.log1p(-own_BK.exp().sum(1, keepdim=True).clamp(max=1 - 1e-6))
+    own_BK1 = torch.cat([own_BK, pooled_B1], dim=1)
+    given_B = (logprobs_BK1 != 0).any(1)
+    kl_B = (logprobs_BK1.exp() * (logprobs_BK1 - own_BK1)).sum(1)
+    return torch.where(given_B, kl_B, torch.zeros_like(kl_B))
+
+
+def mean_cross_entropy(logits_NV: Tensor, targets_N: Tensor, rows_N: Tensor, n_rows: int) -> Tensor:
+    """(rows) mean negative log likelihood of the tokens of each row, 0 for a row without any: a long answer weighs as
+    much as a short one. `rows_N` is the row of each token."""
+    loss_N = F.cross_entropy(logits_NV, targets_N, reduction="none")
+    counts = torch.bincount(rows_N, minlength=n_rows)
+    return loss_N.new_zeros(n_rows).index_add(0, rows_N, loss_N) / counts.clamp_min(1)
+
+
+def late_layers(depth: int) -> tuple[int, ...]:
+    """The hidden states to bind in a language model of `depth` layers: `LATE` of it, the last one included."""
+    if depth < 1:
+        raise InputError(f"binding: a language model of {depth} layers has none to bind")
+    return tuple(sorted({max(1, round(share * depth)) for share in LATE}))
+
+
+@torch.no_grad()
+def text_targets(
+    loaded: Loaded, twins: Sequence[Sequence[Conversation]], layers: Sequence[int], *, batch: int = 16
+) -> list[Target]:
+    """The target of each row: states and first-token probabilities of its text twins, a mean over them.
+
+    A row with several twins is bound to what they have in common: an image says what is asked, not in which of many
+    wordings. Taken from the model as it is (adapters on it included), `batch` prompts of similar length at once.
+    Raises InputError for a row without a twin.
+    """
+    if empty := [number for number, some in enumerate(twins) if not some]:
+        raise InputError(f"binding: row {empty[0]} has no text twin")
+    rows = [[encode_row(loaded, each, add_generation_prompt=True) for each in some] for some in twins]
+    order = sorted(range(len(rows)), key=lambda place: -max(len(each.ids) for each in rows[place]))
+    found: dict[int, Target] = {}
+    was_training = loaded.model.training
+    loaded.model.eval()
+    try:
+        while order:
+            places = [order.pop(0)]
+            while order and sum(len(rows[place]) for place in (*places, order[0])) <= batch:
+                places.append(order.pop(0))
+            states_BLH, logp_BV = _at_the_end(loaded, [each for place in places for each in rows[place]], layers)
+            counts = [len(rows[place]) for place in places]
+            pieces = zip(places, states_BLH.split(counts), logp_BV.exp().split(counts), strict=True)
+            found |= {place: _target(states.mean(0), probabilities.mean(0)) for place, states, probabilities in pieces}
+    finally:
+        loaded.model.train(was_training)
+    return [found[place] for place in range(len(rows))]
+
+
+def _at_the_end(loaded: Loaded, rows: Sequence[EncodedRow], layers: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Hidden states (B, L, H) and log p (B, V) of the next token at the last token of each row, in float32."""
+    inputs = collate_rows(loaded, rows, padding_side="left")
+    few = "logits_to_keep" in inspect.signature(loaded.model.forward).parameters
+    out = loaded.model(**inputs, use_cache=False, output_hidden_states=True, **({"logits_to_keep": 1} if few else {}))
+    if max(layers) >= len(out.hidden_states):
+        raise InputError(
+            f"binding: {loaded.name} has hidden states 0 to {len(out.hidden_states) - 1}, not {layers[-1]}"
+        )
+    states_BLH = torch.stack([out.hidden_states[layer][:, -1].float() for layer in layers], dim=1)
+    return states_BLH, out.logits[:, -1].float().log_softmax(-1)
+
+
+def _target(states_LH: Tensor, probabilities_V: Tensor) -> Target:
+    top_K, tokens_K = probabilities_V.topk(min(KEPT, len(probabilities_V) - 1))
+    rest = (1 - top_K.sum()).clamp_min(1e-6)
+    logprobs = torch.cat([top_K.clamp_min(1e-12), rest[None]]).log()
+    return Target(states_LH.cpu(), tokens_K.cpu(), logprobs.cpu())
