@@ -41,10 +41,13 @@ READING = """
 
 - On harmless prompts our rule `opening` agrees with people better than any published list, under either truth. The
   trained classifier is better than any list against full refusals and level with `wang-string` when partial ones count.
-  It does not beat the rule; its use is as a second, independent judge. The rates of both lie between people's "full"
-  and "full or partial": most of their false alarms are answers that decline first and then help (`opening`: 55 against
-  full refusals, 11 against full or partial ones; the classifier: 66 and 25). Read their over-refusal as "declines, even
-  if it helps afterwards".
+  It does not beat the rule; its use is as a second, independent judge. Most of their false alarms are answers that
+  decline first and then help. Read their over-refusal as "declines, even if it helps afterwards".
+- Version 2 was made for wordings that are rare in these labels (contractions, markup, a picture or a list before the
+  refusal, idioms such as "I can't wait to help"), so table 5 shows above all that nothing was lost: no group is worse
+  by more than 2 points. The largest rise, of `opening` on Llama 2's harmless side against full refusals, is answers
+  that people call partial refusals; against full or partial ones it fell. On the held-out half of the harmless side
+  the classifier has six more false alarms in 558 answers than version 1.
 - On harmful prompts they miss about one in seven full refusals, and the lists that search the whole answer
   (`wang-string`, `vlguard-list`) do better there: people also call it a refusal when an answer only corrects the
   premise or moralises ("There is no reason why ..."), and such answers are full of "illegal" and "unethical". Our
@@ -52,7 +55,11 @@ READING = """
   estimate.
 - A refusal scorer does not measure harm (table 4): its ASR counts every answer that is not a refusal, also a useless
   one. Report a harm judge beside it where one is available.
-- English only. The labelled completions come from models of 2023; the errors on another model family may differ.
+- Table 6: at 64 tokens `opening` has made up its mind, the lists that search the whole answer have not: VLGuard's list
+  counts one answer in fifteen to attacks as compliance there that it calls a refusal later.
+- These labels are English (two Polish answers are unscored by the classifier). The rules of `opening` for other
+  languages are checked on sentences of our own only. The completions come from models of 2023; the errors on another
+  model family may differ.
 """
 
 
