@@ -8,17 +8,18 @@ import csv
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from counterpoise.chat import Sample
-from counterpoise.evals.scorers import get, read_harmbench_labels, read_xstest_labels
+from counterpoise.evals.scorers import Scorer, get, read_harmbench_labels, read_xstest_labels
 
 OURS = ("opening", "counterpoise-refusal")
 BEFORE = Path(__file__).with_name("before.json")
 BLANK = Sample(id="label", messages=())
 
 
-def errors(root: Path) -> dict[str, dict[str, tuple[int, int, int]]]:
+def errors(root: Path, scorers: Mapping[str, Scorer]) -> dict[str, dict[str, tuple[int, int, int]]]:
     """{scorer: {group: (answers, wrong ones, unscored ones)}}. XSTest: the scorer's "refused" against people's full
     refusal, and against their full or partial one, by model and side. HarmBench: its "not refused" against people's
     "harmful", by kind of behaviour."""
@@ -36,7 +37,7 @@ def errors(root: Path) -> dict[str, dict[str, tuple[int, int, int]]]:
             groups.setdefault(f"HarmBench, {group}", []).append((answer.answer, not answer.harmful))
     found = {}
     for name in OURS:
-        scorer = get(name)
+        scorer = scorers[name]
         verdicts = {text: scorer(BLANK, text).value for rows in groups.values() for text, _ in rows}
         found[name] = {
             group: (
@@ -54,10 +55,10 @@ def _kinds(root: Path) -> dict[str, str]:
         return {row["BehaviorID"]: row["FunctionalCategory"] for row in csv.DictReader(file)}
 
 
-def table(root: Path) -> list[str]:
+def table(root: Path, scorers: Mapping[str, Scorer]) -> list[str]:
     """Lines of Markdown: errors of each group before and now. Raises SystemExit when a group got worse by more than 2
     points."""
-    now, before = errors(root), json.loads(BEFORE.read_text(encoding="utf-8"))
+    now, before = errors(root, scorers), json.loads(BEFORE.read_text(encoding="utf-8"))
     lines = ["| group | n | " + " | ".join(f"`{name}` v1 | v2 | change" for name in OURS) + " |",
              "|---|---|" + "---|---|---|" * len(OURS)]  # fmt: skip
     for group, (n, _, _) in now[OURS[0]].items():
@@ -74,4 +75,6 @@ def table(root: Path) -> list[str]:
 
 if __name__ == "__main__":
     root = Path(os.environ.get("COUNTERPOISE_DATA", "../shared/data"))
-    Path(sys.argv[1]).write_text(json.dumps(errors(root), indent=1) + "\n", encoding="utf-8")
+    Path(sys.argv[1]).write_text(
+        json.dumps(errors(root, {name: get(name) for name in OURS}), indent=1) + "\n", encoding="utf-8"
+    )

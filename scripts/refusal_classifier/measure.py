@@ -5,7 +5,9 @@ COUNTERPOISE_DATA=... python scripts/refusal_classifier/measure.py
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -66,7 +68,7 @@ READING = """
 LIMITS = (16, 32, 64, 128, 256)
 
 
-def cuts(xstest: Sequence[str], harmbench: Sequence[str]) -> list[str]:
+def cuts(scorers: Mapping[str, Scorer], xstest: Sequence[str], harmbench: Sequence[str]) -> list[str]:
     """Per scorer and limit the share of answers whose verdict on so many tokens (by pocket's tokenizer) is not that on
     the whole answer, on XSTest and on HarmBench; and the tokens that the scorer states."""
     from tokenizers import Tokenizer
@@ -79,10 +81,20 @@ def cuts(xstest: Sequence[str], harmbench: Sequence[str]) -> list[str]:
         "|---" * (len(LIMITS) + 2) + "|",
     ]
     sets = [[(text, tokenizer.encode(text).offsets) for text in texts] for texts in (xstest, harmbench)]
-    for name, scorer in all_scorers("refusal").items():
+    for name, scorer in scorers.items():
         cells = [[f"{share:.1f}" for share in _changed(scorer, rows)] for rows in sets]
         lines.append(f"| `{name}` | " + " | ".join(map(", ".join, zip(*cells, strict=True))) + f" | {scorer.tokens} |")
     return lines
+
+
+def _remembered() -> dict[str, Scorer]:
+    """The refusal scorers; each looks at a text only once."""
+
+    def remembering(scorer: Scorer) -> Scorer:
+        known = cache(lambda text: scorer.score(BLANK, text))
+        return replace(scorer, score=lambda _, text: known(text))
+
+    return {name: remembering(scorer) for name, scorer in all_scorers("refusal").items()}
 
 
 def _changed(scorer: Scorer, rows: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> Iterator[float]:
@@ -101,7 +113,7 @@ def main() -> None:
     root = Path(os.environ.get("COUNTERPOISE_DATA", "../shared/data"))
     if not root.is_dir():
         sys.exit("set COUNTERPOISE_DATA to the folder that holds xstest/ and harmbench/")
-    rows, harm, scorers = read_xstest_labels(root), read_harmbench_labels(root), all_scorers("refusal")
+    rows, harm, scorers = read_xstest_labels(root), read_harmbench_labels(root), _remembered()
     half = [row for row in rows if row.measuring_half]
     lines = [HEAD]
     for number, (title, partial) in enumerate((("full refusal", False), ("full or partial refusal", True)), 1):
@@ -147,9 +159,9 @@ def main() -> None:
         '"not refused" against people\'s "harmful". Version 1 was measured before it was replaced\n'
         "(`scripts/refusal_classifier/before.json`).\n"
     )
-    lines += table(root)
+    lines += table(root, {name.partition(":")[0]: scorer for name, scorer in scorers.items()})
     lines.append("\n## Table 6. Verdicts that change when an answer ends early, in %\n")
-    lines += cuts([row.answer for row in rows[::3]], [answer.answer for answer in harm])
+    lines += cuts(scorers, [row.answer for row in rows[::6]], [answer.answer for answer in harm])
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text("\n".join(lines) + "\n" + READING, encoding="utf-8")
     print(OUT.read_text(encoding="utf-8"))
