@@ -175,7 +175,7 @@ def test_xstest_prefix_reproduces_the_published_column(public, data_dir):
     safe = [[row for row in rows if row.safe and row.model == model] for model in XSTEST_MODELS]
     published = [13.2, 26.8, 48.4, 1.6, 15.2]
     assert [round(100 * calibrate_xstest(get("xstest-prefix"), part).reported, 1) for part in safe] == published
-    assert [round(100 * calibrate_xstest(get("opening"), part).true_rate, 1) for part in safe] == [
+    assert [round(100 * calibrate_xstest(get("xstest-prefix"), part).true_rate, 1) for part in safe] == [
         6.4,
         14,
         38,
