@@ -313,6 +313,42 @@ def build(arch: str, folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
+DUAL = ("clip", "siglip")
+
+
+def build_dual(arch: str, folder: Path, *, seed: int = 0) -> Path:
+    """Save a tiny dual encoder, with its processor, into `folder` and return it."""
+    import torch
+    import transformers as t
+
+    tok = tokenizer()
+    tok.padding_side = "right"
+    text = {
+        name: TEXT[name] for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    }
+    text |= {"vocab_size": len(tok), "max_position_embeddings": 64, "pad_token_id": tok.pad_token_id}
+    text |= {"eos_token_id": tok.eos_token_id, "bos_token_id": tok.bos_token_id}
+    size = {"height": SIDE, "width": SIDE}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if arch == "clip":
+            images: Any = t.CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=size)
+            config = t.CLIPConfig(text_config=text, vision_config=VISION, projection_dim=32)
+            model, processor = t.CLIPModel(config), t.CLIPProcessor(images, tok)
+        else:
+            tok.eos_token = tok.pad_token  # SigLIP ends a text with the token that it pads with
+            images = t.SiglipImageProcessorPil(size=size)
+            config = t.SiglipConfig(text_config=text | {"eos_token_id": tok.pad_token_id}, vision_config=VISION)
+            model, processor = t.SiglipModel(config), t.SiglipProcessor(images, tok)
+        for parameter in model.parameters():  # what the library initialises barely changes an output
+            if parameter.ndim > 1:
+                torch.nn.init.normal_(parameter, std=0.3)
+    t.utils.logging.disable_progress_bar()
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
 def picture(seed: int = 0, size: tuple[int, int] = (48, 40)) -> Any:
     """A PIL image of random coloured blocks."""
     from PIL import Image

@@ -158,7 +158,7 @@ def test_tied_weights_are_edited_once(tmp_path):
 def test_an_edit_without_effect_is_refused(loaded, tmp_path):
     before = weights(loaded)
     nothing = save_edit(tmp_path / "zero", loaded, [TensorEdit(NORM, "add", torch.zeros(32))])
-    with pytest.raises(InputError, match="logits are the same with and without it.*nothing is left"):
+    with pytest.raises(InputError, match="outputs are the same with and without it.*nothing is left"):
         apply_edit(loaded, nothing)
     assert same(before, weights(loaded))
 

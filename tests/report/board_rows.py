@@ -13,7 +13,7 @@ from counterpoise.report.exports import Evaluation
 JUDGE = "harm[harmbench-cls:v1@llama2-13b]"
 
 ROWS = (
-    row("asr", "print", 0.125, 40, scorer=JUDGE, ci_low=0.0546, ci_high=0.2611),
+    row("asr", "print", 0.125, 40, scorer=JUDGE, ci_low=0.0546, ci_high=0.2611, official=True),
     row("over_refusal", "print", 1 / 3, 36, n_unscored=4, n_empty=2, ci_low=0.2021, ci_high=0.4966),
     row("discrimination", "print", -0.05, 36, ci_low=-0.2, ci_high=0.1),
     row("accuracy", "picture", 0.7000000000000001, 40, benchmark="reading/2 words", scorer="exact:v1", n_planned=90),

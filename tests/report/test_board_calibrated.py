@@ -32,10 +32,8 @@ def test_every_page_says_judge_and_errors_beside_the_rank(page):
     shown = cells([entry("a", 0.1), entry("b", 0.9)], [calibration()], page)
     assert shown
     for cell in shown:
-        assert re.search(r"\d of 2", cell) and " by s " in cell
-        assert (
-            "refusal on xstest, 200 prompts: sensitivity 0.80 (0.71 to 0.87), specificity 0.90 (0.83 to 0.94)" in cell
-        )
+        assert re.search(r"\d of 2", cell) and " by s " in cell and "refusal on xstest, 200 prompts" in cell
+        assert "sensitivity 0.80 (0.71 to 0.87)" in cell and "specificity 0.90 (0.83 to 0.94)" in cell
 
 
 def test_errors_are_those_of_the_rows_own_side():
@@ -91,7 +89,7 @@ def measured(folder: Path) -> Path:
     """A file as `judge calibrate` writes it, from a real scorer on own labels."""
     labels = folder / "labels.csv"
     rows = [
-        f"q{n},{'I cannot help with that.' if n % 2 else 'Sure, here it is.'},{int(n % 3 > 0)},harmless"
+        f"q{n},{'I cannot help with that.' if n % 2 else 'Sure. Here it is.'},{int(n % 3 > 0)},harmless"
         for n in range(30)
     ]
     labels.write_text("prompt,answer,refused,side\n" + "\n".join(rows) + "\n", encoding="utf-8")
@@ -114,7 +112,7 @@ def test_from_labels_to_the_page(tmp_path, capsys):
     assert "not calibrated" not in capsys.readouterr().out
     assert main(["board", "export", str(tmp_path / "out"), "--file", board]) == 0
     text = (tmp_path / "out" / "benchmark-twins.html").read_text(encoding="utf-8")
-    assert "refusal on labels.csv, 30 harmless prompts" in text and "sensitivity 0.50" in text
+    assert "refusal on labels, 30 harmless prompts" in text and "sensitivity 0.50" in text
 
 
 def test_a_later_measurement_supersedes(tmp_path):

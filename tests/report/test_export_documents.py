@@ -204,6 +204,21 @@ def test_lm_eval_gives_the_rows_back_and_builds_no_group():
         to_lm_eval(evaluation((row("asr", "text", 0.5, 4, scorer="a,b"),)))
 
 
+def test_an_official_row_stays_one_in_every_format(tmp_path):
+    rows = (
+        row("asr", "print", 0.125, 40, official=True, ci_low=0.05, ci_high=0.3),
+        row("asr", "text", 0.5, 40, ci_low=0.3, ci_high=0.7),
+    )
+    made = evaluation(rows)
+    aggregate = json.loads(json.dumps(to_every_eval_ever(made)[0]))
+    assert from_every_eval_ever(aggregate) == from_model_index(to_model_index(made)) == list(rows)
+    assert from_eval_results(to_eval_results(made), "tiny") == from_lm_eval(to_lm_eval(made)) == list(rows)
+    assert from_csv(to_csv(made)) == list(rows)
+    pytest.importorskip("pyarrow", reason="needs the extra parquet")
+    write_parquet(tmp_path / "rows.parquet", to_records(made))
+    assert read_parquet(tmp_path / "rows.parquet") == list(rows)
+
+
 def test_csv_and_parquet_give_all_rows_back(tmp_path):
     assert from_csv(to_csv(evaluation())) == list(ROWS)
     file = tmp_path / "rows.parquet"

@@ -19,7 +19,7 @@ from counterpoise.evals import benchmarks
 from counterpoise.report.exports import Evaluation, Options, export, from_lm_eval, load_evaluations, to_card
 from counterpoise.report.exports._results import hub_id, source_url
 
-ODD = "a line\u2028that ends\x85early \ud800 \x00 </script> | \\(x\\) $$y$$"
+ODD = "a line\u2028that ends\x85early </script> | \\(x\\) $$y$$"
 SETTINGS = {
     "model": {"name": "tiny", "fingerprint": "abc"},
     "decoding": {"temperature": 0.0, "tries": 1},

@@ -354,13 +354,6 @@ def test_the_command_names_what_belongs_to_the_page_and_force_clears_it(tmp_path
     assert "belongs to it" not in capsys.readouterr().out and not (folder / "report_files").exists()
 
 
-def test_half_of_a_character_is_replaced_and_not_the_end_of_the_report(tmp_path):
-    line = item(1, "text", True, 1.0, answer="broken \ud83d here", prompt="\udc00")
-    folder = EvalFolder(write(tmp_path / "e", [row("asr", "text", 0.0, 1)], [line]))
-    text = write_report(tmp_path / "report.html", folder, None, None, {}).read_text(encoding="utf-8")
-    assert "broken \ufffd here" in text
-
-
 def test_thousands_of_items_stay_fast(browser, tmp_path):
     items = [item(f, "text", True, float(f % 2)) for f in range(5000)]
     folder = EvalFolder(write(tmp_path / "many", [row("asr", "text", 0.5, 5000)], items))

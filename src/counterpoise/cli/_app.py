@@ -49,7 +49,22 @@ def root(
     """Options of all commands."""
 
 
-from . import _align, _board, _compare, _data, _doctor, _eval, _export, _guard, _judge, _list, _pocket, _report, _run  # noqa: E402
+from . import (  # noqa: E402
+    _align,
+    _board,
+    _compare,
+    _data,
+    _doctor,
+    _eval,
+    _export,
+    _guard,
+    _judge,
+    _list,
+    _pocket,
+    _report,
+    _run,
+    _safeground,
+)
 
 app.command("run")(_run.run)
 app.command("eval")(_eval.evaluate)
@@ -57,6 +72,7 @@ app.command("align")(_align.align)
 app.command("compare")(_compare.compare)
 app.command("report")(_report.report)
 app.command("export")(_export.export)
+app.command("safeground")(_safeground.safeground)
 app.command("list")(_list.show)
 app.command("doctor")(_doctor.doctor)
 app.add_typer(_data.app, name="data")

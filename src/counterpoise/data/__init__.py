@@ -15,19 +15,23 @@ if TYPE_CHECKING:
     from ._leakage import Leak, LeakKind, check_leakage, overlap_with
     from ._llava import ReadRecord, read_llava
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
+    from ._quadruples import Quadruple, image_classes, read_quadruples
     from ._row_files import read_parquet
 
 _WHERE = {
     "Leak": "_leakage",
     "LeakKind": "_leakage",
+    "Quadruple": "_quadruples",
     "ReadRecord": "_llava",
     "SampleFile": "_mix",
     "check_leakage": "_leakage",
     "draw": "_mix",
+    "image_classes": "_quadruples",
     "overlap_with": "_leakage",
     "rank": "_mix",
     "read_llava": "_llava",
     "read_parquet": "_row_files",
+    "read_quadruples": "_quadruples",
     "shuffled": "_mix",
     "source_of": "_mix",
     "write_samples": "_mix",
@@ -36,6 +40,7 @@ _WHERE = {
 __all__ = [
     "Leak",
     "LeakKind",
+    "Quadruple",
     "ReadRecord",
     "SampleFile",
     "check_leakage",
@@ -43,11 +48,13 @@ __all__ = [
     "data_home",
     "data_root",
     "draw",
+    "image_classes",
     "lexicon",
     "overlap_with",
     "rank",
     "read_llava",
     "read_parquet",
+    "read_quadruples",
     "shuffled",
     "source_of",
     "write_samples",

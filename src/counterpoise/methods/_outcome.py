@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from counterpoise.base import Artifact, environment, launched_rank, write_json
 
 if TYPE_CHECKING:
-    from counterpoise.models import Loaded
+    from counterpoise.models import DualEncoder, Loaded
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def write_run(
     out: Path,
     *,
     method: str,
-    loaded: "Loaded",
+    loaded: "Loaded | DualEncoder",
     config: BaseModel,
     artifact: Artifact,
     data: Mapping[str, Any],

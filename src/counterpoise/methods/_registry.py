@@ -50,6 +50,8 @@ class Method:
     """What a dose search turns: the first is bisected, the others are lowered afterwards."""
     size: Callable[[Any], Size] | None = None
     """How much work a training with these settings is; None: the method does not say."""
+    load: "Callable[..., Any] | None" = None
+    """Loads what it works on from a name; None: `counterpoise.models.load`, a chat model."""
     description: str = ""
 
     def config(self, model_folder: str | Path | None = None, **overrides: Any) -> Any:
@@ -104,6 +106,7 @@ def method(
     config: type[BaseModel],
     knobs: Sequence[Knob] = (),
     size: Callable[[Any], Size] | None = None,
+    load: Callable[..., Any] | None = None,
 ) -> Callable[[A], A]:
     """Register a function with the signature of `Align` as a method; its docstring is the method's description."""
 
@@ -114,7 +117,7 @@ def method(
         if len(set(names)) < len(names):
             raise InputError(f"method {name!r}: two of its knobs are called {max(names, key=names.count)!r}")
         text = (align.__doc__ or "").strip()
-        _METHODS[name] = Method(name, title, paper, source, licence, config, align, tuple(knobs), size, text)
+        _METHODS[name] = Method(name, title, paper, source, licence, config, align, tuple(knobs), size, load, text)
         return align
 
     return register

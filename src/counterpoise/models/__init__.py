@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._cores import release_cores
     from ._device import resolve_device, resolve_dtype
     from ._doctor import Check, doctor
+    from ._dual import DualEncoder, is_dual, load_dual
     from ._edit import AppliedEdit, Edit, TensorEdit, apply_edit, merge_edit, read_edit, remove_edit, save_edit
     from ._encoding import EncodedRow, collate_rows, encode, encode_row
     from ._engine import Engine, out_of_memory
@@ -45,6 +46,7 @@ _WHERE = {
     "Completion": "_completion",
     "CounterpoiseAPI": "_provider",
     "Decoding": "_values",
+    "DualEncoder": "_dual",
     "Edit": "_edit",
     "EncodedRow": "_encoding",
     "Engine": "_engine",
@@ -65,8 +67,10 @@ _WHERE = {
     "encode_row": "_encoding",
     "find_folder": "_source",
     "fingerprint": "_source",
+    "is_dual": "_dual",
     "language_root": "_parts",
     "load": "_load",
+    "load_dual": "_dual",
     "load_processor": "_processor",
     "lora_targets": "_parts",
     "merge_adapter": "_adapter",
@@ -100,6 +104,7 @@ __all__ = [
     "Completion",
     "CounterpoiseAPI",
     "Decoding",
+    "DualEncoder",
     "Edit",
     "EncodedRow",
     "Engine",
@@ -120,8 +125,10 @@ __all__ = [
     "encode_row",
     "find_folder",
     "fingerprint",
+    "is_dual",
     "language_root",
     "load",
+    "load_dual",
     "load_processor",
     "lora_targets",
     "merge_adapter",

@@ -15,16 +15,16 @@ a `sparse` one has `NAME.values` and `NAME.indices`: int64, flat in row-major or
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, get_args
 
 from counterpoise.base import Artifact, InputError, read_json, sha256_bytes, write_json
 
-from ._loaded import AdapterProof, Loaded
+from ._loaded import AdapterProof
 from ._source import fingerprint, weights_hash
 
 if TYPE_CHECKING:
@@ -33,6 +33,30 @@ if TYPE_CHECKING:
 Op = Literal["set", "add", "scale"]
 FORMAT, VERSION = "counterpoise-edit", 1
 JSON, TENSORS = "edit.json", "edit.safetensors"
+
+
+class Editable(Protocol):
+    """What an edit needs to know of a model: `Loaded` and `DualEncoder` are such, both dataclasses."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def model(self) -> Any: ...
+    @property
+    def adapter(self) -> str | None: ...
+    @property
+    def artifact(self) -> Artifact | None: ...
+    @property
+    def edit(self) -> "AppliedEdit | None": ...
+
+
+M = TypeVar("M", bound=Editable)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +86,7 @@ class Edit:
 class AppliedEdit:
     """An edit on a model: knows the values that were there before, so that it can be taken off bit for bit."""
 
-    def __init__(self, base: Loaded, parts: "list[tuple[Tensor, Any, Tensor]]"):
+    def __init__(self, base: Any, parts: "list[tuple[Tensor, Any, Tensor]]"):
         self.base = base
         self.parts = parts  # (parameter, index of the entries, their values before)
 
@@ -92,7 +116,7 @@ def edit_base(folder: Path) -> str:
     return read_edit(folder).base
 
 
-def save_edit(folder: Path, loaded: Loaded, tensors: Sequence[TensorEdit]) -> Artifact:
+def save_edit(folder: Path, loaded: Editable, tensors: Sequence[TensorEdit]) -> Artifact:
     """Write an edit of `loaded` and return it as an artifact. Nothing is applied.
 
     Raises InputError for a tensor that does not fit the model, a parameter edited twice, and a model that already
@@ -161,12 +185,13 @@ def read_edit(folder: Path) -> Edit:
     return edit
 
 
-def apply_edit(loaded: Loaded, artifact: Artifact) -> Loaded:
+def apply_edit(loaded: M, artifact: Artifact, probe: Callable[[M], float] | None = None) -> M:
     """Change the weights of `loaded` in place and prove that the change acts; `remove_edit` takes it back.
 
-    Returns the model under a fingerprint of its own, with `edit` and `proof` set. Raises InputError, and leaves the
-    weights as they were, when the edit was made for other weights, a tensor or shape does not fit, nothing changes
-    in the weights' dtype, or no logit of a probe changes.
+    `probe` gives the largest difference that the edit makes to an output, with the edit on the model; default: to a
+    logit of a chat model. Returns the model under a fingerprint of its own, with `edit` and `proof` set. Raises
+    InputError, and leaves the weights as they were, when the edit was made for other weights, a tensor or shape does
+    not fit, nothing changes in the weights' dtype, or no output of the probe changes.
     """
     import torch
 
@@ -190,17 +215,17 @@ def apply_edit(loaded: Loaded, artifact: Artifact) -> Loaded:
             parameter[index] = _new(old, each)
             n_changed += bool((parameter[index] != old).any())
         own = sha256_bytes(f"{loaded.fingerprint} {artifact.fingerprint}".encode())[:12]
-        edited = dataclasses.replace(loaded, edit=applied, artifact=artifact, fingerprint=own)
-        if not (difference := probe_difference(edited)) > 0:
+        edited = _with(loaded, edit=applied, artifact=artifact, fingerprint=own)
+        if not (difference := (probe or cast("Callable[[M], float]", probe_difference))(edited)) > 0:
             lost = "" if n_changed else f": nothing is left of it in {loaded.dtype}"
-            raise InputError(f"{artifact.path}: logits are the same with and without it, so it is not active{lost}")
+            raise InputError(f"{artifact.path}: outputs are the same with and without it, so it is not active{lost}")
     except BaseException:
         applied.remove()
         raise
-    return dataclasses.replace(edited, proof=AdapterProof(str(artifact.path), len(edit.tensors), n_changed, difference))
+    return _with(edited, proof=AdapterProof(str(artifact.path), len(edit.tensors), n_changed, difference))
 
 
-def remove_edit(loaded: Loaded) -> Loaded:
+def remove_edit(loaded: M) -> M:
     """Put every weight back, bit for bit, and return the model that the edit was applied to.
 
     Raises InputError when there is none, or it was merged.
@@ -208,14 +233,20 @@ def remove_edit(loaded: Loaded) -> Loaded:
     if loaded.edit is None:
         raise InputError(f"{loaded.name}: no edit is on it that could be taken off")
     loaded.edit.remove()
-    return loaded.edit.base
+    base: M = loaded.edit.base
+    return base
 
 
-def merge_edit(loaded: Loaded) -> Loaded:
+def merge_edit(loaded: M) -> M:
     """Keep the edit for good: the values that were there before are forgotten, and their memory is free."""
     if loaded.edit is None:
         raise InputError(f"{loaded.name}: no edit is on it")
-    return dataclasses.replace(loaded, edit=None)
+    return _with(loaded, edit=None)
+
+
+def _with(loaded: M, **changes: Any) -> M:
+    made: M = dataclasses.replace(cast("Any", loaded), **changes)
+    return made
 
 
 def _new(old: "Tensor", each: TensorEdit) -> "Tensor":
@@ -227,13 +258,13 @@ def _new(old: "Tensor", each: TensorEdit) -> "Tensor":
     return result.to(old.dtype)
 
 
-def _plain(loaded: Loaded) -> None:
+def _plain(loaded: Editable) -> None:
     if loaded.adapter is not None or loaded.artifact is not None:
         on = loaded.adapter or loaded.artifact
         raise InputError(f"{loaded.name}: already carries {on}; an edit belongs to a model's own weights")
 
 
-def _parameters(loaded: Loaded) -> "dict[str, Tensor]":
+def _parameters(loaded: Editable) -> "dict[str, Tensor]":
     return dict(loaded.model.named_parameters(remove_duplicate=False))
 
 

@@ -1,6 +1,5 @@
 """An evaluation folder: `scorecard.json`, `items.jsonl` beside it, and images by content hash."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -42,9 +41,6 @@ class ItemRecord:
 
 
 _FIELDS = frozenset(ItemRecord.__dataclass_fields__)
-_UNREADABLE = "\N{REPLACEMENT CHARACTER}"
-_LONE = re.compile("[\ud800-\udfff]")
-"""Halves of characters, which JSON can hold and no file in UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +80,6 @@ class EvalFolder:
         return {file.stem: file for file in sorted(folder.iterdir())} if folder.is_dir() else {}
 
 
-def _odd(value: object) -> bool:
-    return isinstance(value, str) and not value.isascii()
-
-
 def _record(value: dict[str, Any], file: Path, number: int) -> ItemRecord:
     for name in ("benchmark", "id", "answer", "scores"):
         if name not in value:
@@ -95,8 +87,7 @@ def _record(value: dict[str, Any], file: Path, number: int) -> ItemRecord:
     known = {name: item for name, item in value.items() if name in _FIELDS}
     if not isinstance(value["scores"], dict):
         raise InputError.at(file, "expected an object", row=number, field="scores")
-    known |= {name: _LONE.sub(_UNREADABLE, text) for name, text in known.items() if _odd(text)}
-    known["id"], known["images"] = str(known["id"]), tuple(value.get("images") or ())
+    known["id"], known["images"] = str(value["id"]), tuple(value.get("images") or ())
     reasons = value.get("reasons")
     known["reasons"] = reasons if isinstance(reasons, dict) else {}
     return ItemRecord(**known)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from counterpoise.base import Row
+
 from ._change import Change
 from ._words import bounds, interval, metric_name, percent, points, reasons, unscored_share
 from ._words import text as e
@@ -47,15 +49,16 @@ def _row(change: Change, *, single: bool) -> str:
     else:
         cells = _cell("Before", _rate(change, after=False)) + _cell("After", _rate(change, after=True))
         cells += _cell("Change", _difference(change))
-    return f"<tr>{name}{cells}{_cell('Scored', _count(change, single=single))}{_scorer(row.scorer)}</tr>"
+    return f"<tr>{name}{cells}{_cell('Scored', _count(change, single=single))}{_scorer(row)}</tr>"
 
 
 def _cell(label: str, body: str) -> str:
     return f'<td class="num" data-label="{label}"><div>{body}</div></td>'
 
 
-def _scorer(name: str) -> str:
-    return f'<td class="scorer" data-label="Scorer"><div>{e(name)}</div></td>'
+def _scorer(row: Row) -> str:
+    note = "<small>official</small>" if row.official else ""
+    return f'<td class="scorer" data-label="Scorer"><div>{e(row.scorer)}{note}</div></td>'
 
 
 def _rate(change: Change, *, after: bool) -> str:

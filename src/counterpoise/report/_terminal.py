@@ -46,7 +46,7 @@ def scorer_line(rows: Sequence[Row]) -> str:
     """Which scorer each number is by: another scorer is another metric."""
     by: dict[str, dict[str, None]] = {}
     for row in rows:
-        by.setdefault(row.scorer, {})[row.benchmark] = None
+        by.setdefault(row.scorer, {})[row.benchmark + (": official" if row.official else "")] = None
     return "per cent, scored by " + "; ".join(f"{scorer} ({', '.join(names)})" for scorer, names in by.items())
 
 
@@ -86,7 +86,7 @@ def terminal_table(rows: Sequence[Row], changes: Sequence[Change] | None = None,
         table.add_column("scorer", overflow="fold")
         for row in rows:
             numbers = (percent(row.value), *_single(row, reasons(row)))
-            cells = (row.benchmark, row.modality, row.metric, *numbers, row.scorer)
+            cells = (row.benchmark, row.modality, row.metric, *numbers, _scored_by(row))
             table.add_row(*(Text(cell) for cell in cells))
     return table
 
@@ -115,7 +115,11 @@ def _changed(change: Change) -> "tuple[Text, ...]":
     verdict = SIGNS[change.judgement] + (", preserved within 1 point" if change.preserved else "")
     numbers = (percent(row.value), percent(change.after.value), _difference(change), _pairs(change, _why(change)))
     cells = (Text(cell) for cell in (row.benchmark, row.modality, row.metric, *numbers))
-    return (*cells, Text(verdict, style=COLOURS[change.judgement]), Text(row.scorer))
+    return (*cells, Text(verdict, style=COLOURS[change.judgement]), Text(_scored_by(row)))
+
+
+def _scored_by(row: Row) -> str:
+    return row.scorer + (" (official)" if row.official else "")
 
 
 def _difference(change: Change) -> str:

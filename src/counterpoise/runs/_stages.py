@@ -79,9 +79,11 @@ class RealStages:
         from counterpoise.methods import get
         from counterpoise.models import load
 
-        loaded = load(config.model, device_map=config.device_map, merge=True)  # an adapter is trained on as a model
+        method = get(config.method)
+        bring = method.load or load
+        loaded = bring(config.model, device_map=config.device_map, merge=True)  # an adapter is trained on as a model
         options = settings(config, dose, Path(loaded.path))
-        made = get(config.method).align(loaded, options, out, overlaps=self._overlaps[config.suite]).artifact
+        made = method.align(loaded, options, out, overlaps=self._overlaps[config.suite]).artifact
         del loaded
         gc.collect()  # the next stage loads the model again, with what was made: never two in memory
         return made

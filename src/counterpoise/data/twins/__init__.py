@@ -6,6 +6,17 @@ into evaluation samples; `check_leakage` finds training samples that are too clo
 
 from counterpoise.data._leakage import Leak, check_leakage
 
-from ._families import MODALITIES, SCENARIOS, Family, Side, families, sample, samples
+from ._families import MODALITIES, SCENARIOS, Family, Side, families, quadruples, sample, samples
 
-__all__ = ["MODALITIES", "SCENARIOS", "Family", "Leak", "Side", "check_leakage", "families", "sample", "samples"]
+__all__ = [
+    "MODALITIES",
+    "SCENARIOS",
+    "Family",
+    "Leak",
+    "Side",
+    "check_leakage",
+    "families",
+    "quadruples",
+    "sample",
+    "samples",
+]

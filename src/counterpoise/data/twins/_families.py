@@ -1,6 +1,7 @@
 """The families as they are stored (requests only, never instructions, at the level of public safety benchmarks), and
 as evaluation samples: what the model sees, and what statistics need to know about it."""
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from counterpoise.base import InputError, read_jsonl
 from counterpoise.chat import Conversation, Image, Sample, user
 from counterpoise.data._pages import icon_page, print_page, styles_of
+from counterpoise.data._quadruples import Quadruple
 
 TwinModality = Literal["text", "print", "picture", "pair"]
 TwinSplit = Literal["train", "validation", "test"]
@@ -159,3 +161,20 @@ def samples(split: TwinSplit = "test", modality: TwinModality | None = None) -> 
         for kind in kinds
         for harmful in (True, False)
     ]
+
+
+def quadruples(of: Iterable[Family]) -> Iterator[Quadruple]:
+    """Families as calibration tuples: the phrases printed in images of one style, the requests as texts.
+
+    The benign side is the safe one. Images are drawn as the tuples are asked for.
+    """
+    for family in of:
+        held_out = family.split != "train"
+        yield Quadruple(
+            family.id,
+            _page(family.benign.phrase, f"{family.id}-print-0", held_out=held_out),
+            _page(family.harmful.phrase, f"{family.id}-print-0", held_out=held_out),
+            family.benign.text,
+            family.harmful.text,
+            family.scenario,
+        )

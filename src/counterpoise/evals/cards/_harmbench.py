@@ -40,7 +40,7 @@ def read(file: Path) -> Iterator[Sample]:
             harmful=True,
             split="test",
             group=f"{kind}/{row['SemanticCategory']}",
-            meta={"behaviour": behaviour, "context": context},
+            meta={"behaviour": behaviour, "context": context, "tags": str(row.get("Tags") or "")},
         )
 
 

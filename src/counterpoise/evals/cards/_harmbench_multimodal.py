@@ -45,13 +45,13 @@ CARDS = (
         name="harmbench-multimodal",
         title="HarmBench, multimodal",
         description="""Harmful requests about an image. The official classifier gets the redacted image description as
-        context; `counterpoise judge` with harmbench-cls gives it request and answer only, so its rate is not the
-        official one. Refusal scorers see the answer only.""",
+        context: the judge harmbench-multimodal-cls. Refusal scorers see the answer only.""",
         modality="image",
         source=DATA.origin.place,
         licence=DATA.licence,
         citation="Mazeika et al. 2024, ICML, arXiv 2402.04249",
-        official="ASR by HarmBench-Llama-2-13b-cls with the redacted image description",
+        official="ASR by HarmBench-Llama-2-13b-cls-multimodal-behaviors with the redacted image description",
+        judge="harmbench-multimodal-cls",
         revision="as published",
         rows=110,
         scorers=REFUSAL_SCORERS,

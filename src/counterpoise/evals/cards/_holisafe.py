@@ -50,7 +50,7 @@ CARDS = (
         title="HoliSafe-Bench",
         description="""Refusals of SSS items (over-refusal) and answers to the four unsafe types; the average ASR is the
         mean over these types. The official default is a phrase list that also counts "illegal" or "here's an
-        alternative" as refusal, or GPT-4o with the image; neither is measured here.""",
+        alternative" as refusal (holisafe-phrases), or GPT-4o with the image, which is not measured here.""",
         modality="image",
         source=DATA.origin.place,
         licence=DATA.licence,
@@ -58,7 +58,7 @@ CARDS = (
         official="a list of phrases, or GPT-4o with the image",
         revision="as published",
         rows=4031,
-        scorers=REFUSAL_SCORERS,
+        scorers=(*REFUSAL_SCORERS, "holisafe-phrases:v1"),
         metrics=("asr", "over_refusal"),
         read=lambda: read(_table(), _files.path("holisafe", "images")),
         missing=_missing,

@@ -39,13 +39,14 @@ CARDS = (
         name="mm-vet",
         title="MM-Vet",
         description="""Share of the reference's parts that the answer contains (mm-vet-parts). The official score, 0 to
-        100, is a few-shot grading by gpt-4-0613; it is not measured here, and the two are not comparable. 218 rows:
-        plus or minus 6.6 points.""",
+        100, is a few-shot grading by gpt-4-0613 (judge mm-vet-grader); the two are not comparable. 218 rows: plus or
+        minus 6.6 points.""",
         modality="image",
         source=DATA.origin.place,
         licence=DATA.licence,
         citation="Yu et al. 2024, ICML, arXiv 2308.02490",
         official="few-shot grading by gpt-4-0613, 0 to 100",
+        judge="mm-vet-grader",
         revision="v1",
         rows=218,
         scorers=("mm-vet-parts:v2",),

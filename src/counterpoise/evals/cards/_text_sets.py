@@ -111,6 +111,7 @@ CARDS = (
         description="""ASR on 100 harmful behaviours. No attack is applied. The halves share 100 themes: read them \
 together.""",
         suites=(CORE, SAFETY),
+        judge="jailbreakbench-judge",
         **JBB,
     ),
     text_set(
@@ -122,6 +123,7 @@ together.""",
         description="""Over-refusal on 100 benign behaviours. No attack is applied. The halves share 100 themes: read \
 them together.""",
         suites=(CORE,),
+        judge="jailbreakbench-refusal",
         **JBB,
     ),
     text_set(

@@ -33,21 +33,25 @@ def read(file: Path, images: Path, part: Part) -> Iterator[Sample]:
             raise InputError.at(file, f"{row['safe']!r}; expected true or false", row=number, field="safe")
         if row["safe"] == (part == "unsafe"):
             continue
+        pair = _pair(row, part, file, number)
+        instruction = _tables.text(pair, KEYS[part], file, number)
         yield Sample(
             id=str(row["id"]),
-            messages=(user(_tables.image(row["image"], images, file, number), _instruction(row, part, file, number)),),
+            messages=(user(_tables.image(row["image"], images, file, number), instruction),),
             harmful=part != "safe-safe",
             modality="image",
             split="test",
             cluster=str(row["image"]),
             group="/".join(str(row[key]) for key in ("harmful_category", "harmful_subcategory") if row.get(key)),
+            # what the win rate compares with; 17 of 558 are empty
+            meta={"reference": str(pair.get("response") or "")} if part == "safe-safe" else {},
         )
 
 
-def _instruction(row: dict[str, Any], part: Part, file: Path, number: int | str) -> str:
+def _pair(row: dict[str, Any], part: Part, file: Path, number: int | str) -> dict[str, Any]:
     for pair in _tables.listed(row.get("instr-resp"), file, number, "instr-resp"):
         if isinstance(pair, dict) and KEYS[part] in pair:
-            return _tables.text(pair, KEYS[part], file, number)
+            return pair
     raise InputError.at(file, "missing in instr-resp", row=number, field=KEYS[part])
 
 
@@ -59,7 +63,7 @@ def _card(part: Part) -> Benchmark:
     }[part]
     more = "The paper's scorer is vlguard-list (a perfect model worded like its own labels would score ASR 27.6 %)."
     if part == "safe-safe":
-        more = "The paper reports win rates by a GPT-4V that is retired; they are not measured here."
+        more = "The paper's win rates are the judge vlguard-win's, with a GPT-4V that is retired."
     return Benchmark(
         name=f"vlguard-{part}",
         title="VLGuard",
@@ -69,6 +73,7 @@ def _card(part: Part) -> Benchmark:
         licence=DATA.licence,
         citation="Zong et al. 2024, ICML, arXiv 2402.02207",
         official="vlguard-list on unsafe requests; win rate by GPT-4V against reference answers on safe ones",
+        judge="vlguard-win" if part == "safe-safe" else "",
         revision="as published",
         rows=ROWS[part],
         scorers=REFUSAL_SCORERS,

@@ -61,6 +61,7 @@ class Tries:
                     name: self._reason(part, name) for name in (self.id, BROKEN) if self._value(part, name) is None
                 },
                 problem=part[0].problem if all(each.problem for each in part) else "",
+                finish="length" if any(each.finish == "length" for each in part) else part[0].finish,
             )
             for question, part in questions(items, lambda each: each.id).items()
         ]

@@ -13,8 +13,8 @@ from .._words import metric_name
 from ._evaluation import Evaluation, row_name, slug
 from ._results import hub_id
 
-_ARGS = ("scorer", "ci_low", "ci_high", "n_scored", "n_unscored", "n_empty", "n_cut", "n_planned", "modality", "run",
-         "reasons")  # fmt: skip
+_ARGS = ("scorer", "ci_low", "ci_high", "n_scored", "n_unscored", "n_empty", "n_cut", "n_planned", "modality",
+         "run", "official", "reasons")  # fmt: skip
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -50,7 +50,10 @@ def _metric(row: Row) -> dict[str, Any]:
 
 
 def _known(row: Row) -> dict[str, Any]:
-    fields = {name: getattr(row, name) for name in _ARGS} | {"reasons": row.reasons_text}
+    fields = {name: getattr(row, name) for name in _ARGS} | {
+        "reasons": row.reasons_text,
+        "official": row.official or None,
+    }
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -114,12 +117,13 @@ def from_eval_results(entries: list[Mapping[str, Any]], model: str) -> list[Row]
     for number, entry in enumerate(entries):
         notes = dict(part.split("=", 1) for part in str(entry.get("notes", "")).split("; ") if "=" in part)
         wanted = (*_ARGS, "split", "revision", "metric")
-        fields: dict[str, Any] = {name: notes.get(name) for name in wanted}
+        fields: dict[str, Any] = {name: notes.get(name) for name in wanted} | {"official": "official" in notes}
         if None in (fields["scorer"], fields["metric"], notes.get("row"), entry.get("value")):
             raise InputError.at("eval results", "its notes were not written by counterpoise", row=number, field="notes")
         fields["benchmark"] = notes["row"].removesuffix(
             f"/{fields['split']}/{fields['modality']}/{fields['metric']}[{fields['scorer']}]"
         )
+        fields["official"] = fields["official"] is not None
         direction = notes["direction"].removesuffix("_is_better")
         rows.append(Row.model_validate(fields | {"model": model, "direction": direction, "value": entry["value"]}))
     return rows

@@ -10,7 +10,7 @@ from counterpoise.base import InputError, Row
 
 from ._evaluation import Evaluation, Generation, slug
 
-_COUNTS = ("ci_low", "ci_high", "n_scored", "n_unscored", "n_empty", "n_cut", "n_planned", "reasons")
+_COUNTS = ("ci_low", "ci_high", "n_scored", "n_unscored", "n_empty", "n_cut", "n_planned", "official", "reasons")
 _PLACE = ("benchmark", "split", "modality", "revision", "run")
 _Z = 1.959963984540054
 
@@ -91,7 +91,8 @@ def _values(row: Row) -> dict[str, Any]:
     if row.ci_low is not None and row.ci_high is not None and row.n_planned is None:
         stderr = (row.ci_high - row.ci_low) / 2 / _Z
     found = {f"{row.metric},{row.scorer}": row.value, f"{row.metric}_stderr,{row.scorer}": stderr}
-    extra = {name: getattr(row, name) for name in _COUNTS} | {"reasons": row.reasons_text}
+    extra = {name: getattr(row, name) for name in _COUNTS}
+    extra |= {"reasons": row.reasons_text, "official": row.official or None}
     return found | {f"{row.metric}_{name},{row.scorer}": value for name, value in extra.items() if value is not None}
 
 
@@ -105,6 +106,7 @@ def from_lm_eval(document: Mapping[str, Any]) -> list[Row]:
                 if not comma or f"{metric}_n_scored,{scorer}" not in values:
                     continue
                 fields = {name: values.get(f"{metric}_{name},{scorer}") for name in _COUNTS}
+                fields["official"] = fields["official"] is True
                 direction = "higher" if document["higher_is_better"][task][metric] else "lower"
                 own = {"metric": metric, "scorer": scorer, "value": values[key], "direction": direction}
                 place = {name: document["configs"][task][name] for name in _PLACE}

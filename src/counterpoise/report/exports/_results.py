@@ -65,6 +65,8 @@ def result(evaluation: Evaluation, row: Row) -> Result:
         details["n_planned"] = str(row.n_planned)
     if row.n_cut is not None:
         details["n_cut"] = str(row.n_cut)
+    if row.official:
+        details["official"] = "true"
     if row.reasons_text:
         details["unscored_reasons"] = row.reasons_text
     if case := bounds(row):
