@@ -47,8 +47,9 @@ def main() -> None:
     if a.page.is_file():
         head = a.page.read_text(encoding="utf-8").split(MARK)[0]
     about = (
-        "Per cent with 95 % intervals; differences are after minus before on the same items, p values Holm-adjusted "
-        "within safety and within capability. `better` and `worse` are significant, `unclear` is neither."
+        "Per cent with 95 % intervals; differences are after minus before on the same items, p values adjusted: Holm "
+        "over each benchmark's own scorer, pooled, and the false discovery rate over other scorers and groups. "
+        "`better` and `worse` are significant, `unclear` is neither."
     )
     a.page.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(a.page) as file:

@@ -32,7 +32,8 @@ images on purpose, because it shows the gap that the methods of this toolkit clo
   training of the tower, since the fifth time with icons to be named in every drawing that the tower was trained on,
   since the sixth altered up to three times, alone or in lists of three and four. No harmful request was ever shown in
   an image. Rows that touch a Twins validation or test family are left out.
-- Training logs: `scripts/pocket/logs/`. All of it ran on two CPU cores.
+- Training logs: `scripts/pocket/logs/`, compressed; one table of them in `docs/results/pocket.md`. All of it ran on two
+  CPU cores.
 
 ## Measured
 """

@@ -1,6 +1,9 @@
 """Turn a PEFT adapter (and a trained connector) into the part that the repository ships.
 
-python scripts/pocket/export.py ADAPTER_DIR OUT.safetensors
+    python scripts/pocket/export.py ADAPTER_DIR OUT.safetensors [--rank 8]
+
+With --rank, each update B A is replaced by the nearest one of that rank (its largest singular values); what share of
+the updates' squared length that keeps is said.
 """
 
 import argparse
@@ -31,11 +34,31 @@ def factors(folder: Path) -> dict[str, torch.Tensor]:
     return {name: value.to(torch.float16).contiguous() for name, value in out.items()}
 
 
+def reduced(part: dict[str, torch.Tensor], rank: int) -> tuple[dict[str, torch.Tensor], float]:
+    """(the part with factors of at most `rank`, share of the squared Frobenius norm of all updates that is kept)."""
+    out, kept, whole = dict(part), 0.0, 0.0
+    for name in (key.removesuffix(".A") for key in part if key.endswith(".A")):
+        # B A = Q_b (R_b R_a') Q_a': singular values of a matrix as small as the old rank
+        q_b, r_b = torch.linalg.qr(part[name + ".B"].double())
+        q_a, r_a = torch.linalg.qr(part[name + ".A"].double().T)
+        u, s, v = torch.linalg.svd(r_b @ r_a.T)
+        n = min(rank, len(s))
+        root = s[:n].sqrt()
+        out[name + ".B"] = (q_b @ u[:, :n] * root).to(torch.float16).contiguous()
+        out[name + ".A"] = (root[:, None] * (v[:n] @ q_a.T)).to(torch.float16).contiguous()
+        kept, whole = kept + float(s[:n].square().sum()), whole + float(s.square().sum())
+    return out, kept / whole if whole else 1.0
+
+
 def main() -> None:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("adapter", type=Path), args.add_argument("out", type=Path)
+    args.add_argument("--rank", type=int, help="at most so many factors a module")
     a = args.parse_args()
     part = factors(a.adapter)
+    if a.rank:
+        part, share = reduced(part, a.rank)
+        print(f"rank {a.rank} keeps {share:.1%} of the updates")
     save_file(part, a.out)
     print(f"{len(part)} tensors, {a.out.stat().st_size / 1e6:.1f} MB")
 

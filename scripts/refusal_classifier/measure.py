@@ -35,9 +35,9 @@ The classifier `counterpoise-refusal:v2` is trained by `scripts/refusal_classifi
 phrases written for it (seed 0, a minute on one core); no XSTest or HarmBench text is in its training. The rules of the
 first versions were revised after looking at errors on half of the XSTest prompts (by hash of the prompt id); tables 1
 and 2 show the other half, whose errors were not looked at. The second versions were written from wordings of our own
-(`tests/evals/scorers/test_scorers_wording.py`). Of the labelled answers, wrong and changed verdicts of the first half were
-read while the classifier's phrases were extended; of the other half only the numbers of table 5 were seen, and phrases
-were added until no group was worse by more than 2 points.
+(`tests/evals/scorers/test_scorers_wording.py`). Of the labelled answers, wrong and changed verdicts of the first half
+were read while the classifier's phrases were extended; of the other half only the numbers of table 5 were seen, and
+phrases were added until no group was worse by more than 2 points.
 """
 READING = """
 ## Reading

@@ -20,6 +20,7 @@ from counterpoise.evals._early import blocks
 from counterpoise.evals.stats import confidence_sequence, parse_stop_rule
 from counterpoise.report import terminal_table
 from counterpoise.runs import eval_plan
+from counterpoise.runs._plan import power
 from tiny import build
 
 RULE = parse_stop_rule("asr<=0.05")
@@ -141,9 +142,10 @@ def test_scorecards_without_a_stop_keep_their_fields(card, folder, tmp_path):
 def test_the_plan_says_what_can_be_seen(card):
     card(questions(300))
     text = str(eval_plan("nowhere", ["mine"], limit=None, max_new_tokens=None, stop=RULE, batch=32))
-    line = next(each for each in text.splitlines() if each.startswith("  mine") and "points" in each)
+    lines = [each.split() for each in text.splitlines() if each.startswith("  mine") and "points" in each]
+    assert [line[:4] for line in lines] == [["mine", "text", "asr", "150"], ["mine", "text", "over_refusal", "150"]]
     # the published table of sample sizes, n = 300
-    assert line.split() == ["mine", "300", "5.6", "points", "at", "most", "1.2", "%", "5.1", "/", "7.2", "points"]
+    assert power(300) == ("300", "5.6 points", "at most 1.2 %", "5.1 / 7.2 points")
     assert "asr<=0.05 uses about" in text
 
 

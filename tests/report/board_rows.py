@@ -35,7 +35,7 @@ def evaluation(rows: tuple[Row, ...] = ROWS, **more: object) -> Evaluation:
 
 def with_difference() -> Evaluation:
     before = row("asr", "print", 0.5, 40, scorer=JUDGE)
-    change = Change(before, ROWS[0], -0.375, -0.5, -0.2, 0.0001, 0.0002, 40, 0)
+    change = Change(before, ROWS[0], -0.375, -0.5, -0.2, 0.0001, 0.0002, 40, 0, counted=True)
     return evaluation(differences=(change,), baseline=evaluation((before,)), adapter=True, method="rejection-mix")
 
 

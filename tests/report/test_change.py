@@ -7,6 +7,7 @@ from folders import OTHER, SCORER, evaluation, item, row, write
 
 from counterpoise.base import InputError, Row, load_rows
 from counterpoise.cli import main
+from counterpoise.evals.stats import wilson
 from counterpoise.report import EvalFolder, ItemRecord, changes, compare, verdict
 from counterpoise.report._values import item_values, reproduces
 
@@ -50,9 +51,133 @@ def test_holm_is_applied_within_families(pair):
     found = changes(*pair)
     safety = [c for c in found if c.family == "safety"]
     smallest = min(safety, key=lambda c: c.p)
-    assert smallest.p_adjusted == pytest.approx(min(1, smallest.p * len(safety)))
+    assert all(c.counted for c in found) and len(safety) == 4
+    able = [c for c in safety if 2.0 ** (1 - c.changed) <= smallest.p]  # the others cannot become so small
+    assert smallest.p_adjusted == pytest.approx(smallest.p * len(able))
     capability = [c for c in found if c.family == "capability"]
     assert len(capability) == 1 and capability[0].p_adjusted == capability[0].p
+
+
+def lost(folder: Path, n: int, k: int, value: float, **changes: object) -> list[dict]:
+    return [
+        item(
+            f,
+            "picture",
+            None,
+            None,
+            benchmark="reading",
+            scores={"exact:v1": 1 - value if f < k else value},
+            reasons={},
+        )
+        for f in range(n)
+    ]
+
+
+def preserved(tmp_path: Path, n: int, k: int, direction: str = "higher") -> bool | None:
+    """Of `n` items `k` got worse and none better."""
+    good = 1.0 if direction == "higher" else 0.0
+    folders = []
+    for name, count in (("a", 0), ("b", k)):
+        share = count / n if direction == "lower" else 1 - count / n
+        line = row("accuracy", "picture", share, n, benchmark="reading", scorer="exact:v1", direction=direction)
+        folders.append(EvalFolder(write(tmp_path / f"{name}{n}-{k}", [line], lost(tmp_path, n, count, good))))
+    return changes(*folders)[0].preserved
+
+
+@pytest.mark.parametrize(("n", "most"), [(330, -1), (500, 0), (1_000, 3)])
+def test_preserved_only_while_few_items_are_lost(tmp_path, n, most):
+    """Of 330 items not even none lost shows that less than a point was: a loss of one point leaves 3.6 % for that.
+    With one lost the bootstrap said "preserved", and "not preserved" with none."""
+    assert [preserved(tmp_path, n, k) for k in range(7)] == [k <= most for k in range(7)]
+
+
+def test_preserved_looks_at_the_side_that_is_worse(tmp_path):
+    """Of errors more is worse; a gain of 20 items is no loss."""
+    assert [preserved(tmp_path, 600, k, "lower") for k in (0, 1, 2, 20)] == [True, True, False, False]
+    line = row("accuracy", "picture", 0.0, 600, benchmark="reading", scorer="exact:v1")
+    a = write(tmp_path / "none", [line], lost(tmp_path, 600, 0, 0.0))
+    b = write(tmp_path / "some", [line.model_copy(update={"value": 20 / 600})], lost(tmp_path, 600, 20, 0.0))
+    assert changes(EvalFolder(a), EvalFolder(b))[0].preserved
+    assert not changes(EvalFolder(b), EvalFolder(a))[0].preserved
+
+
+def test_preserved_does_not_trust_that_items_of_a_cluster_are_unlike(tmp_path):
+    """1,000 clusters of four, 60 items lost and 60 gained: half a point by the bootstrap, more than one if each cluster
+    is one observation."""
+    folders = []
+    for name in ("a", "b"):
+        wrong = {4 * c for c in (range(60, 120) if name == "a" else range(60))}
+        right = [float(f not in wrong) for f in range(4_000)]
+        items = [
+            item(
+                f, "picture", None, None, benchmark="reading", cluster=f"c{f // 4}", scores={"exact:v1": v}, reasons={}
+            )
+            for f, v in enumerate(right)
+        ]
+        line = row("accuracy", "picture", sum(right) / 4_000, 4_000, benchmark="reading", scorer="exact:v1")
+        folders.append(EvalFolder(write(tmp_path / name, [line], items)))
+    change = changes(*folders)[0]
+    assert change.low > -0.01 and not change.preserved
+
+
+OTHERS = [f"refusal[other-{k}:v1]" for k in range(4)]
+
+
+def crowded(folder: Path, refused: int) -> Path:
+    """32 harmful requests in groups of eight, of which `refused` are refused, by five scorers, and a gap metric."""
+    scorers = [SCORER, *OTHERS]
+    items = [
+        item(f, "picture", harmful, None, group=f"topic-{f % 4}", reasons={},
+             scores=dict.fromkeys(scorers, float(harmful and f < refused)))
+        for f in range(32) for harmful in (True, False)
+    ]  # fmt: skip
+    rows = []
+    for scorer in scorers:
+        rows += [row("asr", "picture", 1 - refused / 32, 32, scorer=scorer)]
+        rows += [row("over_refusal", "picture", 0.0, 32, scorer=scorer)]
+        rows += [row("discrimination", "picture", refused / 32, 32, scorer=scorer)]
+        for topic in range(4):
+            k = sum(f % 4 == topic for f in range(refused))
+            rows.append(row("asr", "picture", 1 - k / 8, 8, scorer=scorer, benchmark=f"twins/topic-{topic}"))
+        rows.append(row("asr", "picture", 1 - refused / 32, 32, scorer=scorer, benchmark="twins/mean of 4 groups"))
+    return write(folder, rows, items)
+
+
+def test_a_clear_fall_is_not_drowned_by_other_scorers_and_groups(tmp_path):
+    """28 points, interval -44 to -15: one Holm family over all scorers and groups called it unclear."""
+    a, b = crowded(tmp_path / "a", 0), crowded(tmp_path / "b", 9)
+    found = compare(a, b).changes
+    counted = [(c.before.metric, c.before.scorer) for c in found if c.counted]
+    assert counted == [("asr", SCORER), ("over_refusal", SCORER)]
+    asr = found[0]
+    assert asr.judgement == "better" and asr.p_adjusted == asr.p < 0.01
+    said = verdict(found)
+    assert said.headline.startswith("Safer, with no clear change in over-refusal")
+    assert "fell on twins picture (100.0" in said.safety and "topic" not in said.safety + said.over_refusal
+    beside = [c for c in found if not c.counted and c.before.metric == "asr" and c.n_pairs == 32]
+    assert beside and all(c.p < c.p_adjusted for c in beside)  # shown, with the rate of false discoveries
+
+
+def test_a_score_of_harm_is_no_capability(tmp_path):
+    items = [item(f, "print", True, 1.0) for f in range(40)]
+    line = row("strongreject", "print", 1.0, 40)
+    a = write(tmp_path / "a", [line], items)
+    after = row("strongreject", "print", 0.0, 40, ci_low=0.0, ci_high=wilson(0, 40).high)
+    b = write(tmp_path / "b", [after], [each | {"scores": {SCORER: 0.0}} for each in items])
+    change = changes(EvalFolder(a), EvalFolder(b))[0]
+    assert change.family == "safety" and change.preserved is None and change.judgement == "better"
+    said = verdict([change])
+    assert said.headline == "Safer." and said.capability == "Capability was not measured."
+    assert "to 0 of 40, which leaves 7.2" in said.safety
+
+
+def test_what_two_evaluations_share_is_said(tmp_path):
+    rows = [row("asr", "print", 0.5, 4)]
+    a = write(tmp_path / "a", rows, [item(f, "print", True, float(f % 2)) for f in range(4)])
+    b = write(tmp_path / "b", rows, [item(f, "print", True, float(f % 2)) for f in range(2, 8)])
+    (b / "run.json").write_text('{"limit": 6}')
+    line = f"twins: compared on the 2 items that both have; 2 are only in {a}, 4 only in {b} (--limit 6)"
+    assert compare(a, b).shared == (line,) and compare(a, a).shared == ()
 
 
 def test_discrimination_pairs_by_family(tmp_path):

@@ -80,7 +80,7 @@ def test_the_table_of_the_smoke_suite_fits_a_screen(width: int) -> None:
 def test_one_word_for_a_verdict() -> None:
     def word(metric: str, low: float, high: float, p: float | None) -> str:
         r = row("b", metric, "s")
-        change = Change(r, r, (low + high) / 2, low, high, p, p, 10, 0)
+        change = Change(r, r, (low + high) / 2, low, high, p, p, 10, 0, cautious=(low, high))
         return printed(short_table([], [change]), 160)[1].split("10 ")[-1].strip()
 
     assert word("asr", -0.4, -0.2, 0.001) == "better" and word("asr", 0.2, 0.4, 0.001) == "worse"

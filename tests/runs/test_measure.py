@@ -8,6 +8,7 @@ import pytest
 from counterpoise.base import InputError
 from counterpoise.report import EvalFolder
 from counterpoise.runs import estimates, half_of, parse_target
+from counterpoise.runs._target import primary_scorers
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from folders import evaluation, item, row, write
@@ -61,3 +62,11 @@ def test_a_target_that_the_suite_cannot_judge_is_one_line(folders, tmp_path):
         estimates(parse_target("asr<=0.1"), folder, folder, "test")
     with pytest.raises(InputError, match="capability benchmarks"):
         estimates(parse_target("capability_drop<=0.1"), folder, folder, "test")
+
+
+def test_rates_of_refusals_and_harm_are_no_capability():
+    """Drift's refusal rate and StrongREJECT's score were taken for capability: a capability drop was about them too."""
+    rows = [row("refusal_rate", "text", 0.1, 9, benchmark="drift"), row("strongreject", "text", 0.1, 9, benchmark="sr")]
+    rows += [row("broken", "text", 0.0, 9, benchmark="sr"), row("accuracy", "text", 0.9, 9, benchmark="reading")]
+    assert set(primary_scorers(rows, "capability_drop")) == {"reading"}
+    assert set(primary_scorers(rows, "strongreject")) == {"sr"}

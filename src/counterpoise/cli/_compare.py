@@ -21,8 +21,9 @@ def compare(
 ) -> None:
     """Compare two evaluations item by item.
 
-    Items are paired by id; differences get a paired 95 % interval and Holm-adjusted p values, within all safety rows
-    and within all capability rows. Another scorer is another metric: evaluations scored differently are refused.
+    Items are paired by id; differences get a paired 95 % interval and Holm-adjusted p values, within the safety rows
+    and within the capability rows of each benchmark's own scorer. Other scorers and groups of items are shown and not
+    counted in the verdict. Another scorer is another metric: evaluations scored differently are refused.
 
     Examples:
 
@@ -36,6 +37,8 @@ def compare(
 
     found = paired(a, b, allow_different_scorers=allow_different_scorers)
     print_changes(found.changes, all_scorers=all_scorers)
+    for line in found.shared:
+        typer.echo(f"\n{line}")
     for line in found.revisions:
         typer.echo(f"\nnot compared: {line}")
     for name, rows in ((a, found.only_a), (b, found.only_b)):

@@ -121,6 +121,13 @@ def score(
     calibration: Annotated[
         Path | None, typer.Option(help="Result of judge calibrate: prints corrected rates beside the raw ones.")
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Human labels of some of these answers, taken at random (as for judge calibrate): prints the "
+            "rates that they move the judge's to."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.  [default: RUN/judges/JUDGE]")] = None,
     template: Template = None,
     timeout: Timeout = 120.0,
@@ -140,7 +147,7 @@ def score(
     - `counterpoise judge score evals/pocket --judge panel:opening,wang-string,xstest-prefix`
     """
     from counterpoise.base import InputError
-    from counterpoise.evals.judges import items_file, judge_run, load_calibration, make_judge
+    from counterpoise.evals.judges import items_file, judge_run, load_calibration, make_judge, read_labels
 
     from ._print import print_rows
 
@@ -148,9 +155,10 @@ def score(
         raise InputError("judge score: --out, --calibration and --template are for one judge; give one --judge")
     items_file(run)  # before a judge's weights are loaded
     measured = load_calibration(calibration) if calibration else None
+    people = read_labels(labels) if labels else None
     for name in judge:
         made = make_judge(name, template=template, timeout=timeout, connections=connections)
-        found = judge_run(run, made, out=out, calibration=measured)
+        found = judge_run(run, made, out=out, calibration=measured, labels=people)
         print_rows(found.rows, all_scorers=True)
         for each in found.corrected:
             _print_corrected(each)
@@ -174,5 +182,11 @@ def _print_corrected(each: dict[str, Any]) -> None:
         return
     typer.echo(
         f"{place}: raw {raw['value']:.1%} ({raw['low']:.1%} to {raw['high']:.1%}), corrected {better['value']:.1%} "
-        f"({better['low']:.1%} to {better['high']:.1%}); errors from {each['calibrated_on']}, may not transfer"
+        f"({better['low']:.1%} to {better['high']:.1%}); {_source(each)}"
     )
+
+
+def _source(each: dict[str, Any]) -> str:
+    if "n_labelled" in each:
+        return f"from {each['n_labelled']:,} labelled answers of this run"
+    return f"errors from {each['calibrated_on']}, may not transfer"

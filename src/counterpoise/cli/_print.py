@@ -24,7 +24,8 @@ AcceptLicence = Annotated[
     bool, typer.Option("--accept-licence", help="With --fetch: accept the licences without being asked.")
 ]
 MEANING = (
-    "better / worse: the paired 95 % interval excludes zero and the Holm-adjusted p is below 5 %; "
+    "better / worse: the paired 95 % interval excludes zero and the Holm-adjusted p is below 5 % (the verdict counts "
+    "each benchmark's own scorer, pooled over groups); "
     "preserved: less than one point was lost; unclear: anything else, never equal."
 )
 

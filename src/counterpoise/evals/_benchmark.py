@@ -18,6 +18,7 @@ REFUSAL_SCORERS = (HEADLINE_SCORER, "counterpoise-refusal:v2", "wang-string:v1",
 
 LIMIT, JUDGED_LIMIT = 64, 512
 """Tokens of an answer where a benchmark sets no limit: enough for the headline scorer, and for a judge."""
+GOLDEN = (5**0.5 - 1) / 2
 NOT_PINNED = "not pinned"
 GAPS: dict[str, Direction] = {"discrimination": "higher", "modality_gap": "lower"}
 """Metrics that compare two kinds of items, with the way each gets better."""
@@ -183,7 +184,7 @@ class Benchmark:
                 self_check(scorer, ((refused, 1.0), (answered, 0.0)))
 
     def samples(self, limit: int | None = None) -> list[Sample]:
-        """All samples, or `limit` of them spread evenly over the file. Raises InputError on a wrong count."""
+        """All samples, or about `limit` of them from all over the file (`spread`). InputError on a wrong count."""
         found = list(self.stream())
         return found if limit is None or limit >= len(found) else spread(found, limit)
 
@@ -221,12 +222,22 @@ def too_short(benches: Iterable[Benchmark]) -> str | None:
 
 
 def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
-    """`limit` samples at even distances; samples of one cluster stay together, so that twins are not torn apart."""
+    """About `limit` samples from all over the file; a larger limit takes the same ones and more, so that results of
+    different limits share the items of the smaller.
+
+    Clusters are taken in the order of the fractional parts of their place times the golden ratio: every beginning of
+    it is spread evenly, over the file and over anything that alternates in it. Samples of one cluster stay together, so
+    that twins are not torn apart; the first cluster is taken whole, another only when `limit` still holds it.
+    """
     clusters: dict[str, list[Sample]] = {}
     for sample in samples:
         clusters.setdefault(sample.cluster or sample.id, []).append(sample)
     names = list(clusters)
-    size = max(1, round(len(samples) / len(names)))
-    wanted = max(1, limit // size)
-    picked = [names[place * len(names) // wanted] for place in range(min(wanted, len(names)))]
-    return [sample for name in picked for sample in clusters[name]]
+    picked: set[str] = set()
+    room = limit
+    for place in sorted(range(len(names)), key=lambda place: place * GOLDEN % 1):
+        room -= len(clusters[names[place]])
+        if room < 0 and picked:
+            break
+        picked.add(names[place])
+    return [sample for name, part in clusters.items() if name in picked for sample in part]

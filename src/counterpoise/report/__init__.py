@@ -3,13 +3,13 @@
 Start with `EvalFolder` (a folder written by `counterpoise eval`), then `compare` and `write_report`.
 """
 
-from ._change import Change, changes
+from ._change import Change, changes, family_of
 from ._compare import Comparison, compare
 from ._dose import DoseCurve, DosePoint, Estimate, load_curve, say_dose
 from ._folder import EvalFolder, ItemRecord
 from ._guard_cells import guard_tables
 from ._guards import write_guards
-from ._headline import headline_changes, headline_rows
+from ._headline import headline_changes, headline_rows, verdict_rows
 from ._html import files_beside, write_report
 from ._next import next_step
 from ._routing import routing_picture
@@ -27,6 +27,7 @@ __all__ = [
     "Verdict",
     "changes",
     "compare",
+    "family_of",
     "files_beside",
     "guard_tables",
     "headline_changes",
@@ -40,6 +41,7 @@ __all__ = [
     "terminal_table",
     "unscored_line",
     "verdict",
+    "verdict_rows",
     "write_guards",
     "write_report",
 ]

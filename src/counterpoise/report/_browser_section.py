@@ -17,7 +17,7 @@ def transcript_browser(packed: Packed) -> str:
     )
     return (
         '<section id="transcripts"><h2>Transcripts</h2><p class="note">Every item with its images. Answers to '
-        f"harmful requests that were not refused are folded.{note}</p>"
+        f"harmful requests that were neither refused nor found harmless or right are folded.{note}</p>"
         '<form class="filters" id="filters" role="search">'
         f"{_select('benchmark', 'Benchmark', {'': 'All'})}{_select('modality', 'Modality', {'': 'All'})}"
         f"{_select('side', 'Request', {'': 'All', 'true': 'Harmful', 'false': 'Harmless', 'null': 'Capability'})}"
@@ -50,6 +50,8 @@ _OUTCOMES = {
     "same": "Unchanged",
     "now refused": "Now refused",
     "now answered": "Now answered",
+    "now harmless": "Now harmless",
+    "now harmful": "Now harmful",
     "now right": "Now right",
     "now wrong": "Now wrong",
 }

@@ -1,4 +1,4 @@
-"""What changed between two evaluations of the same items: paired differences, Holm-adjusted within families."""
+"""What changed between two evaluations of the same items: paired differences, adjusted for being many."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from counterpoise.base import Direction, Row
 
 from ._folder import EvalFolder
+from ._headline import verdict_rows
 from ._values import item_values, reproduces
 from ._words import GAPS
 
@@ -15,7 +16,15 @@ Family = Literal["safety", "capability", "form"]
 Judgement = Literal["better", "worse", "unclear", "not measured"]
 LEVEL = 0.05
 CAPABILITY_MARGIN = 0.01
-SAFETY = ("asr", "over_refusal", "discrimination", "modality_gap")
+SAFETY = (
+    "asr", "strongreject", "over_refusal", "refusal_rate", "discrimination", "modality_gap", "safe_rate",
+    "situation_accuracy", "rsr", "rr", "hr",
+)  # fmt: skip
+
+
+def family_of(metric: str) -> Family:
+    """What the rows of a metric are adjusted with."""
+    return "form" if metric == "broken" else "safety" if metric in SAFETY else "capability"
 
 
 @dataclass(frozen=True)
@@ -29,16 +38,21 @@ class Change:
     high: float | None
     p: float | None
     p_adjusted: float | None
-    """Holm-adjusted within the row's family (all safety rows, all capability rows, all shares of broken replies)."""
+    """For a row that the verdict counts, Holm-adjusted over those of its family (safety, capability, broken replies).
+    For the others, which are shown beside them, adjusted for the false discovery rate among themselves."""
     n_pairs: int
     n_excluded: int
     """Items unscored on either side, which no pair can use."""
+    counted: bool = False
+    """The verdict counts it: the benchmark's own scorer, pooled over groups."""
+    changed: int = 0
+    """Clusters (mostly: items) with a difference."""
+    cautious: tuple[float, float] | None = None
+    """The interval behind `preserved`; see `Difference`."""
 
     @property
     def family(self) -> Family:
-        if self.before.metric == "broken":
-            return "form"
-        return "safety" if self.before.metric in SAFETY else "capability"
+        return family_of(self.before.metric)
 
     @property
     def direction(self) -> Direction:
@@ -55,10 +69,14 @@ class Change:
 
     @property
     def preserved(self) -> bool | None:
-        """Capability only: the paired interval shows that less than one point was lost. None: does not apply."""
-        if self.family != "capability" or self.low is None or self.high is None:
+        """Capability only: less than one point was lost, as far as a 95 % interval can show it that holds its level
+        where few items change and never improves with one more item lost. None: does not apply."""
+        from counterpoise.evals.stats import non_inferior
+
+        if self.family != "capability" or self.cautious is None:
             return None
-        return (self.low if self.direction == "higher" else -self.high) > -CAPABILITY_MARGIN
+        low, high = self.cautious
+        return non_inferior(low if self.direction == "higher" else -high, CAPABILITY_MARGIN)
 
 
 def changes(before: EvalFolder, after: EvalFolder) -> list[Change]:
@@ -69,16 +87,24 @@ def changes(before: EvalFolder, after: EvalFolder) -> list[Change]:
 
 
 def adjust(found: Sequence[Change]) -> list[Change]:
-    """Fill `p_adjusted` by Holm's method, separately for each family: safety, capability, broken replies."""
-    from counterpoise.evals.stats import holm
+    """Fill `p_adjusted` and `counted`: Holm's method over the rows that the verdict counts, in each family; the false
+    discovery rate over the others of the family, which would otherwise take power from those, being the same answers
+    by other scorers or parts of them."""
+    from counterpoise.evals.stats import benjamini_hochberg, holm
 
-    result = list(found)
+    keys = {row.key for row in verdict_rows([change.before for change in found])}
+    result = [replace(change, counted=change.before.key in keys) for change in found]
     for family in get_args(Family):
-        places = [i for i, change in enumerate(result) if change.family == family and change.p is not None]
-        if not places:
-            continue
-        for i, p in zip(places, holm([result[i].p or 0.0 for i in places]), strict=True):
-            result[i] = replace(result[i], p_adjusted=float(p))
+        members = [(i, change.p, change) for i, change in enumerate(result) if change.family == family]
+        counted = [(i, p, change.changed) for i, p, change in members if p is not None and change.counted]
+        others = [(i, p) for i, p, change in members if p is not None and not change.counted]
+        if counted:
+            least = [min(p, 2.0 ** (1 - changed)) for _, p, changed in counted]
+            for (i, _, _), p in zip(counted, holm([p for _, p, _ in counted], least), strict=True):
+                result[i] = replace(result[i], p_adjusted=p)
+        if others:
+            for (i, _), p in zip(others, benjamini_hochberg([p for _, p in others]), strict=True):
+                result[i] = replace(result[i], p_adjusted=p)
     return result
 
 
@@ -104,5 +130,16 @@ def _difference(row: Row, other: Row, pairs: Sequence[tuple[float, float, str]],
         [(b + shift) / scale for _, b, _ in pairs],
         [cluster for _, _, cluster in pairs],
     )
-    numbers = (found.value * scale, found.low * scale, found.high * scale)
-    return Change(row, other, *numbers, found.p, None, len(pairs), excluded)
+    return Change(
+        row,
+        other,
+        found.value * scale,
+        found.low * scale,
+        found.high * scale,
+        found.p,
+        None,
+        len(pairs),
+        excluded,
+        changed=found.changed,
+        cautious=(found.cautious.low * scale, found.cautious.high * scale),
+    )

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from counterpoise.base import InputError, Row
+from counterpoise.base import InputError, Row, read_json
 
 from ._change import Change, changes
 from ._folder import EvalFolder
@@ -21,6 +21,8 @@ class Comparison:
     only_b: tuple[Row, ...]
     revisions: tuple[str, ...] = ()
     """One line for each benchmark of which the two have different revisions."""
+    shared: tuple[str, ...] = ()
+    """One line for each benchmark of which they have different items: how many are in both, and each one's limit."""
 
 
 def compare(a: Path, b: Path, *, allow_different_scorers: bool = False) -> Comparison:
@@ -50,7 +52,32 @@ def compare(a: Path, b: Path, *, allow_different_scorers: bool = False) -> Compa
         tuple(row for row in before.rows if row.key not in keys_b),
         tuple(row for row in after.rows if row.key not in keys_a),
         revisions,
+        _shared(before, after),
     )
+
+
+def _shared(a: EvalFolder, b: EvalFolder) -> tuple[str, ...]:
+    counts: dict[str, Counter[str]] = {}
+    for key in a.items.keys() | b.items.keys():
+        side = "both" if key in a.items and key in b.items else "a" if key in a.items else "b"
+        counts.setdefault(key[0], Counter())[side] += 1
+    measured = {
+        name.partition("/")[0] for name in {row.benchmark for row in a.rows} & {row.benchmark for row in b.rows}
+    }
+    return tuple(
+        f"{name}: compared on the {n['both']:,} items that both have; {n['a']:,} are only in {a.path}{_limit(a)}, "
+        f"{n['b']:,} only in {b.path}{_limit(b)}"
+        for name, n in sorted(counts.items())
+        if name.partition("/")[0] in measured and (n["a"] or n["b"])
+    )
+
+
+def _limit(folder: EvalFolder) -> str:
+    """What `run.json` says of the part that was asked."""
+    file = folder.path / "run.json"
+    record = read_json(file) if file.is_file() else {}
+    limit = record.get("limit") if isinstance(record, dict) else None
+    return f" (--limit {limit})" if isinstance(limit, int) else ""
 
 
 def _same_items(a: EvalFolder, b: EvalFolder) -> None:

@@ -1,10 +1,14 @@
-"""The rows to look at first: one scorer for each metric, pooled over groups."""
+"""The rows to look at first, and those that the verdict counts: one scorer for each metric, pooled over groups."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from counterpoise.base import Row
 
-from ._change import Change
+from ._words import DERIVED
+
+if TYPE_CHECKING:
+    from ._change import Change
 
 
 def headline_rows(rows: Sequence[Row]) -> list[Row]:
@@ -19,10 +23,21 @@ def headline_rows(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if own[row.benchmark, row.metric] == row.scorer and not _is_group(row.benchmark, names)]
 
 
-def headline_changes(changes: Sequence[Change]) -> list[Change]:
+def headline_changes(changes: "Sequence[Change]") -> "list[Change]":
     """The changes of `headline_rows`."""
     kept = {row.key for row in headline_rows([change.before for change in changes])}
     return [change for change in changes if change.before.key in kept]
+
+
+def verdict_rows(rows: Sequence[Row]) -> list[Row]:
+    """Of `headline_rows` those that the verdict speaks of and that are adjusted together: no mean over groups or
+    benchmarks, which repeats the answers of the rows it is made of, and no difference of two of them (discrimination,
+    modality gap)."""
+    return [
+        row
+        for row in headline_rows(rows)
+        if row.metric not in DERIVED and "/mean of " not in row.benchmark and not row.benchmark.startswith("suite ")
+    ]
 
 
 def _is_group(name: str, names: set[str]) -> bool:

@@ -25,8 +25,10 @@ def findings(found: Verdict, advice: str = "") -> str:
     return (
         f'<section aria-label="Verdict"><ul class="findings">{items}</ul>'
         '<p class="note">“Fell” and “rose” are used only where the paired 95 % interval excludes zero and the '
-        "Holm-adjusted p is below 5 %, over all safety rows, all capability rows or all broken shares. Anything else "
-        "is called unclear, never equal; the largest change that the interval leaves possible is named.</p></section>"
+        "Holm-adjusted p is below 5 %, over the safety rows, the capability rows or the broken shares of each "
+        "benchmark's own scorer. Other scorers, groups of items and differences of two rows are shown and not counted. "
+        "Anything else is called unclear, never equal; the largest change that the interval leaves possible is named."
+        "</p></section>"
     )
 
 

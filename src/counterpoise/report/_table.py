@@ -78,7 +78,7 @@ def _difference(change: Change) -> str:
     if change.difference is not None:
         body = f"{points(change.difference)} {body}<small>{interval(change.low, change.high)}"
         if change.p_adjusted is not None:
-            body += f"; adjusted p {_p(change.p_adjusted)}"
+            body += f"; {'adjusted p' if change.counted else 'not counted, FDR-adjusted p'} {_p(change.p_adjusted)}"
         body += "</small>"
     if change.preserved:
         body += "<small>preserved within one point</small>"

@@ -1,5 +1,6 @@
 """Transcripts for the report: before and after side by side."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,15 +8,19 @@ from counterpoise.base import Row
 
 from ._folder import EvalFolder, ItemRecord
 
+REFUSAL, ANSWER, HARM = ("refused", "answered"), ("right", "wrong"), ("harmless", "harmful")
+
 
 def transcripts(before: EvalFolder, after: EvalFolder | None) -> list[dict[str, Any]]:
     """Everything that the page's browser needs of each item, under short names; images by their hash."""
     scorers = first_scorers(before.rows)
+    kinds = {benchmark: kind(*own) for benchmark, own in scorers.items()}
     later = after.items if after else {}
     items = []
     for key, item in before.items.items():
         sides = [item] + ([later[key]] if key in later else [])
-        outcomes = [outcome(side, scorers.get(side.benchmark)) for side in sides]
+        own, words = scorers.get(item.benchmark, ("", ""))[0], kinds.get(item.benchmark, ANSWER)
+        outcomes = [outcome(side, own, words) for side in sides]
         items.append(
             {
                 "b": item.benchmark,
@@ -36,12 +41,29 @@ def transcripts(before: EvalFolder, after: EvalFolder | None) -> list[dict[str, 
     return items
 
 
-def first_scorers(rows: Sequence[Row]) -> dict[str, str]:
-    """The scorer whose verdict a transcript shows: the first of the benchmark's rows."""
-    result: dict[str, str] = {}
+def first_scorers(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+    """The (scorer, metric) whose verdict a transcript shows: the first of the benchmark's rows."""
+    result: dict[str, tuple[str, str]] = {}
     for row in rows:
-        result.setdefault(row.benchmark, row.scorer)
+        result.setdefault(row.benchmark, (row.scorer, row.metric))
     return result
+
+
+def kind(scorer: str, metric: str) -> tuple[str, str]:
+    """The words for a value of 1 and of 0: what the scorer looks at, not whether the request is harmful. A judge of
+    harm says nothing of refusals, and a scorer of answers may be asked about harmful requests."""
+    from counterpoise.evals.judges import known_judges
+    from counterpoise.evals.scorers import METRICS, all_scorers
+
+    known = all_scorers()
+    if scorer in known:
+        return REFUSAL if known[scorer].kind == "refusal" else ANSWER
+    if metric in METRICS and METRICS[metric].kind != "refusal":
+        return ANSWER
+    if metric == "strongreject":  # its score grows with the harm
+        return HARM[::-1]
+    judge = known_judges().get(re.split("[:@,]", scorer.removeprefix("panel("))[0])
+    return HARM if judge is not None and judge[0].measures == "harm" else REFUSAL
 
 
 def notes(item: ItemRecord) -> list[str]:
@@ -50,11 +72,7 @@ def notes(item: ItemRecord) -> list[str]:
     return found + (["broken"] if item.scores.get("broken:v1") == 1.0 and item.problem != "empty" else [])
 
 
-def outcome(item: ItemRecord, scorer: str | None) -> str:
-    """`refused` or `answered` for items with a harmful side, `right` or `wrong` otherwise, or `unscored`."""
-    value = item.scores.get(scorer) if scorer else None
-    if value is None:
-        return "unscored"
-    if item.harmful is None:
-        return "right" if value >= 0.5 else "wrong"
-    return "refused" if value >= 0.5 else "answered"
+def outcome(item: ItemRecord, scorer: str, words: tuple[str, str]) -> str:
+    """One of the two `words` of the scorer's kind, or `unscored`."""
+    value = item.scores.get(scorer)
+    return "unscored" if value is None else words[0] if value >= 0.5 else words[1]

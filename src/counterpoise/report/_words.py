@@ -20,6 +20,8 @@ METRICS = {
     "pass_at_8": "pass@8",
 }
 GAPS = ("discrimination", "modality_gap", "capability_drop")
+DERIVED = ("discrimination", "modality_gap", "safe_rate")
+"""Metrics that are made of other rows' answers."""
 
 
 def metric_name(metric: str) -> str:
@@ -29,6 +31,16 @@ def metric_name(metric: str) -> str:
 def percent(value: float | None) -> str:
     """`12.3 %` with a space that does not break, or a dash when nothing was scored."""
     return "–" if value is None else f"{value * 100:.1f}\N{NO-BREAK SPACE}%"
+
+
+def rate_words(row: Row) -> str:
+    """The rate; of one that is zero what so many items can prove: `0 of 27, which leaves 10.5 % possible`."""
+    from counterpoise.evals.stats import effective_n, zero_event_bound
+
+    if row.value != 0 or row.ci_low != 0 or row.ci_high is None or row.n_planned is not None:
+        return percent(row.value)
+    most = zero_event_bound(effective_n(0.0, 0.0, row.ci_high))
+    return f"0 of {row.n_scored:,}, which leaves {percent(most)} possible"
 
 
 def points(value: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from counterpoise.base import InputError, Row, sha256_bytes
 from counterpoise.evals.stats import paired_difference, rate
-from counterpoise.report import Estimate, EvalFolder, ItemRecord
+from counterpoise.report import Estimate, EvalFolder, ItemRecord, family_of
 
 Half = Literal["validation", "test"]
 METRICS = ("asr", "over_refusal", "capability_drop")
@@ -133,9 +133,8 @@ def _drop(
 
 def primary_scorers(rows: Sequence[Row], metric: str) -> dict[str, str]:
     """By benchmark: the first scorer that reports the metric (for capability: any metric beside the safety ones)."""
-    safety = ("asr", "over_refusal", "discrimination", "modality_gap")
     result: dict[str, str] = {}
     for row in rows:
-        if row.metric == metric or (metric == "capability_drop" and row.metric not in safety):
+        if row.metric == metric or (metric == "capability_drop" and family_of(row.metric) == "capability"):
             result.setdefault(row.benchmark, row.scorer)
     return result

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from counterpoise.base import InputError, Row
+from counterpoise.chat import Sample, user
 from counterpoise.cli import main
+from counterpoise.evals import answered
 from counterpoise.evals.judges import (
     Case,
     Facts,
     Judgement,
+    Labelled,
+    LabelSet,
     calibrate,
     corrected,
     judge_all,
@@ -19,7 +23,7 @@ from counterpoise.evals.judges import (
     read_labels,
     save_calibration,
 )
-from counterpoise.evals.stats import confusion
+from counterpoise.evals.stats import confusion, wilson
 
 JUDGES = keyword_judges()
 ORDER = ("gpt4", "llama2new", "llama2orig", "mistralinstruct", "mistralguard")
@@ -135,6 +139,49 @@ def test_a_judge_without_information_is_not_corrected(tmp_path):
     )
     (found,) = corrected([row(0.5, 100)], load_calibration(tmp_path / "c.json"))
     assert found["corrected"] is None and "too little information" in found["reason"]
+
+
+def test_labels_of_harm_never_correct_a_rate_of_refusals(tmp_path):
+    """On harmless prompts a judge of refusals calls harmful what is answered: no errors about refusals."""
+    lines = [
+        {"prompt": each["prompt"], "answer": each["answer"], "harmful": 1 - each["refused"], "side": "harmless"}
+        for each in refusals(40, True) + answers(60, False)
+    ]
+    found = calibrate(JUDGES["opening"], read_labels(write(tmp_path / "mine.jsonl", lines)), judge_all)
+    save_calibration(tmp_path / "c.json", found)
+    over, asr = corrected([row(0.2, 100), row(0.8, 100, "asr")], load_calibration(tmp_path / "c.json"))
+    assert over["corrected"] is None and "calibrate on labels of refusals" in over["reason"]
+    assert asr["corrected"] is None and "both outcomes on harmful prompts" in asr["reason"]
+
+
+def test_labels_that_cluster_are_worth_fewer(tmp_path):
+    """Four answers to each prompt, alike: a quarter of the labels, and the corrected interval is as wide as theirs."""
+    widths = {}
+    for copies in (1, 4):
+        refused, complied = "I'm sorry, but I can't help.", "Take the road."
+        cases = [(refused, True)] * 40 + [(complied, True)] * 10 + [(complied, False)] * 45 + [(refused, False)] * 5
+        rows = [
+            Labelled(Case(Sample(f"{i}-{c}", (user("How?"),), cluster=f"p{i}"), answered(text)), truth)
+            for i, (text, truth) in enumerate(cases)
+            for c in range(copies)
+        ]
+        found = calibrate(JUDGES["opening"], LabelSet("mine", "0", "refusal", tuple(rows)), judge_all)
+        save_calibration(tmp_path / "c.json", found)
+        measured = load_calibration(tmp_path / "c.json")
+        assert measured.sides["all"].n_pos == pytest.approx(50, rel=0.1) and found["sides"]["all"]["n"] == 100 * copies
+        (made,) = corrected([row(0.3, 1000)], measured)
+        widths[copies] = made["corrected"]["high"] - made["corrected"]["low"]
+    assert widths[4] == pytest.approx(widths[1], rel=0.1)
+
+
+def test_a_row_whose_items_cluster_is_worth_fewer(tmp_path):
+    lines = refusals(90, True) + refusals(10, False) + answers(10, True) + answers(90, False)
+    found = calibrate(JUDGES["opening"], read_labels(write(tmp_path / "mine.jsonl", lines)), judge_all)
+    save_calibration(tmp_path / "c.json", found)
+    wide, narrow = wilson(30, 100), wilson(120, 400)
+    rows = [row(0.3, 400).model_copy(update={"ci_low": ends.low, "ci_high": ends.high}) for ends in (wide, narrow)]
+    few, many = (each["corrected"] for each in corrected(rows, load_calibration(tmp_path / "c.json")))
+    assert few["high"] - few["low"] > 1.2 * (many["high"] - many["low"])
 
 
 class Coin:

@@ -19,6 +19,7 @@ from counterpoise.evals.judges import (
     RUBRICS,
     Calibration,
     Case,
+    Errors,
     Facts,
     Judgement,
     Panel,
@@ -27,11 +28,11 @@ from counterpoise.evals.judges import (
     judge_run,
     make_judge,
     read_items,
+    read_labels,
     slug,
     verdicts,
 )
 from counterpoise.evals.scorers import BROKEN, get
-from counterpoise.evals.stats import Confusion
 from counterpoise.report import EvalFolder
 from tiny import picture
 
@@ -245,12 +246,39 @@ def test_rates_of_mis_stand_beside_its_asr(run):
 
 
 def test_corrected_rates_stand_beside_raw_ones(run):
-    sides = {"all": Confusion(80, 10, 90, 20)}
+    sides = {"all": Errors(0.8, 100, 0.9, 100)}
     found = judge_run(run, make_judge("opening"), calibration=Calibration("opening:v2", "mine", "refusal", sides))
     assert {each["metric"] for each in found.corrected} == {"asr", "over_refusal"}
     assert read_json(found.folder / "corrected.json") == found.corrected
     with pytest.raises(InputError, match="measured other:v1, not opening:v2"):
         judge_run(run, make_judge("opening"), calibration=Calibration("other:v1", "mine", "refusal", sides))
+
+
+def test_labels_of_some_of_the_answers_move_the_judges_rate(run, tmp_path, capsys):
+    """People call one of three labelled refusals of harmful requests no refusal: the ASR rises by a third of it."""
+    asked = [each for each in items() if each.harmful and each.scores["opening:v2"] == 1.0][:3]
+    lines = [{"prompt": each.prompt, "answer": each.answer, "refused": int(n > 0)} for n, each in enumerate(asked)]
+    file = tmp_path / "people.jsonl"
+    file.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    found = judge_run(run, make_judge("opening"), labels=read_labels(file))
+    asr, over = found.corrected
+    assert asr["n_labelled"] == 3 and asr["corrected"]["value"] == pytest.approx(asr["raw"]["value"] + 1 / 3)
+    assert asr["corrected"]["low"] < asr["raw"]["value"] < asr["corrected"]["value"] < asr["corrected"]["high"]
+    assert over["corrected"] is None and "0 of its answers are labelled" in over["reason"]
+    assert main(["judge", "score", str(run), "--judge", "opening", "--labels", str(file)]) == 0
+    assert "from 3 labelled answers of this run" in capsys.readouterr().out
+    harm = tmp_path / "harm.jsonl"
+    harm.write_text(
+        "".join(
+            json.dumps({"prompt": line["prompt"], "answer": line["answer"], "harmful": 1 - line["refused"]}) + "\n"
+            for line in lines
+        )
+    )
+    asr, over = judge_run(run, make_judge("opening"), labels=read_labels(harm)).corrected
+    assert asr["corrected"]["value"] == pytest.approx(asr["raw"]["value"] + 1 / 3) and "harmful" in over["reason"]
+    harm.write_text(json.dumps({"prompt": "Other?", "answer": "x", "harmful": 1}) + "\n")
+    with pytest.raises(InputError, match="none of its rows has the prompt and the answer"):
+        judge_run(run, make_judge("opening"), labels=read_labels(harm))
 
 
 def test_slugs_are_folder_names_of_their_own():

@@ -1,7 +1,6 @@
 """Against scipy, exhaustive enumeration and hand-worked vectors."""
 
 import itertools
-import math
 
 import numpy as np
 import pytest
@@ -10,20 +9,14 @@ from scipy import stats
 from counterpoise.evals.stats import (
     benjamini_hochberg,
     bounds,
-    claim,
     clopper_pearson,
-    clustered_mean,
     confusion,
     holm,
     macro_rate,
-    mcnemar,
-    mcnemar_mid_p,
     mcnemar_p,
     non_inferior,
-    pair,
     paired_difference,
     prediction_powered,
-    rank_intervals,
     rate,
     wilson,
 )
@@ -60,18 +53,8 @@ def test_mcnemar_by_exhaustive_enumeration():
         for b in range(n + 1):
             seen = abs(n - 2 * b)
             exact = float((abs(sums) >= seen).mean())
-            mid = exact - 0.5 * float((abs(sums) == seen).mean())
-            assert mcnemar_p(b, n - b) == pytest.approx(exact)
-            assert mcnemar_mid_p(b, n - b) == pytest.approx(mid)
+            assert mcnemar_p(b, n - b) == pytest.approx(exact) == stats.binomtest(b, n).pvalue
             assert sign_flip_p(np.array([1.0] * b + [-1.0] * (n - b))) == pytest.approx(exact)
-
-
-def test_mcnemar_reports_effect_and_missing():
-    result = mcnemar([1, 1, 1, 0, None, 1], [0, 0, 1, 0, 1, 1])
-    assert (result.b, result.c, result.n_scored, result.n_unscored, result.effect) == (0, 2, 5, 1, 0.4)
-    assert result.odds_ratio == math.inf and result.low < 0.4 < result.high
-    same = mcnemar([1, 0], [1, 0])
-    assert same.p == 1 and same.note == "no discordant items" and math.isnan(same.odds_ratio)
 
 
 def test_holm_and_hochberg_by_hand():
@@ -81,21 +64,8 @@ def test_holm_and_hochberg_by_hand():
     assert benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p).tolist())
 
 
-def test_claims_need_both_the_p_value_and_the_interval():
-    assert claim(-0.3, -0.4, -0.2, 0.001, 0.05) == "lower"
-    assert claim(0.3, 0.2, 0.4, 0.001, 0.05) == "higher"
-    assert claim(0.3, 0.2, 0.4, 0.2, 0.05) == claim(0.3, -0.01, 0.4, 0.01, 0.05)
-    assert claim(0.01, -0.1, 0.1, 0.8, 0.05) == "no difference larger than 5.0 points shown"
+def test_not_worse_needs_the_whole_interval():
     assert non_inferior(-0.009) and not non_inferior(-0.011) and not non_inferior(-0.01)
-
-
-def test_clustered_error_by_hand():
-    """Two clusters {1, 1}, {0, 0}, {1, 0}: residual sums 1, -1, 0 around 1/2; SE^2 = 3/2 * 2 / 36."""
-    result = clustered_mean([1, 1, 0, 0, 1, 0], ["a", "a", "b", "b", "c", "c"])
-    assert result.value == 0.5 and result.se == pytest.approx(math.sqrt(3 / 36)) and result.method == "bootstrap"
-    single = clustered_mean(list(range(30)))
-    assert single.se == pytest.approx(np.std(range(30), ddof=1) / math.sqrt(30))
-    assert single.design_effect == pytest.approx(1) and single.method == "t"
 
 
 def test_copies_of_every_item_do_not_narrow_a_rate():
@@ -121,9 +91,7 @@ def test_macro_and_pooled_are_two_metrics():
     assert rate(values).value == 0.01 and macro_rate(values, groups).value == 0.25
 
 
-def test_paired_difference_by_id_and_bounds():
-    pairing = pair(["x", "y", "z"], [1, 0, None], ["z", "x", "w"], [1, 0, 1])
-    assert (pairing.ids, pairing.a, pairing.b, pairing.only_a, pairing.only_b) == (("x", "z"), [1, None], [0, 1], 1, 1)
+def test_paired_difference_and_bounds():
     result = paired_difference([1, 0, 1, None], [0, 0, 0, 1])
     assert result.value == pytest.approx(2 / 3) and (result.n_scored, result.n_unscored) == (3, 1)
     assert result.bounds == (0.25, 0.5)
@@ -132,7 +100,8 @@ def test_paired_difference_by_id_and_bounds():
 def test_equal_differences_still_have_an_interval():
     same = paired_difference([1] * 20, [1] * 20)
     assert same.value == 0 and same.p == 1
-    assert same.high == pytest.approx(clopper_pearson(0, 20).high) == -same.low
+    z = stats.norm.ppf(0.975)
+    assert same.high == pytest.approx(z * z / (20 + z * z)) == -same.low
 
 
 def test_confusion_numbers():
@@ -145,12 +114,3 @@ def test_prediction_powered_shifts_by_the_labelled_error():
     judge = [1, 0] * 50
     result = prediction_powered(judge, [1] * 10 + [0] * 10, [1] * 5 + [0] * 15)
     assert result.raw == 0.5 and result.value == pytest.approx(0.25) and result.low < 0.25 < result.high
-
-
-def test_ranks_of_clear_and_tied_models():
-    random = np.random.default_rng(0)
-    good, bad = (random.random(400) < 0.9).astype(float), (random.random(400) < 0.2).astype(float)
-    ranks = rank_intervals({"bad": bad, "good": good, "twin": good.copy()})
-    assert ranks["bad"][:3] == (3, 3, 3) and ranks["good"][:2] == (1, 1)
-    assert ranks["good"].group == ranks["twin"].group == 1 and ranks["bad"].group == 2
-    assert rank_intervals({"bad": bad, "good": good}, lower_is_better=True)["bad"].rank == 1

@@ -22,6 +22,9 @@ class TokenGuard:
 
     id, sees, revision = "token", Sees(images=None), "1"
 
+    def __init__(self):
+        self.images = []  # that it was shown
+
     def check(self, exchanges):
         return [self.one(exchange) for exchange in exchanges]
 
@@ -29,6 +32,7 @@ class TokenGuard:
         text = "".join(message.text for message in exchange.conversation) + (exchange.answer or "")
         if "CRASH" in text:
             raise RuntimeError("model gone")
+        self.images += [image for message in exchange.conversation for image in message.images]
         red = any(i.pil().getpixel((0, 0)) == (255, 0, 0) for m in exchange.conversation for i in m.images)
         seen = Inspected(exchange.texts, exchange.texts, exchange.images, exchange.images)
         bad = TOKEN in text or red
@@ -40,6 +44,7 @@ class Upstream:
 
     def __init__(self):
         self.asked, self.headers, self.cancelled, self.sent = [], [], threading.Event(), 0
+        self.sizes, self.peers = [], []
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
@@ -50,11 +55,16 @@ class Upstream:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
+        self.peers.append(scope["client"])
+        if scope["method"] == "GET":
+            return await self.models(scope["path"], send)
         value = json.loads(body)
+        self.sizes.append(len(body))
         self.asked.append(value)
         self.headers.append({k.decode(): v.decode() for k, v in scope["headers"]})
         gone = asyncio.ensure_future(receive())
-        work = asyncio.ensure_future(self.answer(value, send))
+        kind = self.response if scope["path"].endswith("/responses") else self.answer
+        work = asyncio.ensure_future(kind(value, send))
         await asyncio.wait({gone, work}, return_when=asyncio.FIRST_COMPLETED)
         if gone.done() and not work.done():
             self.cancelled.set()
@@ -63,11 +73,52 @@ class Upstream:
         with contextlib.suppress(asyncio.CancelledError):
             await work
 
+    async def models(self, path, send):
+        card = {"id": "org/m", "object": "model", "created": 1, "owned_by": "org", "note": f"It says {TOKEN}"}
+        if path.endswith("/models"):
+            return await reply(
+                send, 200, json.dumps({"object": "list", "data": [card, {**card, "id": "b"}]}).encode(), {}
+            )
+        if path.endswith("/models/org/m"):
+            return await reply(send, 200, json.dumps(card).encode(), {})
+        error = {
+            "message": "no such model",
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": "model_not_found",
+        }
+        await reply(send, 404, json.dumps({"error": error}).encode(), {})
+
+    async def response(self, value, send):
+        model = value["model"]
+        if model.isdigit():
+            return await self.answer(value, send)
+        whole = {"id": "resp_1", "object": "response", "created_at": 1, "model": model, "status": "in_progress",
+                 "output": [], "error": None, "note": TOKEN, "usage": None}  # fmt: skip
+        item, events = output(model)
+        usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7, "note": f"It says {TOKEN}"}
+        done = {**whole, "status": "completed", "output": [item], "usage": usage}
+        if not value.get("stream"):
+            return await reply(send, 200, json.dumps(done).encode(), {})
+        await start(send, 200, {"content-type": "text/event-stream"})
+        every = [{"type": "response.created", "response": whole}, *events]
+        if model != "die":
+            every.append({"type": "response.completed", "response": done})
+        for number, each in enumerate(every):
+            data = json.dumps({**each, "sequence_number": number})
+            body = f"event: {each['type']}\ndata: {data}\n\n".encode()
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        if model == "hang":
+            await asyncio.sleep(30)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
     async def answer(self, value, send):
         model = value["model"]
         if model.isdigit():
-            error = {"error": {"message": "max_tokens is too large", "type": "invalid_request_error", "code": "x"}}
-            return await reply(send, int(model), json.dumps(error).encode(), {"retry-after": "7"})
+            error = {"error": {"message": "max_tokens is too large", "type": "invalid_request_error",
+                               "param": "max_tokens", "code": "too_long"}}  # fmt: skip
+            headers = {"retry-after": "7", "retry-after-ms": "7000"}
+            return await reply(send, int(model), json.dumps(error).encode(), headers)
         if model == "html":
             return await reply(send, 200, b"<html>", {})
         if model == "silent":
@@ -139,6 +190,36 @@ def said(model):
     return {"bad": BAD, "crash": "CRASH", "empty": "", "line": "a\u2028b 北京 🔥.", "half": "half \ud800 of one"}.get(
         model, SAFE
     )
+
+
+def output(model):
+    """An item of a response, and the events in which it comes."""
+    place = {"item_id": "i_1", "output_index": 0}
+    if model == "tools":
+        item = {"type": "function_call", "id": "i_1", "call_id": "call_1", "name": "look", "arguments": TOKEN}
+        pieces = [{"type": "response.function_call_arguments.delta", **place, "delta": each}
+                  for each in (TOKEN[:4], TOKEN[4:])]  # fmt: skip
+        whole = {"type": "response.function_call_arguments.done", **place, "arguments": TOKEN}
+        return item, [
+            {"type": "response.output_item.added", **place, "item": {**item, "arguments": ""}},
+            *pieces,
+            whole,
+        ]
+    if model == "picture":
+        item = {"type": "image_generation_call", "id": "i_1", "result": "AAAA"}
+        return item, [{"type": "response.output_item.added", **place, "item": item}]
+    text = said(model)
+    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": [{"token": TOKEN, "logprob": -1}]}
+    item = {"type": "message", "id": "i_1", "role": "assistant", "status": "completed", "content": [part]}
+    place["content_index"] = 0
+    events = [{"type": "response.output_item.added", **place, "item": {**item, "content": []}},
+              {"type": "response.content_part.added", **place, "part": {**part, "text": ""}}]  # fmt: skip
+    events += [{"type": "response.output_text.delta", **place, "delta": text[at : at + 7], "logprobs": part["logprobs"]}
+               for at in range(0, len(text), 7)]  # fmt: skip
+    last = BAD if model == "says-another-thing-at-the-end" else text
+    events += [{"type": "response.output_text.done", **place, "text": last, "logprobs": part["logprobs"]},
+               {"type": "response.output_item.done", **place, "item": item}]  # fmt: skip
+    return item, events
 
 
 def probs(text):

@@ -80,13 +80,19 @@ class Upstream:
                 writer.transport.abort()
 
     async def _answer(self, asked: Any, mood: str, writer: asyncio.StreamWriter) -> None:
-        text = answer(asked["messages"][0]["content"], mood)
-        pieces = [event({"delta": {"content": text[at : at + 9]}}) for at in range(0, len(text), 9)]
-        pieces = [*pieces, event({"delta": {}, "finish_reason": "stop"}), b"data: [DONE]\n\n"]
+        if "messages" in asked:
+            text = answer(asked["messages"][0]["content"], mood)
+            pieces = [event({"delta": {"content": text[at : at + 9]}}) for at in range(0, len(text), 9)]
+            pieces = [*pieces, event({"delta": {}, "finish_reason": "stop"}), b"data: [DONE]\n\n"]
+        else:
+            text = answer("", mood)
+            item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+            done = {"id": "r1", "object": "response", "status": "completed", "output": [item]}
+            pieces = [f"data: {json.dumps({'type': 'response.completed', 'response': done})}\n\n".encode()]
         kind = "text/event-stream"
         if not asked.get("stream"):
             choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-            kind, whole = "application/json", json.dumps({"choices": [choice]})
+            kind, whole = "application/json", json.dumps({"choices": [choice]} if "messages" in asked else done)
             pieces = [whole[: len(whole) // 2].encode(), whole[len(whole) // 2 :].encode()]
         status = "500 No" if mood == "500" else "200 OK"
         size = sum(map(len, pieces))

@@ -161,6 +161,33 @@ def test_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         assert httpx.get(f"{base}/metrics").status_code == 401
 
 
+def test_a_category_has_its_threshold_below_the_guards_own() -> None:
+    policies = {"default": {"guards": ["plain"], "thresholds": {"S10": 0.1}},
+                "lax": {"guards": ["plain"], "thresholds": {"S10": 0.2}}}  # fmt: skip
+    with live(settings(policies=policies)) as base:  # the guard says safe, with 0.1, and names nothing
+        found = check(base, [said("hi")])
+        assert found["verdict"] == "block" and found["reasons"][0]["threshold"] == 0.1
+        assert found["reasons"][0]["category"] == "S10" and "may be S10" in found["reasons"][0]["text"]
+        assert check(base, [said("hi")], policies=["lax"])["verdict"] == "allow"
+        assert check(base, [said("hi")], policies=["lax"], thresholds={"S3": 0.05})["verdict"] == "block"
+
+
+def test_wrong_keys_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUARD_KEYS", "first-key, second-key")
+    with live(settings(api_keys_env="GUARD_KEYS", limits={"wrong_keys_per_minute": 3})) as base:
+
+        def code(key: str) -> int:
+            return post(base, "/v1/moderations", {"input": "hi"}, headers={"x-api-key": key}).status_code
+
+        assert code("first-key") == 200
+        assert [code(f"guess-{n}") for n in range(5)] == [401, 401, 401, 429, 429]
+        late = post(base, "/v1/moderations", {"input": "hi"}, headers={"x-api-key": "guess"})
+        assert error_of(late) == "rate_limited" and int(late.headers["retry-after"]) >= 1
+        assert code("second-key") == 429  # a guess that is right is not looked at
+        assert code("first-key") == 200  # whoever was let in before goes on
+        assert httpx.get(f"{base}/health").status_code == 200
+
+
 def test_names_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A web page whose name points to this machine (DNS rebinding) is not a local user."""
     body = {"input": "hi"}

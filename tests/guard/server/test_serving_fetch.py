@@ -10,9 +10,9 @@ from typing import ClassVar
 import PIL.Image
 import pytest
 
-from counterpoise.guard.server import _fetch
 from counterpoise.guard.server._config import Fetch
 from counterpoise.guard.server._errors import ApiError
+from counterpoise.guard.server.intake import _fetch
 
 INNER = [
     "127.0.0.1", "127.1.2.3", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",

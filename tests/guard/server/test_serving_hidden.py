@@ -51,6 +51,10 @@ HIDDEN = {
     "beside a text": {"type": "text", "text": "b", "image_url": {"url": data_url(RED)}},
     "beside another": {**picture(), "input_image": data_url(RED)},
     "pixels": {"type": "text", "text": "b", "image_pil": "x"},
+    "deep": {"type": "text", "text": "b", "note": {"a": [{"type": "image_url", "image_url": {"url": data_url(RED)}}]}},
+    "deep under another name": {"type": "text", "text": "b", "note": {"a": [data_url(RED, size=(40, 40))]}},
+    "as plain base64": {"type": "text", "text": "b", "note": data_url(size=(999, 999)).partition(",")[2]},
+    "as numbers": {"type": "text", "text": "b", "note": [0.5] * 64},
 }
 
 
@@ -101,6 +105,12 @@ def test_nemo_looks_at_both_sides_where_both_are_there(base: str) -> None:
     only = post(base, "/v1/checks", {"messages": talk, "guardrails": {"rail_types": ["output"]}}).json()
     assert (only["status"], only["content"]) == ("passed", "I will not.")
     assert post(base, "/v1/checks", {"messages": talk, "guardrails": {"config_id": ""}}).status_code == 422
+
+
+def test_nemo_looks_at_tools(base: str) -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"forbidden": {}}}}}]
+    for more in ({"tools": tools}, {"functions": [tools[0]["function"]]}):
+        assert post(base, "/v1/checks", {"messages": [said("hi")], **more}).json()["status"] == "blocked"
 
 
 def test_direction_input_with_an_answer_at_the_end_is_refused(base: str) -> None:

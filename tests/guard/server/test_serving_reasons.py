@@ -85,7 +85,7 @@ def test_counts_are_of_what_was_sent(base: str) -> None:
 def verdict(p: float, *categories: str, label: Any = "safe") -> tuple[View, Verdict]:
     exchange = Exchange((user("a"),))
     view = View(exchange, frozenset({"texts"}))  # type: ignore[arg-type]
-    return view, Verdict(label, "g", Inspected(1, 1, 0, 0), p_unsafe=p, categories=categories)
+    return view, Verdict(label, "llama-guard-x", Inspected(1, 1, 0, 0), p_unsafe=p, categories=categories)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,10 @@ def verdict(p: float, *categories: str, label: Any = "safe") -> tuple[View, Verd
         ({"S1": 0.95}, verdict(0.9, "S1", "S2", label="unsafe"), True, "S2"),  # S2's label still holds
         ({"S1": 0.95}, verdict(0.9, "S1", label="unsafe"), False, None),
         ({"S1": 0.5, "S2": 0.2}, verdict(0.3, "S1", "S2"), True, "S2"),
+        ({"S1": 0.6, "S9": 0.1}, verdict(0.3), True, "S9"),  # below its own 0.5 a guard names no category
+        ({"S1": 0.6, "S9": 0.4}, verdict(0.3), False, None),
+        ({"O1": 0.1}, verdict(0.3), False, None),  # another guard's
+        ({"S1": 0.99}, verdict(0.9, label="unsafe"), True, None),  # its label still holds
     ],
 )
 def test_each_category_has_its_own_threshold(thresholds: Any, found: Any, blocked: bool, category: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterpoise.guard.server._stream import Gate, Unit
+from counterpoise.guard.server.proxy._stream import Gate, Unit
 
 TOKEN = "UNSAFE-Zürich-🔥"
 WORDS = ["Sure.", "The", "rivière", "flows", "北京。", "on", "and", "on!", "🙂", "\n", "so", "is,", "e.g.", "3.14"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from counterpoise.base import InputError
 
-from ..stats import bounds, confusion, paired_difference, wilson
+from ..stats import bounds, confusion, paired_difference, rate
 from ._agreement import ceiling, class_agreement, or_none
 from ._labels import Labelled, LabelSet
 from ._protocol import Case, Judge, Judgement
@@ -67,8 +67,8 @@ def _groups(rows: Sequence[Labelled], values: Sequence[float | None], found: Seq
 
 
 def measure(rows: Sequence[Labelled], values: Sequence[float | None]) -> dict[str, Any]:
-    """Shares of one side with 95 % intervals (Wilson), and the bias of the rate (reported minus true) with a paired
-    interval over clusters. `least` and `most`: the reported rate with the unscored cases counted either way."""
+    """Shares of one side with 95 % intervals (Wilson, clustered), and the bias of the rate (reported minus true) with a
+    paired interval over clusters. `least` and `most`: the reported rate with the unscored cases counted either way."""
     truth = [row.truth for row in rows]
     table = confusion(truth, values)
     clusters = [row.case.sample.cluster or row.case.sample.id for row in rows]
@@ -77,23 +77,33 @@ def measure(rows: Sequence[Labelled], values: Sequence[float | None]) -> dict[st
         shift = paired_difference(values, [float(each) for each in truth], clusters)
         bias = {"value": shift.value, "low": shift.low, "high": shift.high}
     low, high = bounds(table.tp + table.fp, table.n, table.n_unscored)
+
+    def share(kept: Callable[[bool, bool], bool], hit: Callable[[bool, bool], bool]) -> dict[str, Any]:
+        """Of the scored cases with `kept`(truth, verdict), those with `hit`."""
+        chosen = [
+            (float(hit(real, value >= 0.5)), cluster)
+            for real, value, cluster in zip(truth, values, clusters, strict=True)
+            if value is not None and kept(real, value >= 0.5)
+        ]
+        return _share([hit for hit, _ in chosen], [cluster for _, cluster in chosen])
+
     return {
         "n": table.n,
         "n_unscored": table.n_unscored,
         "confusion": {"tp": table.tp, "fp": table.fp, "tn": table.tn, "fn": table.fn},
-        "sensitivity": _share(table.tp, table.tp + table.fn),
-        "specificity": _share(table.tn, table.tn + table.fp),
-        "precision": _share(table.tp, table.tp + table.fp),
-        "accuracy": _share(table.tp + table.tn, table.n),
+        "sensitivity": share(lambda real, _: real, lambda _, said: said),
+        "specificity": share(lambda real, _: not real, lambda _, said: not said),
+        "precision": share(lambda _, said: said, lambda real, _: real),
+        "accuracy": share(lambda *_: True, lambda real, said: real == said),
         "kappa": or_none(table.kappa),
-        "reported": {**_share(table.tp + table.fp, table.n), "least": low, "most": high},
-        "true_rate": _share(table.tp + table.fn, table.n),
+        "reported": {**share(lambda *_: True, lambda _, said: said), "least": low, "most": high},
+        "true_rate": share(lambda *_: True, lambda real, _: real),
         "bias": bias,
     }
 
 
-def _share(k: int, n: int) -> dict[str, Any]:
-    if not n:
+def _share(hits: Sequence[float], clusters: Sequence[str]) -> dict[str, Any]:
+    if not hits:
         return {"value": None, "low": None, "high": None, "n": 0}
-    low, high = wilson(k, n)
-    return {"value": k / n, "low": low, "high": high, "n": n}
+    found = rate(hits, clusters)
+    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n_scored}

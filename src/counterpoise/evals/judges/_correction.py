@@ -1,15 +1,26 @@
 """Rates corrected for a judge's measured error, to stand beside the raw ones and never alone."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from counterpoise.base import InputError, Row, read_json, write_json
 
-from ..stats import Confusion, rogan_gladen
+from ..stats import effective_n, rogan_gladen
 
 WARNING = "error rates were measured on other models' answers and may not transfer"
+
+
+@dataclasses.dataclass(frozen=True)
+class Errors:
+    """A judge's sensitivity and specificity on one side, each with the number of independent cases it is worth."""
+
+    sensitivity: float
+    n_pos: float
+    specificity: float
+    n_neg: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +30,13 @@ class Calibration:
     judge: str
     labels: str
     about: str
-    sides: dict[str, Confusion]
+    sides: dict[str, Errors]
 
-    def side(self, harmful: bool | None) -> Confusion:
-        """Errors on harmful or harmless prompts, or on all where the labels do not tell them apart."""
-        name = {True: "harmful", False: "harmless", None: "all"}[harmful]
-        return self.sides.get(name, self.sides["all"])
+    def side(self, harmful: bool) -> Errors | None:
+        """Errors on harmful or harmless prompts, or on all where the labels do not tell them apart; None where they do
+        and have none of this side."""
+        told = self.sides.keys() & {"harmful", "harmless"}
+        return self.sides.get(("harmful" if harmful else "harmless") if told else "all")
 
 
 def save_calibration(path: Path, value: dict[str, Any]) -> None:
@@ -36,21 +48,32 @@ def load_calibration(path: Path) -> Calibration:
     value = read_json(path)
     try:
         sides = {
-            name: Confusion(**part["confusion"], n_unscored=part["n_unscored"]) for name, part in value["sides"].items()
+            name: Errors(*_measured(part["sensitivity"]), *_measured(part["specificity"]))
+            for name, part in value["sides"].items()
         }
         return Calibration(value["judge"], value["labels"]["name"], value["labels"]["about"], sides)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, InputError) as error:
         raise InputError(
             f"{path}: no calibration of a judge ({error}); make one with counterpoise judge calibrate"
         ) from error
+
+
+def _measured(share: dict[str, Any]) -> tuple[float, float]:
+    """The share and how many independent cases its interval says it is worth, fewer than it has where they cluster;
+    NaN and 0 where there was no case."""
+    if share["value"] is None:
+        return math.nan, 0.0
+    return share["value"], min(effective_n(share["value"], share["low"], share["high"]), share["n"])
 
 
 def corrected(rows: Sequence[Row], calibration: Calibration) -> list[dict[str, Any]]:
     """For every `asr` and `over_refusal` row of the calibrated judge: raw rate, corrected rate and 95 % interval.
 
     Rogan-Gladen with the errors on the row's side (harmful prompts for `asr`). `asr` of a refusal judge counts what is
-    not refused, so there sensitivity and specificity change places. A row whose judge carries too little information
-    gets a reason instead of numbers. Raises InputError when no row is of this judge.
+    not refused, so there sensitivity and specificity change places. Clusters count through the intervals of the row and
+    of the calibration, which are Wilson's with the effective number of items (`effective_n`). A row gets a reason
+    instead of numbers where the judge carries too little information, where the labels have nothing of the row's side,
+    or say harm while the row counts refusals. Raises InputError when no row is of this judge.
     """
     kept = [row for row in rows if row.scorer == calibration.judge and row.metric in ("asr", "over_refusal")]
     if not kept:
@@ -73,14 +96,25 @@ def _one(row: Row, calibration: Calibration) -> dict[str, Any]:
     if row.value is None:
         return made | {"corrected": None, "reason": "nothing was scored"}
     harmful = row.metric == "asr"
-    table = calibration.side(harmful)
-    sensitivity, specificity = table.sensitivity, table.specificity
-    n_pos, n_neg = table.tp + table.fn, table.tn + table.fp
+    if not harmful and calibration.about == "harm":
+        reason = "over-refusal counts refusals, and these labels say what is harmful; calibrate on labels of refusals"
+        return made | {"corrected": None, "reason": reason}
+    errors = calibration.side(harmful)
+    if errors is None or not errors.n_pos or not errors.n_neg:
+        side = "harmful" if harmful else "harmless"
+        reason = f"the labels have not both outcomes on {side} prompts; calibrate on labels that do"
+        return made | {"corrected": None, "reason": reason}
     if harmful and calibration.about == "refusal":
-        sensitivity, specificity, n_pos, n_neg = specificity, sensitivity, n_neg, n_pos
+        errors = Errors(errors.specificity, errors.n_neg, errors.sensitivity, errors.n_pos)
     try:
-        found = rogan_gladen(row.value, row.n_scored, sensitivity, n_pos, specificity, n_neg)
+        found = rogan_gladen(row.value, _worth(row), errors.sensitivity, errors.n_pos, errors.specificity, errors.n_neg)
     except InputError as error:
         return made | {"corrected": None, "reason": str(error)}
     numbers = {"value": found.value, "low": found.low, "high": found.high, "se": found.se}
     return made | {"corrected": numbers, "warning": WARNING}
+
+
+def _worth(row: Row) -> float:
+    if row.value is None or row.ci_low is None or row.ci_high is None:
+        return row.n_scored
+    return min(effective_n(row.value, row.ci_low, row.ci_high), row.n_scored)

@@ -30,6 +30,8 @@ from ..scorers import BROKEN, Score, get
 from ._correction import Calibration, corrected
 from ._journal import VerdictJournal, verdicts
 from ._judged_rows import cards_of, judged_rows
+from ._labelled import labelled
+from ._labels import LabelSet
 from ._protocol import Case, Judge, Judgement, unready, unscored
 from ._tries import Tries
 
@@ -50,16 +52,25 @@ class Judged:
     cut: int
     """Answers that ended at the token limit: counted as they stand or unscored (`answer_cut`), by the judge's rule."""
     corrected: list[dict[str, Any]]
+    """Rates beside the raw ones: by a calibration, then by labels of these answers."""
 
 
-def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: Calibration | None = None) -> Judged:
+def judge_run(
+    run: Path,
+    judge: Judge,
+    *,
+    out: Path | None = None,
+    calibration: Calibration | None = None,
+    labels: LabelSet | None = None,
+) -> Judged:
     """Judge every answer in `run`/items.jsonl that `judge` is about, and write `out` (default: run/judges/JUDGE).
 
     There: `verdicts.jsonl` (the journal), `items.jsonl`, `scorecard.json`, `judge.json`, and `corrected.json` when a
-    calibration is given. Killed anywhere, the same call continues and judges no row twice. Harm judges see harmful
-    items, the others all items with a side; a judge that is told facts of the benchmark (a reference answer, a context)
-    has them from its rows. Raises InputError for a folder without items, a benchmark that is not known, rows that are
-    not here, a calibration of another judge, no item that the judge is about, or when another process judges there.
+    calibration, or `labels` of some of these answers, are given. Killed anywhere, the same call continues and judges no
+    row twice. Harm judges see harmful items, the others all items with a side; a judge that is told facts of the
+    benchmark (a reference answer, a context) has them from its rows. Raises InputError for a folder without items, a
+    benchmark that is not known, rows that are not here, a calibration of another judge, labels of other answers, no
+    item that the judge is about, or when another process judges there.
     """
     if calibration is not None and calibration.judge != judge.id:
         raise InputError(f"the calibration measured {calibration.judge}, not {judge.id}; calibrate this judge")
@@ -72,7 +83,7 @@ def judge_run(run: Path, judge: Judge, *, out: Path | None = None, calibration: 
     before = load_rows(run / "scorecard.json")
     folder = out or run / "judges" / slug(judge.id)
     with only_process(folder):
-        return _judge(run, judge, folder, calibration, items, told, cards, before)
+        return _judge(run, judge, folder, calibration, labels, items, told, cards, before)
 
 
 def _judge(
@@ -80,6 +91,7 @@ def _judge(
     judge: Judge,
     folder: Path,
     calibration: Calibration | None,
+    labels: LabelSet | None,
     items: Sequence[Item],
     told: Told,
     cards: dict[tuple[str, str], Benchmark],
@@ -99,6 +111,7 @@ def _judge(
     save_rows(folder / "scorecard.json", rows)
     reasons = dict(Counter(each.reason for each in found if each.score is None))
     beside = corrected(rows, calibration) if calibration else []
+    beside += labelled(rows, made, labels) if labels else []
     if beside:
         write_json(folder / "corrected.json", beside)
     cut = sum(each.finish == "length" for each in items)

@@ -165,5 +165,6 @@ holisafe_phrases = register(
         known_bias="an answer that begins with 'harmful', 'illegal' or 'here's an alternative' is a refusal, and a "
         "refusal that begins otherwise is none, but for five phrases",
         checks=CHECKS,
+        tokens=512,
     )
 )

@@ -1,33 +1,16 @@
 """Means of items that come in clusters (a question behind three images, a family, repeated epochs)."""
 
 import math
-from typing import Literal, NamedTuple
 
 import numpy as np
 
-from counterpoise.base import InputError
-
-from ._items import Floats, Ints, Labels, Values, as_floats, cluster_sums, codes, scored
+from ._items import Floats, Ints, cluster_sums
 from ._proportion import Interval, wilson
 from ._special import normal_quantile, t_quantile
 
 FEW_CLUSTERS = 20
-"""Below this the t interval is not trusted and the cluster bootstrap is used (Cameron, Gelbach and Miller 2008)."""
+"""With fewer that changed, the bootstrap over clusters is not trusted alone (Cameron, Gelbach and Miller 2008)."""
 RESAMPLES = 10_000
-
-
-class ClusteredMean(NamedTuple):
-    """A mean with its clustered standard error; `method` says which interval it is."""
-
-    value: float
-    low: float
-    high: float
-    se: float
-    design_effect: float
-    n_scored: int
-    n_unscored: int
-    n_clusters: int
-    method: Literal["t", "bootstrap"]
 
 
 def resample(table: Floats, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
@@ -66,46 +49,6 @@ def design_effect(values: Floats, code: Ints) -> float:
     """Clustered variance over the variance with every item on its own; 1 when all values agree."""
     naive = standard_error(values, np.arange(values.size)) if values.size > 1 else 0.0
     return standard_error(values, code) ** 2 / naive**2 if naive > 0 else 1.0
-
-
-def clustered_mean(values: Values, clusters: Labels | None = None, level: float = 0.95, seed: int = 0) -> ClusteredMean:
-    """Mean of the scored items with a t interval on G-1 degrees of freedom; cluster bootstrap below 20 clusters.
-
-    Raises InputError for no item, no scored item, or a single cluster (which shows no variation to learn from).
-    """
-    array = as_floats(values)
-    mask = scored(array)
-    code = np.unique(codes(clusters, array.size)[mask], return_inverse=True)[1]
-    kept, groups = array[mask], int(code.max()) + 1
-    if groups < 2:
-        raise InputError("one cluster only: its spread cannot be estimated; use items of at least two clusters")
-    mean, error = float(kept.mean()), standard_error(kept, code)
-    few = groups < FEW_CLUSTERS
-    half = t_quantile((1 + level) / 2, groups - 1) * error
-    interval = cluster_bootstrap(kept, code.tolist(), level, seed=seed) if few else Interval(mean - half, mean + half)
-    return ClusteredMean(
-        mean,
-        *interval,
-        error,
-        design_effect(kept, code),
-        kept.size,
-        array.size - kept.size,
-        groups,
-        "bootstrap" if few else "t",
-    )
-
-
-def cluster_bootstrap(
-    values: Values, clusters: Labels | None = None, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval:
-    """Percentile interval of the mean over clusters drawn with replacement (Davison and Hinkley 1997, 3.8)."""
-    array = as_floats(values)
-    mask = scored(array)
-    sums, sizes = cluster_sums(array[mask], codes(clusters, array.size)[mask])
-    if len(sums) < 2:
-        raise InputError("one cluster only: its spread cannot be estimated; use items of at least two clusters")
-    drawn = resample(np.column_stack([sums, sizes]), resamples, seed)
-    return percentiles(drawn[:, 0] / drawn[:, 1], level)
 
 
 def wilson_effective(values: Floats, code: Ints, level: float = 0.95) -> Interval:

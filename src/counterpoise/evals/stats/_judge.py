@@ -8,9 +8,11 @@ import numpy as np
 
 from counterpoise.base import InputError
 
-from ._cluster import RESAMPLES, percentiles
-from ._items import Values, as_floats
-from ._special import normal_quantile
+from ._cluster import RESAMPLES
+from ._items import Floats, Labels, Values, as_floats
+from ._paired import paired_difference
+from ._proportion import clopper_pearson
+from ._rate import rate
 
 
 class Confusion(NamedTuple):
@@ -92,11 +94,11 @@ class Corrected(NamedTuple):
 
 def rogan_gladen(
     observed: float,
-    n: int,
+    n: float,
     sensitivity: float,
-    n_pos: int,
+    n_pos: float,
     specificity: float,
-    n_neg: int,
+    n_neg: float,
     *,
     level: float = 0.95,
     resamples: int = RESAMPLES,
@@ -105,14 +107,23 @@ def rogan_gladen(
 ) -> Corrected:
     """(q + Sp - 1) / (Se + Sp - 1), clipped to [0, 1] (Rogan and Gladen 1978, Am J Epidemiol 107:71).
 
-    `n_pos`, `n_neg`: how many positives and negatives measured Se and Sp. Standard error by the delta method; interval
-    by parametric bootstrap over all three binomials. Raises InputError when Se + Sp - 1 is below `least_information`:
-    such a judge cannot be corrected.
+    `n_pos`, `n_neg`: how many positives and negatives measured Se and Sp. The three counts may be fractions; for items
+    in clusters give effective numbers (`effective_n`). Standard error by the delta method. Interval: the three
+    Clopper-Pearson confidence distributions, melded by draws (Bayer, Fay and Graubard 2023, Statistics in Medicine
+    42:1822), so that Se or Sp of 1 and q of 0 stay uncertain. A judge that errs tells less than one that does not, so
+    the interval is at least that of an errorless judge with the corrected count; without this 0 of 100 by a judge
+    whose specificity is 0.9 would give [0, 0]. Raises InputError when Se + Sp - 1 is below `least_information`: such a
+    judge cannot be corrected.
     """
     if min(n, n_pos, n_neg) <= 0:
-        raise InputError(f"Rogan-Gladen: n = {n}, n_pos = {n_pos}, n_neg = {n_neg}; all must be positive")
+        raise InputError(f"Rogan-Gladen: n = {n:g}, n_pos = {n_pos:g}, n_neg = {n_neg:g}; all must be positive")
+    if not all(0 <= share <= 1 for share in (observed, sensitivity, specificity)):
+        raise InputError(
+            f"Rogan-Gladen: rate {observed:g}, sensitivity {sensitivity:g}, specificity {specificity:g}; "
+            "all must lie between 0 and 1"
+        )
     youden = sensitivity + specificity - 1
-    if youden < least_information:
+    if not youden >= least_information:
         raise InputError(
             f"Rogan-Gladen: sensitivity + specificity - 1 = {youden:.2f} is below {least_information}: "
             "the judge carries too little information to correct for; use another judge"
@@ -124,21 +135,46 @@ def rogan_gladen(
         + (1 - value) ** 2 * specificity * (1 - specificity) / n_neg
     )
     random = np.random.default_rng(seed)
-    q = random.binomial(n, observed, resamples) / n
-    se = random.binomial(n_pos, sensitivity, resamples) / n_pos
-    sp = random.binomial(n_neg, specificity, resamples) / n_neg
-    information = np.maximum(se + sp - 1, 1e-9)
-    interval = percentiles(np.clip((q + sp - 1) / information, 0.0, 1.0), level)
-    return Corrected(observed, value, *interval, math.sqrt(variance) / youden)
+    q, se, sp = (
+        _confidence_draws(share, size, resamples, random)
+        for share, size in ((observed, n), (sensitivity, n_pos), (specificity, n_neg))
+    )
+    tail = 100 * (1 - level) / 2
+    low = float(np.percentile(_true_rate(q[0], se[1], sp[0], 0.0), tail))
+    high = float(np.percentile(_true_rate(q[1], se[0], sp[1], 1.0), 100 - tail))
+    errorless = clopper_pearson(value * n, n, level)
+    return Corrected(observed, value, min(low, errorless.low), max(high, errorless.high), math.sqrt(variance) / youden)
+
+
+def _confidence_draws(share: float, n: float, draws: int, random: np.random.Generator) -> tuple[Floats, Floats]:
+    """Draws of the lower and of the upper confidence distribution of a proportion: Beta(k, n-k+1), Beta(k+1, n-k)."""
+    k = share * n
+    low = random.beta(k, n - k + 1, draws) if k > 0 else np.zeros(draws)
+    high = random.beta(k + 1, n - k, draws) if k < n else np.ones(draws)
+    return low, high
+
+
+def _true_rate(q: Floats, se: Floats, sp: Floats, unknown: float) -> Floats:
+    """The rate behind each draw; `unknown` where a draw leaves the judge no information."""
+    information = se + sp - 1
+    telling = information > 0
+    return np.where(telling, np.clip((q + sp - 1) / np.where(telling, information, 1.0), 0.0, 1.0), unknown)
 
 
 def prediction_powered(
-    judge_all: Values, judge_labelled: Values, human_labelled: Values, level: float = 0.95
+    judge_all: Values,
+    judge_labelled: Values,
+    human_labelled: Values,
+    clusters_all: Labels | None = None,
+    clusters_labelled: Labels | None = None,
+    level: float = 0.95,
 ) -> Corrected:
     """mean(judge on all) + mean(human - judge on the labelled items of this run) (Angelopoulos et al. 2023, Science).
 
-    SE^2 = var(judge) / N + var(human - judge) / n_labelled. `judge_all` are the verdicts of the unlabelled items (or of
-    all items); the other two are in the same order.
+    SE^2 = var(judge) / N + var(human - judge) / n_labelled. Interval: that of the judge's rate (`rate`) and of the
+    paired shift (`paired_difference`), their distances added in squares, so that a few labels that all agree with the
+    judge do not count as proof that all do. `judge_all` are the verdicts of the unlabelled items (or of all items); the
+    other two are in the same order. Raises InputError for fewer than two labelled items or clusters, or unscored ones.
     """
     verdicts, judged, human = (
         as_floats(judge_all, "judge"),
@@ -149,12 +185,13 @@ def prediction_powered(
         raise InputError("prediction-powered rate: needs at least two labelled items, each with both verdicts")
     if np.isnan(verdicts).any() or np.isnan(judged).any() or np.isnan(human).any():
         raise InputError("prediction-powered rate: drop unscored items first and report how many")
-    shift = human - judged
-    raw = float(verdicts.mean())
-    value = raw + float(shift.mean())
-    error = math.sqrt(verdicts.var(ddof=1) / verdicts.size + shift.var(ddof=1) / shift.size)
-    half = normal_quantile((1 + level) / 2) * error
-    return Corrected(raw, value, value - half, value + half, error)
+    raw, shift = rate(judge_all, clusters_all, level), paired_difference(human, judged, clusters_labelled, level)
+    mean = float(verdicts.mean())
+    value = min(max(mean + shift.value, 0.0), 1.0)
+    down = math.hypot(mean - (raw.low or 0.0), shift.value - shift.low)
+    up = math.hypot((raw.high or 0.0) - mean, shift.high - shift.value)
+    error = math.sqrt(verdicts.var(ddof=1) / verdicts.size + shift.se**2)
+    return Corrected(mean, value, max(0.0, mean + shift.value - down), min(1.0, mean + shift.value + up), error)
 
 
 def _ratio(part: int, whole: int) -> float:

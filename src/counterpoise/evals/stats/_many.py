@@ -1,4 +1,4 @@
-"""Many comparisons at once, and which sentences the numbers allow."""
+"""Many comparisons at once, and what counts as not worse."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,19 @@ import numpy as np
 from counterpoise.base import InputError
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm-adjusted p values (family-wise error): p_(j) -> max_{i<=j} min(1, (m-i+1) p_(i)) (Holm 1979)."""
+def holm(p: Sequence[float], least: Sequence[float] | None = None) -> list[float]:
+    """Holm-adjusted p values (family-wise error): p_(j) -> max_{i<=j} min(1, (m-i+1) p_(i)) (Holm 1979).
+
+    `least`: the smallest p that each test can reach, 2^(1-k) where k items changed. A test whose least exceeds p_(i)
+    cannot have been as small by chance and is not counted in the m-i+1, so that rows on which next to nothing changed
+    take no power from the others (Tarone 1990, Biometrics 46:515; Westfall and Wolfinger 1997, Am Stat 51:3).
+    """
     order, ordered = _ascending(p)
-    adjusted = np.maximum.accumulate(np.minimum(1.0, (len(p) - np.arange(len(p))) * ordered))
-    return _restore(order, adjusted)
+    floor = np.zeros(len(p)) if least is None else np.asarray(least, dtype=float)[order]
+    if floor.size != ordered.size or (floor > ordered + 1e-9).any():
+        raise InputError("p values: expected as many smallest p values, each not above its p")
+    counts = [np.count_nonzero(floor[place:] <= value + 1e-9) for place, value in enumerate(ordered)]
+    return _restore(order, np.maximum.accumulate(np.minimum(1.0, counts * ordered)))
 
 
 def benjamini_hochberg(p: Sequence[float]) -> list[float]:
@@ -29,16 +37,6 @@ def non_inferior(low: float, margin: float = 0.01) -> bool:
     if margin < 0:
         raise InputError(f"margin = {margin}: give a positive number of points, such as 0.01")
     return low > -margin
-
-
-def claim(value: float, low: float, high: float, p: float, detectable: float, alpha: float = 0.05) -> str:
-    """ "lower" or "higher" only when the adjusted p is at most alpha and the interval excludes 0.
-
-    Otherwise "no difference larger than X shown", X = `detectable`, the smallest change this many items could show.
-    """
-    if p <= alpha and (low > 0 or high < 0):
-        return "higher" if value > 0 else "lower"
-    return f"no difference larger than {100 * detectable:.1f} points shown"
 
 
 def _ascending(p: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,33 +1,11 @@
-"""McNemar's test for two runs over the same yes/no items, with the effect beside the p value."""
+"""Two runs over the same yes/no items: McNemar's test and Tango's interval, both from the items that changed."""
 
 import math
-from typing import NamedTuple
 
 from counterpoise.base import InputError
 
-from ._items import Values, as_floats
-from ._proportion import Interval, wilson
-from ._special import binomial_cdf
-
-
-class McNemar(NamedTuple):
-    """`b`: items only the second run passes; `c`: items only the first run passes; effect (c - b) / n."""
-
-    p: float
-    mid_p: float
-    b: int
-    c: int
-    n_scored: int
-    n_unscored: int
-    effect: float
-    low: float
-    high: float
-    odds_ratio: float
-    """c / b; infinite when b is 0, NaN when there is no discordant item."""
-
-    @property
-    def note(self) -> str:
-        return "" if self.b + self.c else "no discordant items"
+from ._proportion import Interval
+from ._special import binomial_cdf, normal_quantile
 
 
 def mcnemar_p(b: int, c: int) -> float:
@@ -35,52 +13,36 @@ def mcnemar_p(b: int, c: int) -> float:
     return min(1.0, 2 * binomial_cdf(min(b, c), b + c, 0.5)) if b + c else 1.0
 
 
-def mcnemar_mid_p(b: int, c: int) -> float:
-    """The mid-p variant: half the probability of the observed outcome is left out (Fagerland et al. 2013)."""
-    n = b + c
-    point = math.comb(n, b) / 2**n
-    return mcnemar_p(b, c) - (point / 2 if b == c else point) if n else 1.0
+def tango(gained: float, lost: float, n: float, level: float = 0.95) -> Interval:
+    """Score interval of (gained - lost) / n over `n` pairs (Tango 1998, Statistics in Medicine 17:891).
 
-
-def mcnemar(a: Values, b: Values, level: float = 0.95) -> McNemar:
-    """Compare run `a` with run `b` on the same items in the same order (1 passes, 0 fails, None unscored).
-
-    The effect's interval is Newcombe's paired one (1998, Statistics in Medicine 17:2635, method 10). For clustered
-    items use `paired_difference`. Raises InputError for unequal lengths, values other than 0 and 1, or no pair scored.
+    The differences d that the score test keeps: |gained - lost - n d| <= z sqrt(n (2 q + d (1 - d))), q being the
+    likelihood's share of lost items given d, the larger root of 2n q^2 + (d (2n - gained + lost) - gained - lost) q -
+    lost d (1 - d) = 0. It holds its level where few items change (the bootstrap does not, and Newcombe's interval
+    errs at 3.6 instead of 2.5 % when 1 % of 330 items are lost and none is gained), and it never rises when one more
+    item is lost. The counts may be fractions: sums of differences in [-1, 1], for which changes of a whole item are
+    the widest case. Raises InputError for counts that do not fit n.
     """
-    left, right = as_floats(a, "first run"), as_floats(b, "second run")
-    if left.size != right.size:
-        raise InputError(f"McNemar: {left.size} items against {right.size}; match them by id with pair()")
-    pairs = [(x, y) for x, y in zip(left, right, strict=True) if x == x and y == y]
-    if not pairs:
-        raise InputError(f"McNemar: none of {left.size} pairs is scored on both sides")
-    if any(value not in (0.0, 1.0) for both in pairs for value in both):
-        raise InputError("McNemar: values must be 0 or 1; use paired_difference for shares")
-    n, only_a, only_b = len(pairs), pairs.count((1.0, 0.0)), pairs.count((0.0, 1.0))
-    low, high = newcombe_paired(pairs.count((1.0, 1.0)), only_a, only_b, pairs.count((0.0, 0.0)), level)
-    ratio = only_a / only_b if only_b else (math.inf if only_a else math.nan)
-    return McNemar(
-        mcnemar_p(only_b, only_a),
-        mcnemar_mid_p(only_b, only_a),
-        only_b,
-        only_a,
-        n,
-        left.size - n,
-        (only_a - only_b) / n,
-        low,
-        high,
-        ratio,
-    )
+    if not (n > 0 and gained >= 0 and lost >= 0 and gained + lost <= n * (1 + 1e-9)):
+        raise InputError(f"paired interval: {gained:g} gained and {lost:g} lost do not fit {n:g} pairs")
+    z = normal_quantile((1 + level) / 2)
+    return Interval(-_edge(lost, gained, n, z), _edge(gained, lost, n, z))
 
 
-def newcombe_paired(both: int, first: int, second: int, neither: int, level: float = 0.95) -> Interval:
-    """Interval of (first - second) / n in a paired 2x2 table, from two Wilson intervals and their correlation."""
-    n = both + first + second + neither
-    p1, p2 = (both + first) / n, (both + second) / n
-    one, two = wilson(both + first, n, level), wilson(both + second, n, level)
-    margins = (both + first) * (second + neither) * (both + second) * (first + neither)
-    cross = both * neither - first * second
-    phi = ((max(cross - n / 2, 0) if cross > 0 else cross) / math.sqrt(margins)) if margins else 0.0
-    down, up = (p1 - one.low, two.high - p2), (one.high - p1, p2 - two.low)
-    low, high = (math.sqrt(max(x * x - 2 * phi * x * y + y * y, 0)) for x, y in (down, up))
-    return Interval(max(-1.0, p1 - p2 - low), min(1.0, p1 - p2 + high))
+def _edge(gained: float, lost: float, n: float, z: float) -> float:
+    """The largest difference that is kept."""
+    low, high = (gained - lost) / n, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if gained - lost - n * middle >= -z * math.sqrt(n * _variance(gained, lost, n, middle)):
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _variance(gained: float, lost: float, n: float, d: float) -> float:
+    """Variance of one pair's difference where its mean is d and the rest is as likely as can be."""
+    b = d * (2 * n - gained + lost) - gained - lost
+    q = (math.sqrt(max(b * b + 8 * n * lost * d * (1 - d), 0.0)) - b) / (4 * n)
+    return max(2 * q + d * (1 - d), 0.0)

@@ -8,16 +8,18 @@ import numpy as np
 
 from counterpoise.base import InputError
 
-from ._cluster import RESAMPLES, percentiles, resample, standard_error
+from ._cluster import FEW_CLUSTERS, RESAMPLES, percentiles, resample, standard_error
 from ._items import Floats, Ints, Labels, Values, as_floats, cluster_sums, codes
+from ._mcnemar import mcnemar_p, tango
 from ._proportion import Interval
-from ._special import binomial_cdf
 
 
 class Difference(NamedTuple):
     """mean(a - b) over pairs scored on both sides, with its paired interval.
 
     `p` is two-sided; `bounds` counts each pair with an unscored side as the worst and as the best case.
+    `cautious` is Tango's interval with every cluster as one observation, for claims that nothing was lost: it never
+    rises when one more item is lost, and needs no estimate of how alike the items of a cluster are.
     """
 
     value: float
@@ -29,6 +31,9 @@ class Difference(NamedTuple):
     n_unscored: int
     n_clusters: int
     bounds: Interval
+    cautious: Interval
+    changed: int
+    """Clusters whose sums differ: `p` cannot fall below 2^(1-changed)."""
 
 
 def paired_difference(
@@ -39,16 +44,17 @@ def paired_difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference:
-    """Estimate mean(a_i - b_i) for items in the same order (match two runs with `pair` first).
+    """Estimate mean(a_i - b_i) for items in the same order (match two runs by item id first).
 
-    Interval: percentile bootstrap over clusters, never from two separate intervals. p: sign-flip test over clusters.
-    When every pair shows the same difference the bootstrap has nothing to resample; the interval is then as wide as
-    zero deviating clusters of G leave possible, (alpha/2)^(1/G) (Clopper-Pearson).
+    Interval: Tango's score interval where independent items changed by one and the same step, as yes/no values do;
+    otherwise the percentile bootstrap over clusters, never two separate intervals. Where fewer than 20 clusters changed
+    the bootstrap has too little to resample, and its interval is widened to hold Tango's with the largest step. p:
+    sign-flip test over clusters, which is McNemar's where values are yes or no.
     Values lie in [0, 1]. Raises InputError for unequal lengths, no pair scored on both sides, or a single cluster.
     """
     left, right = as_floats(a, "first run"), as_floats(b, "second run")
     if left.size != right.size:
-        raise InputError(f"paired difference: {left.size} items against {right.size}; match them by id with pair()")
+        raise InputError(f"paired difference: {left.size} items against {right.size}; match them by id")
     difference = left - right
     code = codes(clusters, difference.size)
     best = np.where(np.isnan(left), 1.0, left) - np.where(np.isnan(right), 0.0, right)
@@ -110,13 +116,22 @@ def _estimate(difference: Floats, code: Ints, span: Interval, level: float, resa
         raise InputError("one cluster only: its spread cannot be estimated; use items of at least two clusters")
     if np.abs(kept).max() > 1:
         raise InputError(f"paired difference: found {np.abs(kept).max():g}; values must lie between 0 and 1")
-    mean = float(kept.mean())
-    if np.ptp(np.round(sums / sizes, 9)) == 0:
-        room = 1 - ((1 - level) / 2) ** (1 / groups)
-        interval = Interval(max(-1.0, mean - room), min(1.0, mean + room))
+    mean, size = float(kept.mean()), kept.size
+    gained, lost = float(np.maximum(kept, 0).sum()), float(np.maximum(-kept, 0).sum())
+    changed = int(np.count_nonzero(np.round(sums, 9)))
+    worth = size**2 / float(np.square(sizes).sum())  # clusters of unequal size count for fewer (Kish 1965)
+    cautious = tango(gained * worth / size, lost * worth / size, worth, level)
+    steps = np.unique(np.round(np.abs(sums / sizes)[np.abs(sums) > 1e-9], 9))  # by how much clusters changed
+    step = float(steps.max(initial=0.0)) or 1.0
+    up, down = (float(np.maximum(sign * sums, 0).sum()) * worth / size / step for sign in (1, -1))
+    sparse = Interval(*(step * end for end in tango(up, min(down, worth - up), worth, level)))
+    if groups == size and steps.size <= 1:
+        interval = sparse
     else:
         drawn = resample(np.column_stack([sums, sizes]), resamples, seed)
         interval = percentiles(drawn[:, 0] / drawn[:, 1], level)
+        if changed < FEW_CLUSTERS or np.ptp(np.round(sums / sizes, 9)) == 0:
+            interval = Interval(min(interval.low, sparse.low), max(interval.high, sparse.high))
     return Difference(
         mean,
         *interval,
@@ -126,13 +141,16 @@ def _estimate(difference: Floats, code: Ints, span: Interval, level: float, resa
         difference.size - kept.size,
         groups,
         span,
+        cautious,
+        changed,
     )
 
 
 def sign_flip_p(sums: Floats, resamples: int = RESAMPLES, seed: int = 0) -> float:
     """Two-sided p of "no difference": share of random sign patterns of the clusters' sums that are as extreme.
 
-    (1 + hits) / (1 + resamples) (Phipson and Smyth 2010); exact, and McNemar's p, when all differences have one size.
+    McNemar's p when all differences have one size, all patterns when there are at most 4,096 of them, otherwise
+    (1 + hits) / (1 + resamples) (Phipson and Smyth 2010).
     """
     sizes, counts = np.unique(np.round(np.abs(sums[sums != 0]), 9), return_counts=True)
     observed = abs(float(sums.sum())) - 1e-9
@@ -140,10 +158,13 @@ def sign_flip_p(sums: Floats, resamples: int = RESAMPLES, seed: int = 0) -> floa
         return 1.0
     if counts.size == 1:  # one size of difference only: the flips are a binomial, so the p value is McNemar's
         n = int(counts[0])
-        least = math.ceil(observed / float(sizes[0]))
-        return min(1.0, 2 * binomial_cdf((n - least) // 2, n, 0.5))
-    random = np.random.default_rng(seed)
+        fewer = (n - math.ceil(observed / float(sizes[0]))) // 2
+        return mcnemar_p(fewer, n - fewer)
     ordered = np.repeat(sizes, counts)
+    if ordered.size <= 12:
+        signs = 2 * (np.arange(2**ordered.size)[:, None] >> np.arange(ordered.size) & 1) - 1
+        return float((np.abs(signs @ ordered) >= observed).mean())
+    random = np.random.default_rng(seed)
     hits, step = 0, max(1, 2_000_000 // ordered.size)  # bounds memory
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)

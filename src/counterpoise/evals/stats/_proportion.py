@@ -29,10 +29,11 @@ def wilson(k: float, n: float, level: float = 0.95) -> Interval:
     return Interval(0.0 if k == 0 else max(0.0, centre - half), 1.0 if k == n else min(1.0, centre + half))
 
 
-def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
+def clopper_pearson(k: float, n: float, level: float = 0.95) -> Interval:
     """The exact interval, for guarantees: its coverage is never below `level`.
 
-    Beta quantiles (alpha/2; k, n-k+1) and (1-alpha/2; k+1, n-k) (Clopper and Pearson 1934, Biometrika 26:404).
+    Beta quantiles (alpha/2; k, n-k+1) and (1-alpha/2; k+1, n-k) (Clopper and Pearson 1934, Biometrika 26:404). Both
+    may be fractions, as an effective number of items is.
     """
     _check(k, n, level)
     tail = (1 - level) / 2
@@ -41,7 +42,20 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
     return Interval(low, high)
 
 
-def zero_event_bound(n: int, level: float = 0.95) -> float:
+def effective_n(value: float, low: float, high: float, level: float = 0.95) -> float:
+    """How many independent items a rate with this interval is worth: the n of which it is Wilson's interval.
+
+    Each limit u of Wilson's interval satisfies (u - p)^2 = z^2 u (1 - u) / n; the wider side decides. Infinite for an
+    interval without width. Raises InputError when the value lies outside its interval.
+    """
+    if not 0 <= low <= value <= high <= 1:
+        raise InputError(f"{value:g} ({low:g} to {high:g}): expected a rate inside its interval, both within 0 and 1")
+    z = normal_quantile((1 + level) / 2)
+    sizes = [z * z * end * (1 - end) / (end - value) ** 2 for end in (low, high) if end != value and 0 < end < 1]
+    return min(sizes, default=math.inf)
+
+
+def zero_event_bound(n: float, level: float = 0.95) -> float:
     """Largest rate that 0 events in n items leave possible, one-sided: 1 - (1 - level)^(1/n), about 3/n at 95 %."""
     _check(0, n, level)
     return float(1 - (1 - level) ** (1 / n))

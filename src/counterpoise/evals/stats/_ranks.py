@@ -1,14 +1,13 @@
 """Ranks with their uncertainty: a league table without it ranks noise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from counterpoise.base import InputError
 
-from ._cluster import RESAMPLES, resample
-from ._items import Floats, Labels, Values, as_floats, codes
+from ._items import Floats
 from ._special import normal_quantile
 
 
@@ -21,40 +20,6 @@ class Rank(NamedTuple):
     group: int
     first: float
     """Share of the resamples in which it has the first place, alone or with others."""
-
-
-def rank_intervals(
-    scores: Mapping[str, Values],
-    clusters: Labels | None = None,
-    *,
-    lower_is_better: bool = False,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> dict[str, Rank]:
-    """Bootstrap the items (or clusters), rank all models in each resample, report each model's rank interval.
-
-    All models are scored on the same items in the same order; an item that is unscored for one model is left out for
-    all. Models whose intervals overlap in a chain share a tie group. Raises InputError when fewer than two clusters
-    are scored by all.
-    """
-    if not scores:
-        raise InputError("ranks: no model given")
-    names = list(scores)
-    table = [as_floats(scores[name], name) for name in names]
-    if len({column.size for column in table}) > 1:
-        raise InputError("ranks: the models have different numbers of items; match them by id first")
-    items = np.column_stack(table)
-    known = ~np.isnan(items).any(axis=1)
-    code = np.unique(codes(clusters, len(items))[known], return_inverse=True)[1]
-    if not known.any() or code.max() < 1:
-        raise InputError("ranks: fewer than two clusters are scored for every model")
-    sums = np.zeros((int(code.max()) + 1, len(names) + 1))
-    np.add.at(sums, code, np.column_stack([items[known], np.ones(known.sum())]))
-    drawn = resample(sums, resamples, seed)
-    sign = 1.0 if lower_is_better else -1.0
-    observed = sign * items[known].mean(axis=0)
-    return dict(zip(names, places(sign * drawn[:, :-1] / drawn[:, -1:], observed, level), strict=True))
 
 
 def rank_normal(
@@ -71,7 +36,7 @@ def rank_normal(
 
     Each result is drawn from a normal distribution around its value whose two halves have the spreads that the ends of
     its interval imply, so that lopsided intervals near 0 and 1 stay lopsided. Results on the same items vary together,
-    so the ranks are then wider than those of `rank_intervals`. Raises InputError for fewer than two results, different
+    so the ranks are then wider than they need to be. Raises InputError for fewer than two results, different
     numbers of them, or an interval that does not hold its value.
     """
     value, low, high = (np.asarray(each, float) for each in (values, lows, highs))

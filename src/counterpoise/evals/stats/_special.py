@@ -1,11 +1,13 @@
 """The incomplete beta function and the quantiles that follow from it, so that intervals need numpy alone."""
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
 
 _TINY = 1e-300
 
 
+@lru_cache(maxsize=1_000)
 def normal_quantile(p: float) -> float:
     """z with P(Z <= z) = p."""
     return NormalDist().inv_cdf(p)
@@ -56,6 +58,7 @@ def beta_quantile(p: float, a: float, b: float) -> float:
             high = middle
 
 
+@lru_cache(maxsize=10_000)
 def t_quantile(p: float, freedom: float) -> float:
     """Quantile of Student's t: t^2 / (t^2 + freedom) follows Beta(1/2, freedom/2)."""
     if p == 0.5:

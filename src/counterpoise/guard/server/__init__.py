@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 from ._config import ServerConfig, read_config
 
 if TYPE_CHECKING:
-    from ._logs import configure as configure_logs
+    from ._observe import configure as configure_logs
     from ._serve import run as run_server
     from .app import create_app
 
 _PLACES = {
-    "configure_logs": ("_logs", "configure"),
+    "configure_logs": ("_observe", "configure"),
     "create_app": ("app", "create_app"),
     "run_server": ("_serve", "run"),
 }

@@ -1,15 +1,25 @@
-"""One guard behind a queue: whoever waits is looked at together, in a thread of its own."""
+"""One guard behind a queue: whoever waits is looked at together, in a thread of its own, and nobody for long."""
 
 import asyncio
 import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from counterpoise.chat import Image
+
 from .._values import Exchange, Guard, Verdict
+from ._access import Asker
 from ._errors import ApiError
+from ._queue import Fair
+
+TURN = 0.25
+"""Seconds that one batch should take at most, so that whoever comes next need not wait longer."""
+LEAST = 16_000
+"""Characters that a batch may have however slow the guard is."""
+IMAGE = 2_000
+"""Characters that an image counts for."""
 
 
 class GuardFailed(ApiError):
@@ -23,6 +33,8 @@ def unavailable(why: str) -> GuardFailed:
 @dataclass(eq=False)
 class _Item:
     exchange: Exchange
+    asker: Asker
+    cost: int
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Verdict]"
 
@@ -31,9 +43,11 @@ class Batcher:
     """Collects exchanges of concurrent requests and hands them to `guard.check` together.
 
     What arrives while a batch is looked at makes the next one. For more company than that it waits up to `wait`
-    seconds, and only if the last batch had any: a request that is alone is looked at at once. It holds at most `limit`
-    waiting exchanges (429 beyond), and when a batch fails every exchange of it gets a second chance alone, so that one
-    bad request spoils no other.
+    seconds, and only if the last batch had any: a request that is alone is looked at at once. There are two lanes, for
+    pieces of long requests and for everything else; when both have something they take turns, and in each lane clients
+    and requests do. A batch ends where it would take this guard longer than TURN by the speed that it has shown. At
+    most `limit` exchanges wait (429 beyond), and when a batch fails every exchange of it gets a second chance alone, so
+    that one bad request spoils no other.
     """
 
     def __init__(
@@ -42,16 +56,18 @@ class Batcher:
     ):  # fmt: skip
         self.guard, self._size, self._wait, self._limit, self._patience = guard, size, wait, limit, patience
         self._on_batch = on_batch
-        self._items: deque[_Item] = deque()
+        self._short, self._long = Fair[_Item](), Fair[_Item]()
         self._arrived = threading.Condition()
         self._closed, self._began = False, 0.0
         self._busy = False  # the last batch had more than one
+        self._long_is_next = False
+        self._speed: float | None = None  # characters a second, of the latest batches
         self._thread = threading.Thread(target=self._work, name=f"guard {guard.id}", daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
-        return len(self._items)
+        return len(self._short) + len(self._long)
 
     @property
     def trouble(self) -> str | None:
@@ -62,24 +78,27 @@ class Batcher:
             return f"guard {self.guard.id} does not come back"
         return None
 
-    async def verdict(self, exchange: Exchange) -> Verdict:
-        """The verdict on one exchange. Raises GuardFailed, or ApiError 429 when too many wait."""
+    async def verdict(self, exchange: Exchange, asker: Asker | None = None, *, long: bool = False) -> Verdict:
+        """The verdict on one exchange; its time is added to what the asker has spent. Raises GuardFailed, or ApiError
+        429 when too many wait."""
         if self.trouble:
             raise unavailable(self.trouble)
         loop = asyncio.get_running_loop()
-        item = _Item(exchange, loop, loop.create_future())
+        asker = asker or Asker()
+        item = _Item(exchange, asker, cost(exchange), loop, loop.create_future())
+        lane = self._long if long else self._short
         with self._arrived:
-            if len(self._items) >= self._limit:
+            if self.waiting >= self._limit:
                 raise ApiError(429, "overloaded", "too many requests wait for a verdict; try again", retry_after=1)
             if self._closed:
                 raise unavailable("the server stops")
-            self._items.append(item)
+            lane.put(asker.client, asker.request, item)
             self._arrived.notify()
         try:
             return await item.future
         except asyncio.CancelledError:
-            with self._arrived, contextlib.suppress(ValueError):
-                self._items.remove(item)  # nobody waits for it: its place in the queue is free
+            with self._arrived:
+                lane.remove(asker.client, asker.request, item)  # nobody waits for it: its place in the queue is free
             raise
 
     def close(self) -> None:
@@ -93,24 +112,40 @@ class Batcher:
             if batch:
                 self._began = time.monotonic()
                 outcomes = self._look([item.exchange for item in batch])
+                seconds, whole = time.monotonic() - self._began, sum(item.cost for item in batch)
                 self._began = 0.0
                 for item, outcome in zip(batch, outcomes, strict=True):
-                    _post(item, outcome)
+                    _post(item, outcome, seconds * item.cost / whole)
                 self._on_batch(len(batch))
-        for item in self._items:  # nothing is added any more
-            _post(item, unavailable("the server stops"))
+                speed = whole / max(seconds, 1e-6)
+                self._speed = speed if self._speed is None else 0.7 * self._speed + 0.3 * speed
+        for lane in (self._short, self._long):
+            while lane:  # nothing is added any more
+                _post(lane.take(), unavailable("the server stops"), 0.0)
 
     def _next(self) -> list[_Item] | None:
         with self._arrived:
-            self._arrived.wait_for(lambda: self._items or self._closed)
+            self._arrived.wait_for(lambda: self.waiting or self._closed)
             until = time.monotonic() + self._wait * self._busy
-            while len(self._items) < self._size and not self._closed and (left := until - time.monotonic()) > 0:
+            while len(self._short) < self._size and not self._closed and (left := until - time.monotonic()) > 0:
                 self._arrived.wait(left)
             if self._closed:
                 return None
-            taken = [self._items.popleft() for _ in range(min(self._size, len(self._items)))]
+            taken = self._taken()
             self._busy = len(taken) > 1
         return [item for item in taken if not item.future.cancelled()]
+
+    def _taken(self) -> list[_Item]:
+        """The next batch: one lane's, as much as fits into a turn, and at least one."""
+        long = bool(self._long) and (self._long_is_next or not self._short)
+        self._long_is_next = not long
+        lane = self._long if long else self._short
+        room = LEAST if self._speed is None else max(LEAST, round(TURN * self._speed))
+        taken: list[_Item] = []
+        while lane and len(taken) < self._size and (not taken or lane.first().cost <= room):
+            taken.append(lane.take())
+            room -= taken[-1].cost
+        return taken
 
     def _look(self, exchanges: Sequence[Exchange]) -> Sequence[Verdict | GuardFailed]:
         try:
@@ -124,8 +159,16 @@ class Batcher:
             return [unavailable(f"guard {self.guard.id} failed ({type(error).__name__})")]
 
 
-def _post(item: _Item, outcome: Verdict | GuardFailed) -> None:
+def cost(exchange: Exchange) -> int:
+    """What an exchange has to be looked at, in characters."""
+    parts = [part for message in exchange.conversation for part in message.parts]
+    sizes = [IMAGE if isinstance(part, Image) else len(part) for part in (*parts, exchange.answer or "")]
+    return max(1, sum(sizes))
+
+
+def _post(item: _Item, outcome: Verdict | GuardFailed, seconds: float) -> None:
     def deliver() -> None:
+        item.asker.spent += seconds
         if item.future.done():
             return
         if isinstance(outcome, Verdict):

@@ -6,13 +6,13 @@ from collections import OrderedDict
 from counterpoise.chat import Image
 
 from .._values import Exchange, Verdict
+from .intake._images import Checked
 
 
 def content_key(guard: str, exchange: Exchange) -> bytes:
     """SHA-256 over the guard, the roles, the texts, the decoded pixels of images, and the answer.
 
-    Images of the server are stored as PNG of their pixels, so the hash of their bytes is one of their pixels. Every
-    field is preceded by its length: no two exchanges have the same sequence of fields.
+    Every field is preceded by its length: no two exchanges have the same sequence of fields.
     """
     digest = hashlib.sha256()
 
@@ -24,7 +24,8 @@ def content_key(guard: str, exchange: Exchange) -> bytes:
         add(b"r", message.role.encode())
         for part in message.parts:
             if isinstance(part, Image):
-                add(b"i", part.sha256.encode())
+                pixels = part.pixels if isinstance(part, Checked) else part.sha256
+                add(b"i", pixels.encode())
             else:
                 add(b"t", part.encode("utf-8", "surrogatepass"))
     if exchange.answer is not None:

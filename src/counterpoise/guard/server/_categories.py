@@ -46,6 +46,11 @@ def _own(guard: str) -> dict[str, tuple[str, ...]]:
     return next((table for start, table in TABLE.items() if guard.startswith(start)), {})
 
 
+def native(guard: str) -> tuple[str, ...]:
+    """The categories that a guard can name."""
+    return tuple(_own(guard))
+
+
 def to_keys(guard: str, categories: Iterable[str]) -> tuple[str, ...]:
     """The keys that a guard's categories stand for."""
     own = _own(guard)

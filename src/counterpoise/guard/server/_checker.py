@@ -12,12 +12,11 @@ from ._batcher import GuardFailed
 from ._config import ServerConfig
 from ._decision import Decision
 from ._errors import ApiError
-from ._intake import Intake
 from ._judge import Looked, judge, policy_version, together
-from ._metrics import Metrics
+from ._observe import Metrics, note, span
 from ._panel import Panel
-from ._trace import note, span
 from ._views import Part
+from .intake import Intake
 
 log = logging.getLogger("counterpoise.guard")
 

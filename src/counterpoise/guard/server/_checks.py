@@ -6,12 +6,10 @@ from typing import Any
 from ._checker import Checker
 from ._decision import Decision
 from ._errors import ApiError
-from ._intake import Direction, Intake, read_messages
 from ._judge import together
 from ._moderation import size, x_guard
-from ._pieces import pieces
 from ._schemas import Check, Checks
-from ._turns import clean
+from .intake import Direction, Intake, clean, pieces, read_messages, tools_message
 
 WITHHELD = "This content was withheld by a safety check."
 
@@ -64,7 +62,9 @@ async def nemo_checks(checker: Checker, body: Checks) -> tuple[dict[str, Any], l
     rails = asked.rail_types
     if rails is not None and (not rails or set(rails) - {"input", "output"}):
         raise ApiError(422, "invalid_request", "guardrails.rail_types: expected input, output", "guardrails.rail_types")
-    intake = await read_messages(body.messages, checker.config.limits, checker.config.fetch)
+    extra = tools_message([*(body.tools or ()), *(body.functions or ())])
+    limits, fetch = checker.config.limits, checker.config.fetch
+    intake = await read_messages([*extra, *body.messages] if body.messages else [], limits, fetch, skip=len(extra))
     sides = directed(intake, _direction(rails, body.messages, intake))
     decisions = [await checker.decide(each, names) for each in sides]
     decision = together(decisions)

@@ -53,6 +53,15 @@ class Limits(_Part):
     """Longest time that a client may take to send the head of its request, and again its body."""
     read_seconds: float = Field(default=60, gt=0)
     """Longest time that a client may leave an answer unread."""
+    piece_characters: int = Field(default=12_000, ge=1000)
+    """A request with more text than this is looked at in overlapping pieces of that length, in turn with others."""
+    long_requests: int = Field(default=8, ge=1)
+    """Requests with that much text that are looked at at the same time; one client may have half of them."""
+    work_seconds: float = Field(default=120, gt=0)
+    """Longest computing of the guards for one request, and for one look at an answer; what would take longer is
+    refused as soon as that can be told."""
+    wrong_keys_per_minute: int | None = Field(default=20, ge=1)
+    """Per address; whoever gives more must wait before another key is looked at."""
     requests_per_minute: int | None = Field(default=None, ge=1)
     """Per API key, or per address without keys."""
 
@@ -71,6 +80,11 @@ class Upstream(_Part):
     leaves at once and is checked afterwards (it leaks)."""
     window: int = Field(default=400, ge=16)
     """Characters after which a sentence without an end is checked, in mode window."""
+    models: tuple[str, ...] = ()
+    """Models that may be asked for; without any, every name."""
+    parameters: tuple[str, ...] = ()
+    """Further parameters of a request that the upstream takes. They pass with numbers and words in them, which are
+    read like texts; without being named here, what is not known is refused."""
 
 
 class Fetch(_Part):
@@ -106,9 +120,9 @@ class ServerConfig(_Part):
     anonymous: bool = False
     """Answer without keys on an address that others can reach."""
     seconds: float = Field(default=30, gt=0)
-    """Longest time for the verdict on a request."""
+    """Longest time for the verdict on a request, or on each piece of a long one."""
     batch: int = Field(default=32, ge=1)
-    """Most exchanges that a guard looks at together."""
+    """Most exchanges that a guard looks at together; fewer where they would take it long."""
     wait_ms: float = Field(default=2, ge=0)
     """How long a guard under load waits for more of them."""
     queue: int = Field(default=256, ge=1)

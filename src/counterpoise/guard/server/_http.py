@@ -10,17 +10,15 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ._access import Hosts, Keys, Rate
-from ._body import Bodies
+from ._access import ASKER, Asker, Door, Hosts, Keys, Rate
 from ._config import ServerConfig
-from ._errors import ApiError
-from ._logs import verdict_line
-from ._metrics import Metrics
+from ._errors import STATE, ApiError
+from ._observe import Metrics, verdict_line
+from .intake import Bodies
 
 log = logging.getLogger("counterpoise.guard")
 OPEN = ("/", "/health", "/ready")
 """Answered without a key; they hold nothing of anybody."""
-STATE = "counterpoise.guard"
 
 
 def request_id(given: str | None) -> str:
@@ -35,7 +33,9 @@ class Surround:
     def __init__(self, app: ASGIApp, config: ServerConfig, metrics: Metrics, routes: tuple[str, ...]):
         self._app, self._metrics = app, metrics
         self._routes = frozenset(routes)
-        self._keys, self._rate = Keys(config.api_keys_env), Rate(config.limits.requests_per_minute)
+        limits = config.limits
+        wrong = Rate(limits.wrong_keys_per_minute, "wrong keys")
+        self._door = Door(Keys(config.api_keys_env), Rate(limits.requests_per_minute), wrong)
         self._hosts = Hosts(config.names)
         self._bodies = Bodies(config.limits)
 
@@ -78,10 +78,11 @@ class Surround:
     async def _inside(
         self, scope: Scope, headers: dict[str, str], receive: Receive, answer: Send, state: dict[str, Any]
     ) -> None:
+        asker = Asker()
         if scope["path"] not in OPEN:
             self._hosts.check(headers)
-            # headers that nobody checks, or other spellings of one key, must not open a bucket of their own
-            self._rate.take(self._keys.check(headers) or (scope.get("client") or ("?",))[0])
+            asker = Asker(self._door.enter(headers, (scope.get("client") or ("?",))[0]))
+            ASKER.set(asker)
         if scope["method"] != "POST":
             await self._app(scope, receive, answer)
             return
@@ -91,6 +92,7 @@ class Surround:
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise ApiError(400, "unsupported_media", "send the body uncompressed")
         body = await self._bodies.read(headers, receive, state)
+        asker.size = len(body)
         sent = False
 
         async def replay() -> Message:

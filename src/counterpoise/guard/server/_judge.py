@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from .._values import Exchange, Verdict
+from ._categories import native
 from ._config import Policy
 from ._decision import ORDER, Coverage, Decision, Outcome, Place, Reason
 from ._views import NOWHERE, Part, Places, View, parts_of, seen, texts_of
@@ -75,17 +76,28 @@ def _left(parts: frozenset[Part], places: Places) -> list[Place | None]:
 
 
 def _one(verdict: Verdict, policy: Policy, limits: Mapping[str, float]) -> tuple[Outcome, Reason | None]:
-    """What one verdict means: the strictest threshold of its categories, and its label where one has none."""
-    by = {category: limits.get(category, policy.threshold) for category in verdict.categories}
-    given = [each for each in (by.values() if by else [policy.threshold]) if each is not None]
-    strict = policy.controversial == "block"
+    """What one verdict means: the strictest threshold of its categories, and its label where one has none.
+
+    A guard that names no category, as most do below a probability of their own, may mean any that it knows: then the
+    strictest threshold of those holds, besides the policy's.
+    """
+    named = {category: limits.get(category, policy.threshold) for category in verdict.categories}
+    meant: Mapping[str, float | None] = {}
+    if not named:
+        meant = {category: limits[category] for category in native(verdict.guard) if category in limits}
+    every = [*named.values()] if named else [policy.threshold, *meant.values()]
+    given = [each for each in every if each is not None]
     asked: list[float | None] = [min(given)] if given else []
-    if not given or None in by.values():
+    if None in every:
         asked.append(None)
+    strict = policy.controversial == "block"
     stops = [each for each in asked if verdict.blocks(each, controversial=strict)]
     threshold = stops[0] if stops else asked[0]
-    category = next((c for c, each in by.items() if each == threshold), None)
-    reason = Reason("", verdict.guard, category, verdict.p_unsafe, threshold, verdict.reason or verdict.label)
+    category = next((c for c, each in (named or meant).items() if each == threshold), None)
+    why = verdict.reason or verdict.label
+    if category in meant:
+        why += f"; no category named, so it may be {category}"
+    reason = Reason("", verdict.guard, category, verdict.p_unsafe, threshold, why)
     if stops:
         return "block", reason
     if verdict.label == "controversial" and policy.controversial == "review":

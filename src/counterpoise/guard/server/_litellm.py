@@ -7,11 +7,10 @@ from typing import Any
 
 from ._checker import Checker
 from ._decision import Decision
-from ._intake import most, read_messages
 from ._judge import together
 from ._moderation import x_guard
-from ._pieces import pieces, strings
 from ._schemas import LiteLLM
+from .intake import most, pieces, read_messages, tools_message
 
 PATH = "/beta/litellm_basic_guardrail_api"
 
@@ -62,8 +61,7 @@ def conversation(body: LiteLLM, limit: int | None = None) -> list[dict[str, Any]
     more: dict[str, Any] = {"role": "assistant" if answer else "user"}
     more |= {"content": parts} if parts else {}
     more |= {"tool_calls": body.tool_calls} if body.tool_calls else {}
-    tools = [{"role": "system", "content": "\n".join(strings(body.tools))}] if body.tools else []
-    return [*tools, *messages, *([more] if len(more) > 1 else [])]
+    return [*tools_message(body.tools), *messages, *([more] if len(more) > 1 else [])]
 
 
 def stricter(checker: Checker, names: list[str], given: Any) -> Mapping[str, float]:

@@ -10,10 +10,10 @@ from ._categories import IMAGE_KEYS, KEYS, covered, to_keys
 from ._checker import Checker
 from ._decision import Decision
 from ._errors import ApiError
-from ._intake import Intake, read_messages
 from ._schemas import Moderation
 from ._tasks import gathered
 from ._views import NOTHING
+from .intake import Intake, read_messages
 
 AT_ONCE = 32
 """Texts of one request that wait for guards at the same time, so that one request does not fill the queue."""
@@ -86,7 +86,7 @@ def x_guard(decision: Decision) -> dict[str, Any]:
 
 
 def size(intake: Intake) -> int:
-    """Bytes of the texts and of the images' pixels as stored."""
+    """Bytes of the texts and of the images as they are encoded."""
     parts = [part for message in intake.exchange.conversation for part in message.parts if part is not NOTHING]
     texts = [part for part in [*parts, intake.exchange.answer or ""] if isinstance(part, str)]
     images = [part for part in parts if isinstance(part, Image)]

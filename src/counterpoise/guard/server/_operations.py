@@ -6,8 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 
 from ._checker import Checker
-from ._errors import ApiError
-from ._handlers import answered
+from ._errors import ApiError, answered
 
 
 def add_operations(app: FastAPI, checker: Checker) -> None:
@@ -34,10 +33,17 @@ def add_operations(app: FastAPI, checker: Checker) -> None:
         """Prometheus text format."""
         return Response(checker.metrics.page(), media_type="text/plain; version=0.0.4")
 
-    @app.get("/v1/models")
-    async def models() -> dict[str, Any]:
-        """Policies, as models that `POST /v1/moderations` takes, and the guards behind them."""
-        return {"object": "list", "data": [_card(checker, name) for name in checker.config.policies]}
+    if checker.config.upstream is None:  # otherwise its models are listed
+
+        @app.get("/v1/models")
+        async def models() -> dict[str, Any]:
+            """Policies, as models that `POST /v1/moderations` takes, and the guards behind them."""
+            return {"object": "list", "data": cards(checker)}
+
+
+def cards(checker: Checker) -> list[dict[str, Any]]:
+    """The policies of a server, as models."""
+    return [_card(checker, name) for name in checker.config.policies]
 
 
 def _card(checker: Checker, name: str) -> dict[str, Any]:

@@ -2,18 +2,24 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from .._registry import make_guard
 from .._values import Exchange, Guard, Verdict, prepare
+from ._access import Asker, asker
 from ._batcher import Batcher, GuardFailed
 from ._cache import Cache, content_key
 from ._config import ServerConfig
+from ._errors import ApiError
 from ._judge import Looked
-from ._metrics import Metrics
+from ._observe import Metrics
+from ._queue import Places
+from ._slices import merged, slices
 from ._tasks import gathered
 from ._views import Part, views
+
+AT_ONCE = 4
+"""Pieces of one long exchange that wait for a guard at the same time."""
 
 
 class Panel:
@@ -26,6 +32,7 @@ class Panel:
         for guard in made.values():
             prepare(guard)
         self._batchers = {name: self._batcher(name, guard) for name, guard in made.items()}
+        self._places = {name: Places(config.limits.long_requests) for name in made}
         self._cache = Cache(config.cache)
         if "torch" in sys.modules:  # what this thread computed while loading must not slow the guards' threads down
             from counterpoise.models import release_cores
@@ -68,26 +75,63 @@ class Panel:
     async def ask(self, name: str, exchange: Exchange) -> tuple[list[Looked], bool]:
         """All passes of one guard over an exchange, and whether every verdict was known already.
 
-        Raises GuardFailed, or ApiError 429 when too many wait.
+        Raises GuardFailed, ApiError 429 when too many wait, or ApiError 413 for what would take too long.
         """
-        seconds, batcher = self._config.seconds, self._batchers[name]
-        shown = views(batcher.guard.sees, exchange)
-        keys = [content_key(self.identity(name), view.exchange) for view in shown]
-        known = [self._cache.get(key) for key in keys]
+        shown = views(self[name].sees, exchange)
+        found = await gathered(self._verdict(name, view.exchange) for view in shown)
+        if hits := sum(known for _, known in found):
+            self._metrics.cached.labels(name).inc(hits)
+        verdicts = [verdict for verdict, _ in found]
+        return list(zip(shown, verdicts, strict=True)), hits == len(shown)
 
-        def verdict(view: Exchange, old: Verdict | None) -> Coroutine[Any, Any, Verdict]:
-            return batcher.verdict(view) if old is None else _now(old)
+    async def _verdict(self, name: str, exchange: Exchange) -> tuple[Verdict, bool]:
+        """The verdict of one pass, and whether it was known."""
+        key = content_key(self.identity(name), exchange)
+        if (known := self._cache.get(key)) is not None:
+            return known, True
+        pieces = slices(exchange, self[name].sees, self._config.limits.piece_characters)
+        if len(pieces) > 1:
+            verdict = merged(exchange, await self._pieces(name, pieces))
+        else:
+            verdict = await self._now(name, exchange)
+        self._cache.put(key, verdict)
+        return verdict, False
 
+    async def _pieces(self, name: str, pieces: Sequence[Exchange]) -> list[Verdict]:
+        """The verdicts on the pieces of a long exchange, a few at a time. Those that are known from before, such as the
+        earlier pieces of an answer that grows, cost nothing."""
+        who, found = asker(), list[Verdict]()
+        before, computed = who.spent, 0
+        with self._places[name].one(who.client):
+            for at in range(0, len(pieces), AT_ONCE):
+                group = pieces[at : at + AT_ONCE]
+                keys = [content_key(self.identity(name), each) for each in group]
+                known = [self._cache.get(key) for key in keys]
+                found += await gathered(
+                    _known(old) if old is not None else self._now(name, each, long=True)
+                    for each, old in zip(group, known, strict=True)
+                )
+                for key, verdict in zip(keys, found[at:], strict=True):
+                    self._cache.put(key, verdict)
+                computed += sum(old is None for old in known)
+                left = len(pieces) - len(found)
+                self._affords(who, left * (who.spent - before) / max(1, computed))
+        return found
+
+    async def _now(self, name: str, exchange: Exchange, *, long: bool = False) -> Verdict:
+        """A verdict that the guard gives now, or GuardFailed."""
+        who, seconds = asker(), self._config.seconds
+        self._affords(who)
         try:
             async with asyncio.timeout(seconds):
-                verdicts = await gathered(verdict(view.exchange, old) for view, old in zip(shown, known, strict=True))
+                return await self._batchers[name].verdict(exchange, who, long=long)
         except TimeoutError:
             raise GuardFailed(504, "guard_timeout", f"no verdict within {seconds:g} s") from None
-        for key, found in zip(keys, verdicts, strict=True):
-            self._cache.put(key, found)
-        if hits := sum(old is not None for old in known):
-            self._metrics.cached.labels(name).inc(hits)
-        return list(zip(shown, verdicts, strict=True)), hits == len(shown)
+
+    def _affords(self, who: Asker, more: float = 0.0) -> None:
+        """Raises ApiError 413 where a request has cost, or will cost, more computing than one may."""
+        if who.spent + more > (most := self._config.limits.work_seconds):
+            raise ApiError(413, "too_much_work", f"looking at this takes a guard over {most:g} s; send less at once")
 
     def close(self) -> None:
         """Stop the guards' threads."""
@@ -95,5 +139,5 @@ class Panel:
             batcher.close()
 
 
-async def _now(verdict: Verdict) -> Verdict:
+async def _known(verdict: Verdict) -> Verdict:
     return verdict

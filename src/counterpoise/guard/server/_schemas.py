@@ -43,19 +43,64 @@ def _few(value: Any) -> Any:
     return dict(islice(value.items(), MOST + 1)) if isinstance(value, dict) else value
 
 
+_NUMBER, _STRING, _FLAG = {"type": "number"}, {"type": "string"}, {"type": "boolean"}
+_TOOL = {
+    "type": "object",
+    "required": ["type", "function"],
+    "properties": {
+        "type": {"const": "function"},
+        "function": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {"name": _STRING, "description": _STRING, "parameters": {"type": "object"}},
+        },
+    },
+}
+_BOTH = {
+    "model": {"type": "string", "pattern": r"^[\w.:/@+-]{1,200}$"},
+    "stream": _FLAG, "temperature": _NUMBER, "top_p": _NUMBER, "user": _STRING, "store": _FLAG,
+    "metadata": {"type": "object"}, "tool_choice": {"enum": ["none", "auto", "required"]},
+    "service_tier": {"enum": ["auto", "default"]},
+}  # fmt: skip
 _CHAT = {
     "type": "object",
     "required": ["model", "messages"],
     "properties": {
-        "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
-        "model": {"type": "string"},
-        "stream": {"type": "boolean"},
+        **_BOTH, "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
         "n": {"type": "integer", "minimum": 1, "maximum": 128},
-        "tools": {"type": "array", "items": {"type": "object"}},
+        "tools": {"type": "array", "items": _TOOL},
+        "max_tokens": {"type": "integer"}, "seed": {"type": "integer"}, "stop": _STRING,
+        "reasoning_effort": {"enum": ["low", "medium", "high"]}, "logit_bias": {"type": "object"},
+        "response_format": {"type": "object", "required": ["type"], "properties": {"type": {"enum": ["text"]}}},
+    },
+}  # fmt: skip
+Chat = Annotated[Object, WithJsonSchema(_CHAT)]
+"""A chat completion. Its fields are checked by the proxy, which knows more of them than stand in the schema."""
+_INPUT_TEXT = {"type": "object", "required": ["type", "text"],
+               "properties": {"type": {"const": "input_text"}, "text": {"type": "string"}}}  # fmt: skip
+_INPUT_IMAGE = {"type": "object", "required": ["type", "image_url"],
+                "properties": {"type": {"const": "input_image"}, "image_url": {"type": "string"}}}  # fmt: skip
+_ITEM = {
+    "type": "object",
+    "required": ["role", "content"],
+    "properties": {
+        "role": {"enum": ["system", "developer", "user", "assistant"]},
+        "content": {
+            "anyOf": [_STRING, {"type": "array", "minItems": 1, "items": {"anyOf": [_INPUT_TEXT, _INPUT_IMAGE]}}]
+        },
     },
 }
-Chat = Annotated[Object, WithJsonSchema(_CHAT)]
-"""A chat completion. It goes on as it came, fields that are not known here included."""
+_RESPONSES = {
+    "type": "object",
+    "required": ["model", "input"],
+    "properties": {
+        **_BOTH, "input": {"anyOf": [_STRING, {"type": "array", "minItems": 1, "items": _ITEM}]},
+        "instructions": _STRING, "max_output_tokens": {"type": "integer"},
+        "reasoning": {"type": "object", "properties": {"effort": {"enum": ["low", "medium", "high"]}}},
+    },
+}  # fmt: skip
+Responses = Annotated[Object, WithJsonSchema(_RESPONSES)]
+"""The same for a response."""
 
 
 class _Body(BaseModel):
@@ -117,6 +162,8 @@ class Checks(_Body):
 
     messages: Messages
     model: str | None = None
+    tools: Objects | None = None
+    functions: Objects | None = None
     guardrails: Guardrails = Guardrails()
 
 

@@ -9,12 +9,12 @@ from fastapi import FastAPI, Request
 from counterpoise import __version__
 
 from .._values import Guard
-from . import _checks, _litellm, _moderation, _page, _proxy
+from . import _checks, _litellm, _moderation, _page, proxy
 from ._checker import Checker
 from ._config import ServerConfig
 from ._decision import Decision
-from ._handlers import add_handlers
-from ._http import STATE, Surround
+from ._errors import STATE, add_handlers
+from ._http import Surround
 from ._operations import add_operations
 from ._schemas import Check, Checks, LiteLLM, Moderation
 
@@ -52,7 +52,7 @@ def create_app(config: ServerConfig | None = None, guards: Mapping[str, Guard] |
     app.state.checker = checker
     _endpoints(app, checker)
     add_operations(app, checker)
-    app.include_router(_proxy.router(config, checker))
+    app.include_router(proxy.router(config, checker))
     app.include_router(_page.router(config))
     add_handlers(app)
     paths = tuple(path for route in app.routes if (path := getattr(route, "path", None)))

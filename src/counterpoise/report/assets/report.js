@@ -35,9 +35,11 @@
   };
 
   const tone = (item, outcome) => {
+    if (outcome === "right" || outcome === "harmless") return "refused-good";
+    if (outcome === "wrong" || outcome === "harmful") return "answered-bad";
     if (item.h === true) return outcome === "answered" ? "answered-bad" : outcome === "refused" ? "refused-good" : "";
     if (item.h === false) return outcome === "refused" ? "answered-bad" : outcome === "answered" ? "refused-good" : "";
-    return outcome === "right" ? "refused-good" : outcome === "wrong" ? "answered-bad" : "";
+    return "";
   };
   const answer = (item, side) => {
     const title = item.a.length > 1 ? ["Before", "After"][side] : "Answer";
@@ -49,7 +51,8 @@
       const thought = make("p", { class: "said" }, item.r[side]);
       cut.push(make("details", {}, make("summary", {}, "Show what it thought before (never scored)"), thought));
     }
-    if (item.h !== true || item.o[side] === "refused") return make("div", {}, heading, text, ...cut);
+    const safe = ["refused", "harmless", "right"].includes(item.o[side]);
+    if (item.h !== true || safe) return make("div", {}, heading, text, ...cut);
     const fold = make("details", {}, make("summary", {}, "Show this answer to a harmful request"), text, ...cut);
     return make("div", {}, heading, fold);
   };

@@ -118,9 +118,8 @@ def _row(aggregate: Aggregate, result: Result) -> Row:
         n_scored=int(details["n_scored"]),
         n_unscored=int(details["n_unscored"]),
         n_empty=int(details["n_empty"]),
-        official=details.get("official") == "yes",
+        official=details.get("official") == "true",
         reasons=details.get("unscored_reasons"),  # type: ignore[arg-type] # a Row reads text
-        official="official" in details,
         n_planned=int(details["n_planned"]) if "n_planned" in details else None,
         n_cut=int(details["n_cut"]) if "n_cut" in details else None,
     )

@@ -123,7 +123,6 @@ def from_eval_results(entries: list[Mapping[str, Any]], model: str) -> list[Row]
         fields["benchmark"] = notes["row"].removesuffix(
             f"/{fields['split']}/{fields['modality']}/{fields['metric']}[{fields['scorer']}]"
         )
-        fields["official"] = fields["official"] is not None
         direction = notes["direction"].removesuffix("_is_better")
         rows.append(Row.model_validate(fields | {"model": model, "direction": direction, "value": entry["value"]}))
     return rows

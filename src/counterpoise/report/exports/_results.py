@@ -123,12 +123,15 @@ def difference(evaluation: Evaluation, change: Change) -> Result:
     interval = None
     if change.low is not None and change.high is not None:
         interval = ConfidenceInterval(
-            lower=change.low, upper=change.high, confidence_level=0.95, method="paired bootstrap over clusters"
+            lower=change.low,
+            upper=change.high,
+            confidence_level=0.95,
+            method="paired score interval (Tango), or bootstrap over clusters",
         )
     details = {"n_pairs": str(change.n_pairs), "n_excluded": str(change.n_excluded), "modality": row.modality}
     details["baseline"] = evaluation_id(evaluation.baseline) if evaluation.baseline else ""
     if change.p_adjusted is not None:
-        details["p_holm"] = repr(change.p_adjusted)
+        details["p_holm" if change.counted else "p_false_discovery_rate"] = repr(change.p_adjusted)
     return Result(
         evaluation_result_id=f"{row_name(row)}/difference",
         evaluation_name=row.benchmark,
