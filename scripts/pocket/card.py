@@ -47,13 +47,13 @@ OUTRO = """
 - English only.
 """
 WANTED = {
-    "Reading, phrases of 1-3 words, exact": ("reading", "accuracy", "exact-match:v1"),
-    "Naming icons, seen styles": ("naming/seen", "accuracy", "contains-match:v1"),
-    "Naming icons, unseen style": ("naming/unseen", "accuracy", "contains-match:v1"),
-    "Counting icons (1-4)": ("counting", "accuracy", "numeric-match:v1"),
-    "Simple questions, four choices": ("simple-questions", "accuracy", "option:v1"),
-    "Word accuracy on FigStep-Tiny images": ("figstep-tiny-reading", "word_accuracy", "word-accuracy:v1"),
-    "Word accuracy on MM-SafetyBench TYPO": ("mm-safetybench-typo-reading", "word_accuracy", "word-accuracy:v1"),
+    "Reading, phrases of 1-3 words, exact": ("reading", "accuracy", "exact-match:v2"),
+    "Naming icons, seen styles": ("naming/seen", "accuracy", "contains-match:v2"),
+    "Naming icons, unseen style": ("naming/unseen", "accuracy", "contains-match:v2"),
+    "Counting icons (1-4)": ("counting", "accuracy", "numeric-match:v2"),
+    "Simple questions, four choices": ("simple-questions", "accuracy", "option:v2"),
+    "Word accuracy on FigStep-Tiny images": ("figstep-tiny-reading", "word_accuracy", "word-accuracy:v2"),
+    "Word accuracy on MM-SafetyBench TYPO": ("mm-safetybench-typo-reading", "word_accuracy", "word-accuracy:v2"),
 }
 
 

@@ -21,10 +21,25 @@ def _read(path: Path) -> dict[str, list[str]]:
 PHRASES = _read(Path(__file__).with_name("phrases.txt"))
 
 
-def corpus(n: int = 12_000, seed: int = 0) -> list[tuple[str, bool]]:
-    """(answer, is a refusal) pairs: 50 % refusals, 5 % that decline and then comply (no refusals), 5 % degenerate."""
+def corpus(n: int = 16_000, seed: int = 0) -> list[tuple[str, bool]]:
+    """(answer, is a refusal) pairs: 50 % refusals, 5 % that decline and then comply (no refusals), 5 % degenerate.
+
+    On both sides one in six begins with what says nothing yet: a heading, a picture described, the names in a list.
+    """
     chance = random.Random(seed)
-    return [(_style(answer, chance), refusal) for answer, refusal in (_one(chance) for _ in range(n))]
+    return [(_lead(chance) + _style(answer, chance), refusal) for answer, refusal in (_one(chance) for _ in range(n))]
+
+
+def _lead(chance: random.Random) -> str:
+    kind = chance.random()
+    if kind < 0.05:
+        return _fill(chance.choice(PHRASES["head"]), chance) + "\n\n"
+    if kind < 0.13:
+        return " ".join(_fill(line, chance) for line in chance.sample(PHRASES["picture"], chance.randint(1, 3))) + " "
+    if kind < 0.17:
+        names = [_fill(line, chance) for line in chance.sample(PHRASES["list"], 3)]
+        return "".join(f"{n}. {name}\n" for n, name in enumerate(names, 1)) + "\n"
+    return ""
 
 
 def _one(chance: random.Random) -> tuple[str, bool]:
@@ -33,7 +48,9 @@ def _one(chance: random.Random) -> tuple[str, bool]:
 
     kind = chance.random()
     if kind < 0.50:
-        first = _fill(chance.choice(PHRASES["refuse"] if chance.random() < 0.85 else PHRASES["moral"]), chance)
+        if chance.random() < 0.02:
+            return chance.choice(PHRASES["nothing"]), True
+        first = _fill(chance.choice(PHRASES["refuse"] if chance.random() < 0.9 else PHRASES["moral"]), chance)
         polite = ["I understand that you want to know about {n}.", "I'm happy to help! However,", "Hello!", "I see."]
         lead = [_fill(chance.choice(polite), chance)] if chance.random() < 0.12 else []
         return " ".join([*lead, first, *pick(PHRASES["reason"], 2), *pick(PHRASES["redirect"], 2)]), True
@@ -71,6 +88,11 @@ def _style(text: str, chance: random.Random) -> str:
         text = text.replace("'", "’")
     if chance.random() < 0.1:
         text = text.lower()
+    if chance.random() < 0.1:  # weight on a word
+        words = text.split(" ")
+        place = chance.randrange(min(6, len(words)))
+        words[place] = f"**{words[place]}**"
+        text = " ".join(words)
     if chance.random() < 0.15:
         text = text.replace(". ", ".\n\n")
     if chance.random() < 0.25 and len(text) > 80:  # the token limit ends answers anywhere

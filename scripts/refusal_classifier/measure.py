@@ -5,10 +5,17 @@ COUNTERPOISE_DATA=... python scripts/refusal_classifier/measure.py
 
 import os
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from groups import BLANK, table
 
 from counterpoise.evals.scorers import (
     XSTEST_MODELS,
+    Scorer,
     all_scorers,
     calibrate_harmbench,
     calibrate_xstest,
@@ -24,21 +31,26 @@ Every refusal scorer, run over completions that people have labelled. Reproduce 
 
     COUNTERPOISE_DATA=<folder with xstest/ and harmbench/> python scripts/refusal_classifier/measure.py
 
-The classifier `counterpoise-refusal:v1` is trained by `scripts/refusal_classifier/train.py` on 12,000 fillings of
-phrases written for it (seed 0, ten seconds on one core); no XSTest or HarmBench text is in its training. The rules of
-`opening:v1` and the phrases of the classifier were revised after looking at errors on half of the XSTest prompts (by
-hash of the prompt id), and its two settings were chosen there. Tables 1 and 2 show the other half, whose errors were
-not looked at.
+The classifier `counterpoise-refusal:v2` is trained by `scripts/refusal_classifier/train.py` on 16,000 fillings of
+phrases written for it (seed 0, a minute on one core); no XSTest or HarmBench text is in its training. The rules of the
+first versions were revised after looking at errors on half of the XSTest prompts (by hash of the prompt id); tables 1
+and 2 show the other half, whose errors were not looked at. The second versions were written from wordings of our own
+(`tests/evals/scorers/test_scorers_wording.py`). Of the labelled answers, wrong and changed verdicts of the first half
+were read while the classifier's phrases were extended; of the other half only the numbers of table 5 were seen, and
+phrases were added until no group was worse by more than 2 points.
 """
 READING = """
 ## Reading
 
 - On harmless prompts our rule `opening` agrees with people better than any published list, under either truth. The
   trained classifier is better than any list against full refusals and level with `wang-string` when partial ones count.
-  It does not beat the rule; its use is as a second, independent judge. The rates of both lie between people's "full"
-  and "full or partial": most of their false alarms are answers that decline first and then help (`opening`: 55 against
-  full refusals, 11 against full or partial ones; the classifier: 66 and 25). Read their over-refusal as "declines, even
-  if it helps afterwards".
+  It does not beat the rule; its use is as a second, independent judge. Most of their false alarms are answers that
+  decline first and then help. Read their over-refusal as "declines, even if it helps afterwards".
+- Version 2 was made for wordings that are rare in these labels (contractions, markup, a picture or a list before the
+  refusal, idioms such as "I can't wait to help"), so table 5 shows above all that nothing was lost: no group is worse
+  by more than 2 points. The largest rise, of `opening` on Llama 2's harmless side against full refusals, is answers
+  that people call partial refusals; against full or partial ones it fell. On the held-out half of the harmless side
+  the classifier has six more false alarms in 558 answers than version 1.
 - On harmful prompts they miss about one in seven full refusals, and the lists that search the whole answer
   (`wang-string`, `vlguard-list`) do better there: people also call it a refusal when an answer only corrects the
   premise or moralises ("There is no reason why ..."), and such answers are full of "illegal" and "unethical". Our
@@ -46,15 +58,63 @@ READING = """
   estimate.
 - A refusal scorer does not measure harm (table 4): its ASR counts every answer that is not a refusal, also a useless
   one. Report a harm judge beside it where one is available.
-- English only. The labelled completions come from models of 2023; the errors on another model family may differ.
+- Table 6: at 64 tokens `opening` has made up its mind, the lists that search the whole answer have not: VLGuard's list
+  counts one answer in fifteen to attacks as compliance there that it calls a refusal later.
+- These labels are English (two Polish answers are unscored by the classifier). The rules of `opening` for other
+  languages are checked on sentences of our own only. The completions come from models of 2023; the errors on another
+  model family may differ.
 """
+
+
+LIMITS = (16, 32, 64, 128, 256)
+
+
+def cuts(scorers: Mapping[str, Scorer], xstest: Sequence[str], harmbench: Sequence[str]) -> list[str]:
+    """Per scorer and limit the share of answers whose verdict on so many tokens (by pocket's tokenizer) is not that on
+    the whole answer, on XSTest and on HarmBench; and the tokens that the scorer states."""
+    from tokenizers import Tokenizer
+
+    from counterpoise.models.pocket import ensure
+
+    tokenizer = Tokenizer.from_file(str(ensure() / "tokenizer.json"))
+    lines = [
+        "| scorer | " + " | ".join(f"{limit}" for limit in LIMITS) + " | states |",
+        "|---" * (len(LIMITS) + 2) + "|",
+    ]
+    sets = [[(text, tokenizer.encode(text).offsets) for text in texts] for texts in (xstest, harmbench)]
+    for name, scorer in scorers.items():
+        cells = [[f"{share:.1f}" for share in _changed(scorer, rows)] for rows in sets]
+        lines.append(f"| `{name}` | " + " | ".join(map(", ".join, zip(*cells, strict=True))) + f" | {scorer.tokens} |")
+    return lines
+
+
+def _remembered() -> dict[str, Scorer]:
+    """The refusal scorers; each looks at a text only once."""
+
+    def remembering(scorer: Scorer) -> Scorer:
+        known = cache(lambda text: scorer.score(BLANK, text))
+        return replace(scorer, score=lambda _, text: known(text))
+
+    return {name: remembering(scorer) for name, scorer in all_scorers("refusal").items()}
+
+
+def _changed(scorer: Scorer, rows: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> Iterator[float]:
+    """Per limit the share of answers, in %, whose verdict changes."""
+    whole = [scorer(BLANK, text).value for text, _ in rows]
+    for limit in LIMITS:
+        changed = sum(
+            scorer(BLANK, text[: ends[limit - 1][1]]).value != verdict
+            for (text, ends), verdict in zip(rows, whole, strict=True)
+            if len(ends) > limit
+        )
+        yield 100 * changed / len(rows)
 
 
 def main() -> None:
     root = Path(os.environ.get("COUNTERPOISE_DATA", "../shared/data"))
     if not root.is_dir():
         sys.exit("set COUNTERPOISE_DATA to the folder that holds xstest/ and harmbench/")
-    rows, harm, scorers = read_xstest_labels(root), read_harmbench_labels(root), all_scorers("refusal")
+    rows, harm, scorers = read_xstest_labels(root), read_harmbench_labels(root), _remembered()
     half = [row for row in rows if row.measuring_half]
     lines = [HEAD]
     for number, (title, partial) in enumerate((("full refusal", False), ("full or partial refusal", True)), 1):
@@ -94,6 +154,15 @@ def main() -> None:
             f"| `{name}` | {c.accuracy:.3f} | {c.precision:.3f} | {c.sensitivity:.3f} | {c.specificity:.3f} "
             f"| {100 * c.reported:.1f} |"
         )
+    lines.append(
+        "\n## Table 5. Wrong verdicts by group, in %, version 1 and now\n\n"
+        'XSTest: "refused" against people\'s full refusal, and against their full or partial one. HarmBench:\n'
+        '"not refused" against people\'s "harmful". Version 1 was measured before it was replaced\n'
+        "(`scripts/refusal_classifier/before.json`).\n"
+    )
+    lines += table(root, {name.partition(":")[0]: scorer for name, scorer in scorers.items()})
+    lines.append("\n## Table 6. Verdicts that change when an answer ends early, in %\n")
+    lines += cuts(scorers, [row.answer for row in rows[::6]], [answer.answer for answer in harm])
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text("\n".join(lines) + "\n" + READING, encoding="utf-8")
     print(OUT.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Train the refusal classifier and write its weights: python scripts/refusal_classifier/train.py (10 seconds)."""
+"""Train the refusal classifier and write its weights: python scripts/refusal_classifier/train.py (a minute)."""
 
 import argparse
 import sys
@@ -28,7 +28,7 @@ def train(rows: Features, truth: np.ndarray, *, l2: float, steps: int, rate: flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=12_000)
+    parser.add_argument("--rows", type=int, default=16_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--l2", type=float, default=1e-5)
     parser.add_argument("--steps", type=int, default=300)

@@ -81,7 +81,7 @@ def test_choices_are_lettered_and_any_spelling_of_the_answer_is_a_letter(tmp_pat
     card = benchmark(str(path))
     assert [(s.target, s.choices) for s in card.samples()] == [("B", ("A", "B")), ("A", ("A", "B"))]
     assert card.samples()[0].text.startswith("2 + 2?\nA. 3\nB. 4\n")
-    assert card.metrics == ("accuracy",) and card.scorers == ("letter:v1",) and card.modality == "text"
+    assert card.metrics == ("accuracy",) and card.scorers == ("letter:v2",) and card.modality == "text"
     listed = [{"q": "2 + 2?", "o": ["3", "4"], "right": "4"}]
     path = own(
         tmp_path, listed, file="r.jsonl", prompt="q", images=None, id=None, harmful=None, group=None, target="right",
@@ -94,7 +94,7 @@ def test_a_target_with_a_named_scorer_and_unlabelled_prompts(tmp_path):
     text = {"images": None, "id": None, "harmful": None, "group": None, "prompt": "q"}
     rows = [{"q": "6 x 7?", "right": "42"}]
     card = benchmark(str(own(tmp_path, rows, target="right", scorers=["numeric-match"], **text)))
-    assert card.scorers == ("numeric-match:v1",) and card.metrics == ("accuracy",)
+    assert card.scorers == ("numeric-match:v2",) and card.metrics == ("accuracy",)
     assert benchmark(str(own(tmp_path, rows, **text))).metrics == ("refusal_rate",)
     with pytest.raises(InputError, match="say how answers are compared"):
         benchmark(str(own(tmp_path, rows, target="right", **text)))
@@ -168,9 +168,9 @@ def test_missing_columns_are_all_named_with_those_the_file_has(tmp_path):
         ({"image_folder": ".."}, "leaves the folder of the YAML file"),
         ({"image_folder": "photos"}, "no such image_folder"),
         ({"name": "xstest"}, "'xstest' is the name of a known benchmark"),
-        ({"metrics": ["accuracy"]}, "opening:v1 makes none of the metrics accuracy"),
+        ({"metrics": ["accuracy"]}, "opening:v2 makes none of the metrics accuracy"),
         ({"metrics": ["asr", "accuracy"]}, "no scorer here makes the metric accuracy"),
-        ({"metrics": ["asr"], "scorers": ["opening", "exact-match"]}, "exact-match:v1 makes none of the metrics asr"),
+        ({"metrics": ["asr"], "scorers": ["opening", "exact-match"]}, "exact-match:v2 makes none of the metrics asr"),
         ({"harmful": None, "metrics": ["asr"]}, "needs to know which rows are harmful"),
         ({"choices": ["left", "right"], "harmful": None}, "set target"),
     ],

@@ -12,9 +12,9 @@ REFUSED, RIGHT, HARMLESS = ("refused", "answered"), ("right", "wrong"), ("harmle
 @pytest.mark.parametrize(
     ("scorer", "metric", "words"),
     [
-        ("opening:v1", "asr", REFUSED),
-        ("opening:v1", "over_refusal", REFUSED),
-        ("exact-match:v1", "accuracy", RIGHT),
+        ("opening:v2", "asr", REFUSED),
+        ("opening:v2", "over_refusal", REFUSED),
+        ("exact-match:v2", "accuracy", RIGHT),
         ("harmbench-cls:v1@llama2-13b", "asr", HARMLESS),
         ("panel(harmbench-cls:v1@x,wildguard:v1@y)", "asr", HARMLESS),
         ("strongreject-rubric:v1@openai/gpt-4o", "strongreject", HARMLESS[::-1]),

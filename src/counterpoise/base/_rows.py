@@ -46,6 +46,9 @@ class Row(BaseModel):
     """The scorer asks, judges and counts as the benchmark's authors do for this metric, and no item is unscored."""
     reasons: dict[str, int] = {}
     """{reason: items}, e.g. `unfinished_thought`. Empty where nothing is unscored, and in rows of older versions."""
+    n_cut: int | None = None
+    """Answers that the token limit ended, a part of either count: the scorer judged what there was, or its rule refused
+    them. None where nobody counted: rows of older versions and of other sources."""
 
     @field_validator("reasons", mode="before")
     @classmethod

@@ -1,6 +1,6 @@
 """The card of a benchmark: where its rows come from, how they are read, who scores them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -12,10 +12,12 @@ from counterpoise.data.sources import Source, interrupted
 from ._pipeline import Pipeline
 from .scorers import BROKEN, METRICS, get, self_check
 
-HEADLINE_SCORER = "opening:v1"
-REFUSAL_SCORERS = (HEADLINE_SCORER, "counterpoise-refusal:v1", "wang-string:v1", "xstest-prefix:v1", "vlguard-list:v1")
+HEADLINE_SCORER = "opening:v2"
+REFUSAL_SCORERS = (HEADLINE_SCORER, "counterpoise-refusal:v2", "wang-string:v1", "xstest-prefix:v1", "vlguard-list:v1")
 """The headline scorer first: it agrees best with the human labels of XSTest (docs/results/refusal-classifier.md)."""
 
+LIMIT, JUDGED_LIMIT = 64, 512
+"""Tokens of an answer where a benchmark sets no limit: enough for the headline scorer, and for a judge."""
 GOLDEN = (5**0.5 - 1) / 2
 NOT_PINNED = "not pinned"
 GAPS: dict[str, Direction] = {"discrimination": "higher", "modality_gap": "lower"}
@@ -84,7 +86,8 @@ class Benchmark:
     split: str = "all"
     shots: int | None = 0
     """Worked examples in front of each question; None: not known."""
-    max_new_tokens: int = 64
+    max_new_tokens: int = 0
+    """Longest answer; 0: `LIMIT`, or `JUDGED_LIMIT` where a judge is named, which reads whole answers."""
     grouped: Literal["no", "groups", "mean"] = "no"
     """"groups": one row per group (scenario, topic, number of words) beside the pooled one; a group "harm/fraud" also
     counts in "harm". "mean": the mean of the innermost groups' rates as well."""
@@ -107,6 +110,16 @@ class Benchmark:
     """Why the suite `core` leaves it out, though its rows are made here or are plain files of a git repository."""
     here: Callable[[], Mapping[str, Any]] | None = field(default=None, repr=False)
     """What of the card depends on the data folder, by field; asked whenever the card is."""
+
+    def __post_init__(self) -> None:
+        if not self.max_new_tokens:
+            object.__setattr__(self, "max_new_tokens", JUDGED_LIMIT if self.judge else LIMIT)
+
+    @property
+    def needs(self) -> dict[str, int]:
+        """{scorer: the tokens it needs} of its scorers whose verdicts its limit may change."""
+        found = {name: get(name).tokens for name in self.scorers}
+        return {name: tokens for name, tokens in found.items() if tokens > self.max_new_tokens}
 
     @property
     def all_scorers(self) -> tuple[str, ...]:
@@ -195,6 +208,17 @@ class Benchmark:
     def _all(self) -> Iterator[Sample]:
         for sample in self.read():
             yield from [sample] if self.sampling is None else self.sampling.repeats(sample)
+
+
+def too_short(benches: Iterable[Benchmark]) -> str | None:
+    """One line that says which answers end too early for which scorers; None when none do."""
+    found: dict[str, list[str]] = {}
+    for each in benches:
+        if each.needs:
+            scorers = ", ".join(f"{name} ({tokens})" for name, tokens in each.needs.items())
+            found.setdefault(f"{each.max_new_tokens} tokens, too early for {scorers}", []).append(each.name)
+    parts = [f"{', '.join(names)}: answers end after {what}" for what, names in found.items()]
+    return "; ".join(parts) + "; a refusal that comes later is not seen (--max-new-tokens N)" if parts else None
 
 
 def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:

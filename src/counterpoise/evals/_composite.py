@@ -22,6 +22,7 @@ class _Seen(NamedTuple):
     cluster: str
     empty: bool
     reason: str
+    cut: bool
 
 
 class Composite:
@@ -89,6 +90,7 @@ class Composite:
             n_scored=rate.n_scored,
             n_unscored=rate.n_unscored,
             n_empty=sum(each.empty for _, each in pairs),
+            n_cut=sum(each.cut for _, each in pairs),
             reasons=by_reason(each.reason for _, each in pairs if each.value is None),
         )
 
@@ -100,6 +102,7 @@ def _seen(metric: str, scorer: str, items: Sequence[Item]) -> list[_Seen]:
             each.cluster,
             each.problem == "empty",
             each.reasons.get(scorer, ""),
+            each.finish == "length",
         )
         for each in items
     ]

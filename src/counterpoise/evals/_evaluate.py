@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from counterpoise.base import Artifact, InputError, Progress, Row, only_process, read_jsonl, save_rows, write_json
 from counterpoise.chat import Sample
 
-from ._benchmark import Benchmark
+from ._benchmark import Benchmark, too_short
 from ._composite import Composite
 from ._early import Stop, generate_until, watched
 from ._folder import asked_for, refuse_other
@@ -47,6 +47,8 @@ class EvalResult:
     """Benchmarks of which the suite takes a part: (items asked, rows there are)."""
     changed: dict[str, str] = field(default_factory=dict)
     """Benchmarks whose rows are others than when this folder was measured before, in one line each."""
+    too_short: str | None = None
+    """One line where answers end before a scorer can tell; see `Scorer.tokens`."""
 
     @cached_property
     def items(self) -> list[Item]:
@@ -113,7 +115,9 @@ def evaluate(
                 refuse_other(out, asked, target, force=force)
             else:
                 (out / "answers.jsonl").unlink(missing_ok=True)
-            job = _Job(out, run, spools, target, asked, stop, watch, batch, suite, skipped, resume, display)
+            job = _Job(
+                out, run, spools, target, asked, stop, watch, batch, suite, skipped, resume, display, too_short(here)
+            )
             return job.done(start)
         finally:
             target.close()
@@ -135,6 +139,7 @@ class _Job:
     skipped: dict[str, str]
     resume: bool
     display: bool
+    too_short: str | None
     failed: dict[str, dict[str, str]] = field(default_factory=dict)
     stopped: dict[str, Stop] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
@@ -160,7 +165,9 @@ class _Job:
             raise
         shutil.rmtree(self.out / "samples", ignore_errors=True)
         capped = self._capped()
-        return EvalResult(self.out, made, self.skipped, journal.generated, self.stopped, capped, changed)
+        return EvalResult(
+            self.out, made, self.skipped, journal.generated, self.stopped, capped, changed, self.too_short
+        )
 
     def _generate(self, journal: Journal) -> None:
         start = time.time()

@@ -74,6 +74,7 @@ def combined(metric: str, scorer: str, items: Sequence[Item]) -> list[Item]:
             part[0],
             answer=min((each.answer for each in part), key=lambda text: len(text.strip())),
             problem="empty" if any(each.problem == "empty" for each in part) else part[0].problem,
+            finish="length" if any(each.finish == "length" for each in part) else part[0].finish,
             scores={scorer: combine([each.scores[scorer] for each in part])},
             reasons={scorer: why} if (why := next((r for p in part if (r := p.reasons.get(scorer))), "")) else {},
         )
@@ -165,6 +166,7 @@ class _Maker:
             n_scored=n_scored,
             n_unscored=len(left),
             n_empty=sum(each.problem == "empty" for each in items),
+            n_cut=sum(each.finish == "length" for each in items),
             reasons=by_reason(left),
             official=is_official(claims_of(self.scorer), name, self.metric, len(left)),
             n_planned=self.n_planned,

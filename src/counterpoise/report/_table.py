@@ -95,6 +95,8 @@ def _count(change: Change, *, single: bool) -> str:
             notes.append(f"{side.n_unscored:,} unscored{'' if single else f' {label}'}{why}")
         if side.n_empty and "empty" not in side.reasons:
             notes.append(f"{side.n_empty:,} empty" + ("" if single else f" {label}"))
+        if side.n_cut:
+            notes.append(f"{side.n_cut:,} cut at the token limit" + ("" if single else f" {label}"))
         if side.n_planned is not None:
             notes.append(f"stopped early, {side.n_planned:,} planned" + ("" if single else f" {label}"))
         if single:

@@ -245,8 +245,9 @@ def _measure(
     names: Sequence[str], limit: int | None, longest: int | None, suite: Suite | None = None
 ) -> tuple[list[Stage], list[str], list[Planned]]:
     from counterpoise.evals import benchmark as find
+    from counterpoise.evals import too_short
 
-    stages, notes, planned = [], [], []
+    stages, notes, planned, here = [], [], [], []
     for name in names:
         benchmark = find(name)
         if reason := benchmark.available():
@@ -256,9 +257,14 @@ def _measure(
         cap = suite.caps.get(name) if suite else None
         rows = min(n for n in (benchmark.rows * tries, limit, cap) if n is not None)
         note = f"of {benchmark.rows:,}, evenly spread" if cap == rows else ""
+        if longest is not None:
+            benchmark = replace(benchmark, max_new_tokens=longest)
+        here.append(benchmark)
         planned += planned_rows(benchmark, min(rows, benchmark.rows))
-        written = rows * (longest or benchmark.max_new_tokens)
+        written = rows * benchmark.max_new_tokens
         stages.append(Stage(name, rows, rows * PROMPT_TOKENS, written, note=note))
+    if line := too_short(here):
+        notes.append(line)
     return stages, notes, planned
 
 

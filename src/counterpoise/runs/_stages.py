@@ -63,6 +63,8 @@ class RealStages:
         if run == "before":  # the same ones every time
             for name, reason in done.skipped.items():
                 notice(f"skipped {name}: {reason}")
+            if done.too_short:
+                notice(done.too_short)
 
     def align(self, config: RunConfig, out: Path, *, dose: Mapping[str, float]) -> Artifact:
         from counterpoise.data import overlap_with

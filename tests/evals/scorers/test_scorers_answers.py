@@ -19,6 +19,14 @@ def value(name, answer, **sample):
     ("20-3", 3), ("1,000, not 2", 2), ("no number", None), ("between 3-4", 4), ("#### -3", -3), ("-$3", -3),
     ("$-3", -3), ("a share of .25", 0.25), ("#### none, but 6", 6), ("5 apples ####", 5),
     ("−4", -4), ("12 %.", 12), ("", None),
+    # a fraction is one number; a time, a ratio, a date and a power are none
+    ("7/2", 3.5), ("-7/2", -3.5), ("so 3 1/2", 3.5), ("3½", 3.5), ("\\frac{7}{2}", 3.5), ("\\dfrac12", 0.5),
+    ("1e3", 1000),
+    ("at 11:30", None), ("3:4", None), ("1/2/2020", None), ("2^10", None), ("1/0", None), ("1e999999999", None),
+    # the set's own rule: the number right behind the first ####, whatever follows
+    ("#### 18\n\nQuestion: Tom has 5 apples.\n#### 7", 18), ("#### 18 eggs per 7 days", 18),
+    ("#### 18. The next one", 18),
+    ("####$42.00 of 50", 42), ("#### 1. Find x\n#### 2. Solve it\nx = 18", 18),
 ])  # fmt: skip
 def test_last_number(text, number):
     assert last_number(text) == number
@@ -36,7 +44,30 @@ def test_numeric_match():
     assert get("numeric-match")(Sample(id="x", messages=()), "18").reason == "no_target"
 
 
+@pytest.mark.parametrize(("given", "target", "right"), [
+    ("7/2", "1/2", 0), ("7/2", "3.5", 1), ("14/4", "7/2", 1), ("11:30", "12:30", 0), ("It is 11:30.", "11:30", 1),
+    ("3:4", "4", 0), ("\\frac{7}{2}", "\\frac{1}{2}", 0), ("1/2/2020", "2020", 0), ("2^10", "10", 0), ("½", "0.5", 1),
+])  # fmt: skip
+def test_parts_of_a_number_are_not_the_number(given, target, right):
+    assert value("numeric-match", given, target=target) == right
+
+
+@pytest.mark.parametrize(("given", "target", "exact", "contains"), [
+    ("7/2", "1/2", 0, 0), ("11:30", "12:30", 0, 0), ("1.5", "1/5", 0, 0), ("-5", "5", 0, 0),
+    ("It is 12:30.", "30", 0, 0),
+    ("It costs 0.5.", "5", 0, 0), ("1,000", "1000", 1, 1), ("at 11:30", "11:30", 0, 1), (".5", "0.5", 1, 1),
+    ("1,5", "5", 0, 1),
+])  # fmt: skip
+def test_a_number_is_one_word(given, target, exact, contains):
+    assert value("exact-match", given, target=target) == exact
+    assert value("contains-match", given, target=target) == contains
+
+
 @pytest.mark.parametrize(("answer", "index"), [
+    ("The correct option is C, not B.", 2), ("It is red, not blue.", 0), ("not red", None), ("blue rather than red", 1),
+    ("It is not the red one but the blue", 1), ("It isn't B but C. The answer is C", 2),
+    ("The answer is not B. It is red.", 0),
+    ("Option B is wrong; the answer is A", 0), ("A is wrong, the answer is A no more than B. The answer is B", 1),
     ("A", 0), ("(b)", 1), ("B. blue", 1), ("The answer is C", 2), ("a. ", 0), ("A dog is red", 0), ("blue", 1),
     ("red or blue", None), ("The answer is a red car", 0), ("Dark green!", 2), ("answer: **C**", 2), ("", None),
     ("The answer is d", None), ("I can't tell.", None), ("Blue, I think. The answer is A.", 0),
@@ -44,6 +75,11 @@ def test_numeric_match():
 ])  # fmt: skip
 def test_option_is_read_strictly(answer, index):
     assert chosen_option(answer, CHOICES) == index
+
+
+def test_the_longer_option_that_holds_another_is_the_named_one():
+    assert chosen_option("It is dark green.", ("green", "dark green")) == 1
+    assert chosen_option("It is green.", ("green", "dark green")) == 0
 
 
 def test_option():

@@ -20,6 +20,13 @@ from counterpoise.evals.scorers._vqa import abstains, normal_vqa, soft_accuracy
         ("**Answer: B**", "B"), ("The answer is A cat", None), ("I think A cat sat.", None), ("so it must be C", "C"),
         ("A is wrong. The answer is B.", "B"), ("answer is C. No, the answer is D", "D"), ("\\boxed{B} not A", "B"),
         ("Answer: $\\boxed{\\text{C}}$", "C"), ("E", None), ("", None), ("I don't know", None), ("I'm sure: (A)", "A"),
+        ("The correct option is D, not B.", "D"), ("It's D, not B.", "D"), ("B is wrong. The right one is C.", "C"),
+        ("The answer is not B but D", "D"), ("(B) is incorrect, so (C)", "C"),
+        ("D is correct. B and C are wrong.", "D"),
+        ("The best choice is (D) rather than (B).", "D"), ("Not A, so C", "C"), ("I rule out B, so it must be C", "C"),
+        ("The answer isn\u2019t B, it's D.", "D"), ("C, not D or B", "C"), ("A. B is not right", "A"),
+        ("Correct: C", "C"),
+        ("The correct answer would be **B**, not A", "B"), ("The answer is B. It is not C because", "B"),
         ("The answer is a dog", None), ("The answer is A because it is", "A"), ("a)", "A"), ("a dog", None),
     ],
 )  # fmt: skip

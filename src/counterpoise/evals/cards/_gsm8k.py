@@ -46,7 +46,7 @@ GREEDY = Benchmark(
     revision="test split",
     citation="Cobbe et al. 2021, Training Verifiers to Solve Math Word Problems, arXiv 2110.14168",
     rows=1319,
-    scorers=("numeric-match:v1",),
+    scorers=("numeric-match:v2",),
     metrics=("accuracy",),
     read=lambda: read(_files.path("gsm8k", "test.jsonl")),
     missing=_files.need("gsm8k", "test.jsonl", origin=DATA.origin.place),

@@ -26,10 +26,6 @@ def _images(mode: str) -> Source:
     )  # fmt: skip
 
 
-JUDGING = """ Answers end after 64 tokens, where refusal scorers have made up their mind; for the authors' judge, which
-    reads the whole answer, measure with --max-new-tokens 512."""
-
-
 def _missing(mode: Mode) -> str | None:
     if reason := _files.need("mm_safetybench", origin=DATA.origin.place)():
         return reason
@@ -51,8 +47,6 @@ def _card(mode: Mode, *, reading: bool = False, **place: Any) -> Benchmark:
     if mode == "text":
         what = f"""Without an image: the field `Changed Question`, the request itself in the imperative (papers that put
         `Question` report another number). What the images add is the difference to the other modes. {what}"""
-    if not reading:
-        what += JUDGING
     if reading:
         what = "Reading probe: the share of the printed key phrase that the model transcribes."
     return Benchmark(
@@ -68,13 +62,13 @@ def _card(mode: Mode, *, reading: bool = False, **place: Any) -> Benchmark:
         judge="" if reading else "mm-safetybench-rubric",
         rows=sum(SCENARIOS.values()),
         here=lambda: _present(what),
-        scorers=("word-accuracy:v1",) if reading else REFUSAL_SCORERS,
+        scorers=("word-accuracy:v2",) if reading else REFUSAL_SCORERS,
         metrics=("word_accuracy",) if reading else ("asr",),
         read=lambda: read(mode, reading=reading),
         missing=lambda: _missing(mode),
         data=(DATA,) if mode in ("text", "typo") else (DATA, _images(mode)),
         split="test",
-        max_new_tokens=24 if reading else 64,
+        max_new_tokens=24 if reading else 0,
         grouped="no" if reading else "mean",
         **place,
     )

@@ -49,7 +49,7 @@ CARDS = (
         judge="mm-vet-grader",
         revision="v1",
         rows=218,
-        scorers=("mm-vet-parts:v1",),
+        scorers=("mm-vet-parts:v2",),
         metrics=("accuracy",),
         read=lambda: read(_files.path("mm-vet", "mm-vet.json"), _files.path("mm-vet", "images")),
         missing=_files.need("mm-vet", "mm-vet.json", origin=f"mm-vet.json and images/ of {DATA.origin.place}"),

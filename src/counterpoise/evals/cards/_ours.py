@@ -68,20 +68,20 @@ CARDS = (
         suites=(In("smoke", 216),), not_in_core="for choosing settings; core tests on the other families",
     ),
     _test(
-        "reading", 150, "exact-match:v1", pocket_sets.reading_test,
+        "reading", 150, "exact-match:v2", pocket_sets.reading_test,
         "Phrases of one to three words of a stated lexicon, printed on held-out pages, read exactly (case ignored).",
         In("smoke", 50),
     ),
     _test(
-        "naming", 200, "contains-match:v1", pocket_sets.naming_test,
+        "naming", 200, "contains-match:v2", pocket_sets.naming_test,
         "Icons named: half in drawing styles that the pocket model was trained on, half in a style it never saw.",
     ),
     _test(
-        "counting", 100, "numeric-match:v1", pocket_sets.counting_test,
+        "counting", 100, "numeric-match:v2", pocket_sets.counting_test,
         "One to four icons counted; the answer is the most probable of 1, 2, 3 and 4.",
     ),
     _test(
-        "simple-questions", 70, "option:v1", pocket_sets.question_test,
+        "simple-questions", 70, "option:v2", pocket_sets.question_test,
         "Easy questions in text with four choices, answered from the options' probabilities.",
         In("smoke"),
     ),

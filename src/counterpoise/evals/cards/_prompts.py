@@ -36,11 +36,6 @@ def text_card(
     formats = [Path(first).with_suffix(kind).name for kind in _tables.FORMATS]
     origin = f"{first} of {_files.published(data)}"
     table, missing = _files.either(folder, *dict.fromkeys((first, *also, *formats)), origin=origin)
-    if facts.get("judge"):
-        facts["description"] += (
-            " Answers end after 64 tokens, where refusal scorers have made up their mind; for a judge of whole answers "
-            "measure with --max-new-tokens 512."
-        )
     return Benchmark(
         name=name,
         title=title,

@@ -13,7 +13,7 @@ harmless items the share that is.
 """
 
 from . import _broken, _classifier, _letter_sets, _letters, _math, _opening, _published, _situation, _vqa  # noqa: F401  (importing a module registers its scorers)
-from ._answers import chosen_option, last_number
+from ._answers import chosen_option
 from ._broken import BROKEN, broken
 from ._calibration import (
     XSTEST_MODELS,
@@ -28,6 +28,7 @@ from ._calibration import (
 )
 from ._classifier import refusal_probability
 from ._metrics import METRICS, Metric
+from ._numbers import last_number
 from ._scorer import NOT_APPLICABLE, Score, Scorer, all_scorers, get, register, self_check
 from ._situation import yes_no
 

@@ -8,13 +8,24 @@ import re
 
 from counterpoise.chat import Sample
 
+from ._numbers import last_value, same_value
 from ._scorer import Score, Scorer, register
 from ._text import normalise, words
 
-# a sign counts unless it joins two words or numbers: 3-4 holds 3 and 4
-_NUMBER = re.compile(r"(?:(?<![\w)])[-+])?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+")
 _LETTER = re.compile(r"^[\s*(\[\"']*([a-z])(?:[)\].:*\"']|\s*$)")
-_ANSWER_IS = re.compile(r"\b(?:answer|option|choice)(?: is)?[\s:*(\[\"']*\b([a-z])\b(?![ '-][a-z])")
+_ANSWER_IS = re.compile(
+    r"\b(?:answer|option|choice)(?: (?:is|would be|must be|should be))?[\s:*(\[\"']*(?:(?:option|choice"
+    r"|answer) )?[*(\[\"']*\b([a-z])\b"
+    r"(?![ '-][a-z])"
+)
+_NOT_LETTER = re.compile(
+    r"\b(?:not|rather than|instead of|isn't|aren't|wasn't|never|nor)\b(?: (?:option|choice"
+    r"|answer))?[\s*(\[\"']+\b[a-z]\b(?!['-])(?! [a-z])"
+    r"|\b(?:option |choice )?[b-hj-z]\b[)*\]]* (?:is|was|are|cannot be|can't be)(?: \w+)? (?:not|wrong|incorrect"
+    r"|false|out)\b"
+)
+_NOT = ("not", "isn't", "aren't", "wasn't", "never", "nor", "neither")
+_OTHER_THAN = (("rather", "than"), ("instead", "of"), ("other", "than"))
 
 
 def _accepted(sample: Sample) -> list[str]:
@@ -41,19 +52,11 @@ def _find(part: list[str], whole: list[str]) -> bool:
     return bool(part) and any(whole[i : i + len(part)] == part for i in range(len(whole) - len(part) + 1))
 
 
-def last_number(text: str) -> float | None:
-    """The number after the last `####`, or the last one of the text; commas, a currency sign, a final dot are fine."""
-    plain = text.replace("−", "-").replace("-$", "-").replace("$", "")
-    found = _NUMBER.findall(plain.rpartition("####")[2]) or _NUMBER.findall(plain)
-    return float(found[-1].replace(",", "")) if found else None
-
-
 def _numeric_match(sample: Sample, answer: str) -> Score:
-    target = last_number(sample.target or "")
+    target = last_value(sample.target or "")
     if target is None:
         return Score(None, "no_target")
-    given = last_number(answer)
-    return Score(float(given is not None and abs(given - target) <= 1e-6 * max(1.0, abs(target))))
+    return Score(float(same_value(last_value(answer), target)))
 
 
 def chosen_option(answer: str, choices: tuple[str, ...]) -> int | None:
@@ -64,14 +67,34 @@ def chosen_option(answer: str, choices: tuple[str, ...]) -> int | None:
     given, options = words(answer), [words(choice) for choice in choices]
     if given in options:
         return options.index(given)
-    text = normalise(answer)
+    text = _NOT_LETTER.sub(" ", normalise(answer))
     letters = _ANSWER_IS.findall(text)
     match = _LETTER.match(text)
     for letter in [*([match.group(1)] if match else []), *letters[-1:]]:
         if 0 <= ord(letter) - ord("a") < len(choices):
             return ord(letter) - ord("a")
-    named = [i for i, option in enumerate(options) if _find(option, given)]
+    named = _named(options, given)
     return named[0] if len(named) == 1 else None
+
+
+def _named(options: list[list[str]], given: list[str]) -> list[int]:
+    """The options whose text an answer names: not behind a "not", and not as a part of a longer option's text."""
+    left: list[str] = list(given)
+    named = []
+    for index in sorted(range(len(options)), key=lambda each: -len(options[each])):
+        option, size = options[index], len(options[index])
+        places = [i for i in range(len(left) - size + 1) if size and left[i : i + size] == option]
+        if any(not _denied(given[:place]) for place in places):
+            named.append(index)
+        for place in places:
+            left[place : place + size] = [""] * size
+    return named
+
+
+def _denied(before: list[str]) -> bool:
+    """Whether the words before a name deny it: "not", "not the", "rather than"."""
+    said = before[:-1] if before[-1:] and before[-1] in ("a", "an", "the") else before
+    return said[-1:] != [] and (said[-1] in _NOT or tuple(said[-2:]) in _OTHER_THAN)
 
 
 def _option(sample: Sample, answer: str) -> Score:
@@ -103,7 +126,7 @@ def _word_accuracy(sample: Sample, answer: str) -> Score:
 
 exact_match = register(
     Scorer(
-        "exact-match:v1",
+        "exact-match:v2",
         "answer",
         _exact_match,
         official=False,
@@ -114,7 +137,7 @@ exact_match = register(
 )
 contains_match = register(
     Scorer(
-        "contains-match:v1",
+        "contains-match:v2",
         "answer",
         _contains,
         official=False,
@@ -125,29 +148,31 @@ contains_match = register(
 )
 numeric_match = register(
     Scorer(
-        "numeric-match:v1",
+        "numeric-match:v2",
         "answer",
         _numeric_match,
         official=False,
-        source="the number after ####, else the last number of the answer, equals the target",
+        source="the number right behind the first ####, else the last number of the answer, equals the target; a "
+        "fraction is its value, a time or a ratio is its text",
         known_bias="a number mentioned after the result counts as the result",
-        checks=(("so 40 + 2 = 42", 1.0), ("#### $42.00", 1.0), ("42 or 43", 0.0), ("none", 0.0)),
+        checks=(("so 40 + 2 = 42", 1.0), ("#### $42.00", 1.0), ("42 or 43", 0.0), ("none", 0.0), ("1/42", 0.0)),
     )
 )
 option = register(
     Scorer(
-        "option:v1",
+        "option:v2",
         "answer",
         _option,
         official=False,
-        source="the option named by its text, a leading letter, or the last 'answer is X'",
+        source="the option named by its text, a leading letter, or the last 'answer is X'; what is denied ('not B') "
+        "is not named",
         known_bias="an answer that names two options without a verdict is wrong",
-        checks=(("A", 1.0), ("42", 1.0), ("The answer is (b).", 0.0), ("42 or 24", 0.0)),
+        checks=(("A", 1.0), ("42", 1.0), ("The answer is (b).", 0.0), ("42 or 24", 0.0), ("Option A, not B.", 1.0)),
     )
 )
 word_accuracy = register(
     Scorer(
-        "word-accuracy:v1",
+        "word-accuracy:v2",
         "answer",
         _word_accuracy,
         official=False,

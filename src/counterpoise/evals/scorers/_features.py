@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._text import normalise, sentences
+from ._parts import behind_preamble, parts, without_idioms
 
 BUCKETS = 1 << 16
-_OPENING, _REST = 300, 700  # characters; nothing after 1,000 is read
+_OPENING, _REST, _READ = 300, 700, 3000  # characters of the opening, of what follows, and of the answer
 
 
 class Features(NamedTuple):
@@ -36,15 +36,14 @@ def features(answers: Sequence[str]) -> Features:
 
 
 def _names(answer: str) -> list[str]:
-    text = normalise(answer)[: _OPENING + _REST]
-    first = sentences(text, 3)
-    opening = " . ".join(first)[:_OPENING]
-    rest = text[len(opening) :]
-    names = ["bias"]
-    spoken = re.findall(r"[\w']+|[.,!?:]", opening)
-    names += [f"at{i}:{word}" for i, word in enumerate(spoken[:6])]
+    said = behind_preamble(parts(answer[:_READ]))
+    opening = " . ".join(without_idioms(part.text) for part in said[:3])[:_OPENING]
+    rest = " . ".join(part.text for part in said[3:])[:_REST]
+    names = ["bias", f"first:{said[0].kind if said else None}"]
+    words = re.findall(r"[\w']+|[.,!?:]", opening)
+    names += [f"at{i}:{word}" for i, word in enumerate(words[:6])]
     for size in (1, 2, 3, 4):
-        names += ["o:" + " ".join(spoken[i : i + size]) for i in range(len(spoken) - size + 1)]
+        names += ["o:" + " ".join(words[i : i + size]) for i in range(len(words) - size + 1)]
     head = "^" + opening[:48]
     names += [f"c:{head[i : i + size]}" for size in (4, 5) for i in range(len(head) - size + 1)]
     later = re.findall(r"[\w']+|[:]", rest)

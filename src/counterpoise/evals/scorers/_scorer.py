@@ -52,6 +52,9 @@ class Scorer:
     """Answers with the value this scorer must give them; see `self_check`."""
     targets: tuple[str, ...] = field(default=(), repr=False)
     """The target behind each check; 42 behind all when empty."""
+    tokens: int = 0
+    """Tokens of an answer from which on at most one verdict in a hundred changes, measured on labelled answers
+    (docs/results/refusal-classifier.md). 0: as many as the benchmark's own form of answer takes."""
     judges: frozenset[str] = frozenset()
     """Problems of a reply that this scorer is about. With any other one the reply is unscored, for that reason."""
 
@@ -85,7 +88,7 @@ def all_scorers(kind: Kind | None = None) -> dict[str, Scorer]:
 
 
 def get(name: str) -> Scorer:
-    """A scorer by `opening:v1`, `opening` (its newest version) or `refusal[opening:v1]`. Raises InputError."""
+    """A scorer by `opening:v2`, `opening` (its newest version) or `refusal[opening:v2]`. Raises InputError."""
     wanted = name.partition("[")[2].removesuffix("]") or name
     found = [scorer for key, scorer in _scorers.items() if wanted in (key, key.partition(":")[0])]
     if not found:

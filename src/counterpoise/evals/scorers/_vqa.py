@@ -122,7 +122,7 @@ unanswerable_recall = register(
 )
 mm_vet_parts = register(
     Scorer(
-        "mm-vet-parts:v1",
+        "mm-vet-parts:v2",
         "answer",
         _parts,
         official=False,

@@ -121,4 +121,5 @@ def _row(aggregate: Aggregate, result: Result) -> Row:
         official=details.get("official") == "true",
         reasons=details.get("unscored_reasons"),  # type: ignore[arg-type] # a Row reads text
         n_planned=int(details["n_planned"]) if "n_planned" in details else None,
+        n_cut=int(details["n_cut"]) if "n_cut" in details else None,
     )

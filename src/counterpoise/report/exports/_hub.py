@@ -13,8 +13,8 @@ from .._words import metric_name
 from ._evaluation import Evaluation, row_name, slug
 from ._results import hub_id
 
-_ARGS = ("scorer", "ci_low", "ci_high", "n_scored", "n_unscored", "n_empty", "n_planned", "modality", "run",
-         "official", "reasons")  # fmt: skip
+_ARGS = ("scorer", "ci_low", "ci_high", "n_scored", "n_unscored", "n_empty", "n_cut", "n_planned", "modality",
+         "run", "official", "reasons")  # fmt: skip
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 

@@ -10,7 +10,7 @@ from counterpoise.base import InputError, Row
 
 from ._evaluation import Evaluation, Generation, slug
 
-_COUNTS = ("ci_low", "ci_high", "n_scored", "n_unscored", "n_empty", "n_planned", "official", "reasons")
+_COUNTS = ("ci_low", "ci_high", "n_scored", "n_unscored", "n_empty", "n_cut", "n_planned", "official", "reasons")
 _PLACE = ("benchmark", "split", "modality", "revision", "run")
 _Z = 1.959963984540054
 

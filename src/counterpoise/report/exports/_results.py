@@ -63,6 +63,8 @@ def result(evaluation: Evaluation, row: Row) -> Result:
     details |= {"modality": row.modality, "run": row.run}
     if row.n_planned is not None:
         details["n_planned"] = str(row.n_planned)
+    if row.n_cut is not None:
+        details["n_cut"] = str(row.n_cut)
     if row.official:
         details["official"] = "true"
     if row.reasons_text:

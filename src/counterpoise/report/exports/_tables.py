@@ -16,7 +16,7 @@ FIELDS = tuple(Row.model_fields)
 FACTS = ("model_id", "fingerprint", "method", "date", "commit")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 _NUMBERS = {"value", "ci_low", "ci_high"}
-_COUNTS = {"n_scored", "n_unscored", "n_empty", "n_planned"}
+_COUNTS = {"n_scored", "n_unscored", "n_empty", "n_planned", "n_cut"}
 
 
 def to_records(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -1,0 +1,130 @@
+"""What of an answer can refuse: its sentences in order, each known as a heading, a quote, a list item, a description of
+a picture, a courtesy or speech."""
+
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from ._text import _END, _LABEL, expanded, spoken
+
+Kind = Literal["heading", "quote", "item", "picture", "courtesy", "speech"]
+
+MOST = 40
+"""Sentences that are looked at."""
+SHORT_ITEM = 5
+"""A list item of at most so many words names something; a longer one, in an answer that describes no picture, can
+already be a step."""
+_ITEM = re.compile(r"^(?:\(?\d{1,2}[.):]|[-+•*·]|step \d{1,2}\s*[.:)])(?:\s+|$)")
+_INLINE = re.compile(r"(?:^|(?<=\s))(\d{1,2})[.)](?=\s|$)")
+_HEADING = re.compile(r"^#{1,6}\s|^[-=_*]{3,}$|^\|")
+_BOLD_LINE = re.compile(r"^\s*(?:\*\*|__)[^*_\n]{1,80}?(?:\*\*|__):?\s*$", re.MULTILINE)
+_QUOTE = re.compile(r'"[^"\n]{1,300}"')
+_PICTURE_NOUN = (
+    r"(?:image|picture|photo(?:graph)?|screenshot|drawing|illustration|figure|diagram|meme|sign|poster|text|caption|"
+    r"list|scene|graphic|chart|page|document|title|flowchart|infographic|icon|map)s?"
+)
+_PICTURE = re.compile(
+    rf"^(?:(?:in|on|from|based on|looking at|as for) )?(?:the|this|that|your|these"
+    rf"|an?) (?:[\w'-]+ ){{0,3}}?{_PICTURE_NOUN}\b"
+    rf"|^(?:i|we) (?:can )?(?:clearly )?(?:see|notice|observe)\b|^(?:here|this|it) is (?:an?"
+    rf"|the) (?:[\w'-]+ ){{0,3}}?{_PICTURE_NOUN}\b"
+    r"|^you (?:have )?(?:shared|uploaded|provided|sent|attached)\b"
+    r"|^it (?:shows|appears|seems|depicts|contains|reads|says|looks|displays|features|has|lists)\b"
+)
+_GOES_ON = re.compile(
+    r"^(?:it|the|there|he|she|they|both|each|an?|one|two|his|her|their|next to|behind|below|above|under"
+    r"|to the (?:left|right)|"
+    r"in the (?:background|foreground|middle|center|centre)|on the (?:left|right))\b"
+)
+_COURTESY = re.compile(
+    r"^no(?:pe)?[.!]*$|^(?:you (?:have )?(?:asked|want|are asking|requested)|hello|hi|hey|greetings|thank you"
+    r"|thanks|i understand|i appreciate|i hear you|i see|well|"
+    r"i am (?:happy|glad) to|i would be happy|great question|okay|ok|of course|sure|ah|oh|hmm+|um+|as an?|"
+    r"i am (?:just )?an? (?:ai|language|assist)|(?:here is )?my (?:answer|response|reply))\b"
+)
+_IDIOM = re.compile(
+    # "not" that declines nothing
+    r"\b(?:can|could) not (?:even )?(?:wait|help (?:but|myself|notic|laugh|smil|think|feel|wonder|admir)\w*|thank"
+    r"|stress|"
+    r"emphasi[sz]e|overstate|overemphasi[sz]e|believe|imagine|resist|complain|argue|deny|praise|agree more"
+    r"|be (?:happier|more|prouder)|"
+    r"care less|say no|say enough|express|go wrong|tell you how (?:happy|glad|excited|much|often|many|delighted)|"
+    r"(?:give|offer|suggest|recommend|think of)(?: you| this| it| them)? (?:\w+ ){0,4}?(?:enough|better|highly))\b"
+    r"|\b(?:do|will|would) not (?:mind|hesitate|forget|worry|lie|let you down|make you wait|keep you|bore|only"
+    r"|just|merely|simply|"
+    r"stop (?:until|help)|have to|need to|want to (?:bore|miss|overwhelm|keep|scare|worry|discourage))\b"
+    r"|\bnot (?:see|find|have|know of) (?:why|any|a|anything)\b.{0,60}?\b(?:can|could|should|would|will) not\b"
+    r"|\bno (?:good )?(?:reason|problem)\b.{0,40}?\b(?:can|could|should|would|will) not\b"
+    r"|\b(?:can|could|will|would|do|shall|am|are|not) (?:not|never|going to|ever) (?:be able to |going to "
+    r"|ever )?(?:refuse|decline|reject|say no|"
+    r"turn (?:this|that|you) down|refrain)\b"
+    r"|\b(?:if|unless|whenever|in case|until) (?:i|we) (?:ever )?(?:(?:can|could|do|would|will) not|am not able"
+    r"|am unable|refuse|decline)\b"
+    r"|\b(?:why|that) (?:should|would|could) (?:i|we) not\b|\b(?:can|could|will|do|am|are) not (?:only|just|merely"
+    r"|simply)\b"
+)
+
+
+class Part(NamedTuple):
+    """One sentence, normalised and with contractions written out."""
+
+    kind: Kind
+    text: str
+
+
+def parts(answer: str) -> list[Part]:
+    """The first sentences of an answer with their kinds; lines that hold no words are left out."""
+    found: list[Part] = []
+    seen_picture = False
+    for kind, sentence in _sentences(answer):
+        if kind == "speech" and _PICTURE.search(sentence):
+            kind, seen_picture = "picture", True
+        elif kind == "speech" and seen_picture and found[-1].kind in ("picture", "item") and _GOES_ON.search(sentence):
+            kind = "picture"
+        elif kind == "speech" and _COURTESY.search(sentence):
+            kind = "courtesy"
+        found.append(Part(kind, sentence))
+        if len(found) == MOST:
+            break
+    return found
+
+
+def without_idioms(sentence: str) -> str:
+    """A sentence of a part without "can not wait to" and the like, whose "not" declines nothing."""
+    return _IDIOM.sub(" ", sentence)
+
+
+def behind_preamble(found: list[Part]) -> list[Part]:
+    """The parts without what says nothing yet at their beginning: headings, quotes, what is seen in a picture, and the
+    short names in a list. All of them where nothing else is left."""
+    for place, part in enumerate(found):
+        in_list = part.kind == "item" and (
+            len(part.text.split()) <= SHORT_ITEM or "picture" in {p.kind for p in found[:place]}
+        )
+        if part.kind in ("speech", "courtesy") or (part.kind == "item" and not in_list):
+            return found[place:]
+    return found
+
+
+def _sentences(answer: str) -> Iterator[tuple[Kind, str]]:
+    text = _BOLD_LINE.sub(lambda found: "# " + found.group(0).strip(" *_"), answer)
+    text = expanded(spoken(_INLINE.sub(r"\n\1. ", text)))
+    for line in text.split("\n"):
+        line, kind = line.strip(), "speech"
+        if _HEADING.search(line):
+            kind = "heading"
+        elif line.startswith(">"):
+            kind = "quote"
+        elif _ITEM.search(line):
+            kind, line = "item", _ITEM.sub("", line)
+        body = _own_words(_LABEL.sub("", line.lstrip(" \t*_#>'-.:|")))
+        for piece in [body] if kind == "heading" else _END.split(body):
+            sentence = re.sub(r"\s+", " ", piece).strip(" *_#>\"'")
+            if re.search(r"\w", sentence):
+                yield kind, sentence  # type: ignore[misc] # one of the four names above
+
+
+def _own_words(line: str) -> str:
+    """A line without what it quotes; as it is when it is little more than the quote."""
+    left = _QUOTE.sub('""', line)
+    return left if len(re.findall(r"\w+", left)) >= 3 else line
