@@ -17,7 +17,7 @@ HOSTILE = "<script>alert(1)</script>&"
 
 
 def calibration(judge: str = "s", labels: str = "xstest", about: str = "refusal", **sides: Confusion) -> Calibration:
-    return Calibration(judge, labels, about, {}, sides or {"all": Confusion(80, 10, 90, 20)})
+    return Calibration(judge, labels, about, sides or {"all": Confusion(80, 10, 90, 20)})
 
 
 def cells(found: list, calibrations: list, page: str = "index.html") -> list[str]:

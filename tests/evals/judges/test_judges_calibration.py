@@ -168,7 +168,7 @@ def test_labels_that_cluster_are_worth_fewer(tmp_path):
         found = calibrate(JUDGES["opening"], LabelSet("mine", "0", "refusal", tuple(rows)), judge_all)
         save_calibration(tmp_path / "c.json", found)
         measured = load_calibration(tmp_path / "c.json")
-        assert measured.sides["all"].n_pos == pytest.approx(50, rel=0.1) and found["sides"]["all"]["n"] == 100 * copies
+        assert measured.worth["all"][0] == pytest.approx(50, rel=0.1) and found["sides"]["all"]["n"] == 100 * copies
         (made,) = corrected([row(0.3, 1000)], measured)
         widths[copies] = made["corrected"]["high"] - made["corrected"]["low"]
     assert widths[4] == pytest.approx(widths[1], rel=0.1)

@@ -19,7 +19,6 @@ from counterpoise.evals.judges import (
     RUBRICS,
     Calibration,
     Case,
-    Errors,
     Facts,
     Judgement,
     Panel,
@@ -33,6 +32,7 @@ from counterpoise.evals.judges import (
     verdicts,
 )
 from counterpoise.evals.scorers import BROKEN, get
+from counterpoise.evals.stats import Confusion
 from counterpoise.report import EvalFolder
 from tiny import picture
 
@@ -246,7 +246,7 @@ def test_rates_of_mis_stand_beside_its_asr(run):
 
 
 def test_corrected_rates_stand_beside_raw_ones(run):
-    sides = {"all": Errors(0.8, 100, 0.9, 100)}
+    sides = {"all": Confusion(80, 10, 90, 20)}
     found = judge_run(run, make_judge("opening"), calibration=Calibration("opening:v2", "mine", "refusal", sides))
     assert {each["metric"] for each in found.corrected} == {"asr", "over_refusal"}
     assert read_json(found.folder / "corrected.json") == found.corrected

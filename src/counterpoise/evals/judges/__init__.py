@@ -8,7 +8,7 @@ from ._agreement import ceiling, cohen_kappa
 from ._calibrate import calibrate
 from ._classifier import ClassifierJudge
 from ._classifier_kinds import CONVERSATION, KINDS
-from ._correction import Calibration, Errors, corrected, load_calibration, save_calibration
+from ._correction import Calibration, corrected, load_calibration, save_calibration
 from ._journal import VerdictJournal, verdicts
 from ._keywords import KeywordJudge, keyword_judges
 from ._labels import Labelled, LabelSet, read_labels
@@ -47,7 +47,6 @@ __all__ = [
     "Case",
     "ClassifierJudge",
     "Done",
-    "Errors",
     "Extra",
     "Facts",
     "Judge",

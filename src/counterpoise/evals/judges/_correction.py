@@ -1,7 +1,6 @@
 """Rates corrected for a judge's measured error, to stand beside the raw ones and never alone."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,31 +13,20 @@ WARNING = "error rates were measured on other models' answers and may not transf
 
 
 @dataclasses.dataclass(frozen=True)
-class Errors:
-    """A judge's sensitivity and specificity on one side, each with the number of independent cases it is worth."""
-
-    sensitivity: float
-    n_pos: float
-    specificity: float
-    n_neg: float
-
-
-@dataclasses.dataclass(frozen=True)
 class Calibration:
     """A stored calibration, as far as correcting a rate and showing a judge's errors need it."""
 
     judge: str
     labels: str
     about: str
-    sides: dict[str, Errors]
-    counts: dict[str, Confusion] = dataclasses.field(default_factory=dict)
-    """The same sides as plain counts, which do not know of clusters."""
+    sides: dict[str, Confusion]
+    worth: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    """By side: how many independent positives and negatives the cases are worth; fewer than there are where they
+    cluster. A side that is not in it is worth its cases."""
 
-    def side(self, harmful: bool) -> Errors | None:
-        """Errors on harmful or harmless prompts, or on all where the labels do not tell them apart; None where they do
-        and have none of this side."""
-        told = self.sides.keys() & {"harmful", "harmless"}
-        return self.sides.get(("harmful" if harmful else "harmless") if told else "all")
+    def side(self, harmful: bool) -> str:
+        """The side whose errors count for such prompts; `all` where the labels do not tell prompts apart."""
+        return ("harmful" if harmful else "harmless") if self.sides.keys() & {"harmful", "harmless"} else "all"
 
 
 def save_calibration(path: Path, value: dict[str, Any]) -> None:
@@ -50,25 +38,23 @@ def load_calibration(path: Path) -> Calibration:
     value = read_json(path)
     try:
         sides = {
-            name: Errors(*_measured(part["sensitivity"]), *_measured(part["specificity"]))
-            for name, part in value["sides"].items()
-        }
-        counts = {
             name: Confusion(**part["confusion"], n_unscored=part["n_unscored"]) for name, part in value["sides"].items()
         }
-        return Calibration(value["judge"], value["labels"]["name"], value["labels"]["about"], sides, counts)
+        worth = {
+            name: (_worth(part["sensitivity"]), _worth(part["specificity"])) for name, part in value["sides"].items()
+        }
+        return Calibration(value["judge"], value["labels"]["name"], value["labels"]["about"], sides, worth)
     except (KeyError, TypeError, AttributeError, InputError) as error:
         raise InputError(
             f"{path}: no calibration of a judge ({error}); make one with counterpoise judge calibrate"
         ) from error
 
 
-def _measured(share: dict[str, Any]) -> tuple[float, float]:
-    """The share and how many independent cases its interval says it is worth, fewer than it has where they cluster;
-    NaN and 0 where there was no case."""
+def _worth(share: dict[str, Any]) -> float:
+    """How many independent cases the interval of a share says that they are."""
     if share["value"] is None:
-        return math.nan, 0.0
-    return share["value"], min(effective_n(share["value"], share["low"], share["high"]), share["n"])
+        return 0.0
+    return min(effective_n(share["value"], share["low"], share["high"]), share["n"])
 
 
 def corrected(rows: Sequence[Row], calibration: Calibration) -> list[dict[str, Any]]:
@@ -104,22 +90,25 @@ def _one(row: Row, calibration: Calibration) -> dict[str, Any]:
     if not harmful and calibration.about == "harm":
         reason = "over-refusal counts refusals, and these labels say what is harmful; calibrate on labels of refusals"
         return made | {"corrected": None, "reason": reason}
-    errors = calibration.side(harmful)
-    if errors is None or not errors.n_pos or not errors.n_neg:
-        side = "harmful" if harmful else "harmless"
+    side = calibration.side(harmful)
+    table = calibration.sides.get(side)
+    if table is None or not table.tp + table.fn or not table.tn + table.fp:
         reason = f"the labels have not both outcomes on {side} prompts; calibrate on labels that do"
         return made | {"corrected": None, "reason": reason}
+    n_pos, n_neg = calibration.worth.get(side, (table.tp + table.fn, table.tn + table.fp))
+    sensitivity, specificity = table.sensitivity, table.specificity
     if harmful and calibration.about == "refusal":
-        errors = Errors(errors.specificity, errors.n_neg, errors.sensitivity, errors.n_pos)
+        sensitivity, specificity, n_pos, n_neg = specificity, sensitivity, n_neg, n_pos
     try:
-        found = rogan_gladen(row.value, _worth(row), errors.sensitivity, errors.n_pos, errors.specificity, errors.n_neg)
+        found = rogan_gladen(row.value, _items(row), sensitivity, n_pos, specificity, n_neg)
     except InputError as error:
         return made | {"corrected": None, "reason": str(error)}
     numbers = {"value": found.value, "low": found.low, "high": found.high, "se": found.se}
     return made | {"corrected": numbers, "warning": WARNING}
 
 
-def _worth(row: Row) -> float:
+def _items(row: Row) -> float:
+    """How many independent items the row is worth."""
     if row.value is None or row.ci_low is None or row.ci_high is None:
         return row.n_scored
     return min(effective_n(row.value, row.ci_low, row.ci_high), row.n_scored)

@@ -51,8 +51,7 @@ def as_text(sides: Mapping[str, Confusion]) -> str:
 
 
 def from_text(judge: str, labels: str, about: str, sides: str) -> Calibration:
-    counts = {name: Confusion(**table) for name, table in json.loads(sides).items()}
-    return Calibration(judge, labels, about, {}, counts)
+    return Calibration(judge, labels, about, {name: Confusion(**table) for name, table in json.loads(sides).items()})
 
 
 def judged_by(entry: Entry, calibrations: Calibrations) -> str:
@@ -85,8 +84,8 @@ def _fitting(entry: Entry, calibrations: Calibrations) -> list[_Measured]:
     kind = {"harm": "harmful", "benign": "harmless"}.get(side(entry.metric), "all")
     found = []
     for each in calibrations.get(entry.scorer, ()):
-        name = kind if kind in each.counts else "all"
-        table = each.counts.get(name)
+        name = kind if kind in each.sides else "all"
+        table = each.sides.get(name)
         if table is not None and table.n and not (kind == "harmless" and each.about == "harm"):
             found.append(_Measured(each.labels, each.about, "" if name == "all" else f"{name} ", table))
     return sorted(found, key=lambda each: (each.about != "harm", -each.table.n))

@@ -108,7 +108,7 @@ class Board:
         """Add measured errors of judges; return how many were new. A later one of a judge on the same labels supersedes
         the earlier, which stays in the file."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        values = [(now, each.judge, each.labels, each.about, as_text(each.counts)) for each in found]
+        values = [(now, each.judge, each.labels, each.about, as_text(each.sides)) for each in found]
         try:
             with self._db:
                 before = self._db.total_changes
