@@ -220,7 +220,7 @@ def test_correction_recovers_the_truth_in_simulation(tmp_path):
         ("a.csv", "id,prompt,answer,harmful\n1,p,a,1\n1,p,a,0\n", "'1' occurs twice"),
         ("a.csv", "prompt,answer,harmful,refused\np,a,1,\np,a,,0\n", "make two files"),
         ("a.txt", "x", "give a .csv"),
-        ("xstest_v2_completions_x.csv", "id,type,prompt\n1,a,b\n", "expected completion and final_label"),
+        ("xstest_v2_completions_x.csv", "id,type,prompt\n1,a,b\n", "completion.*no such column in the header"),
         ("h.json", '{"b": [{"generation": "g"}]}', "human_0"),
     ],
 )  # fmt: skip
