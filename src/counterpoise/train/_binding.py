@@ -134,7 +134,8 @@ class Binding(Objective[Bound | Sample]):
 
         def logits(place: Any) -> Tensor:
             chosen = given_BT[place]
-            return (chosen if whole else inner.get_output_embeddings()(chosen)).float()
+            found: Tensor = chosen if whole else inner.get_output_embeddings()(chosen)
+            return found.float()
 
         loss, metrics = given_BT.new_zeros((), dtype=torch.float32), {}
         targets_BT = batch.labels[:, 1:]
@@ -256,7 +257,7 @@ def text_targets(
                 places.append(order.pop(0))
             states_BLH, logp_BV = _at_the_end(loaded, [each for place in places for each in rows[place]], layers)
             counts = [len(rows[place]) for place in places]
-            pieces = zip(places, states_BLH.split(counts), logp_BV.exp().split(counts), strict=True)
+            pieces = zip(places, torch.split(states_BLH, counts), torch.split(logp_BV.exp(), counts), strict=True)
             found |= {place: _target(states.mean(0), probabilities.mean(0)) for place, states, probabilities in pieces}
     finally:
         loaded.model.train(was_training)

@@ -73,7 +73,8 @@ def _visible(rng: random.Random, key: str, patterns: tuple[str, ...]) -> Scene:
     if rng.random() < 0.2:
         text = random_words(rng, 1, 3)
         word = rng.choice(text.split()) if yes else random_words(rng, 1, 1)
-        yes, style, image, shown = word in text.split(), "", printed(text, key), (text,)
+        yes, style, image = word in text.split(), "", printed(text, key)
+        shown: tuple[str, ...] = (text,)
         content = f'the word "{word}" is visible'
     else:
         style = train_style(rng)
