@@ -54,7 +54,7 @@ def _worth(share: dict[str, Any]) -> float:
     """How many independent cases the interval of a share says that they are."""
     if share["value"] is None:
         return 0.0
-    return min(effective_n(share["value"], share["low"], share["high"]), share["n"])
+    return float(min(effective_n(share["value"], share["low"], share["high"]), share["n"]))
 
 
 def corrected(rows: Sequence[Row], calibration: Calibration) -> list[dict[str, Any]]:
