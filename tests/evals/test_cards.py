@@ -160,7 +160,7 @@ def test_sources_of_one_place_agree():
     """Those of training rows are declared in another room, so that facts of one place stand twice."""
     places = {}
     for each in all_sources().values():
-        places.setdefault(each.origin.place, []).append(each)
+        places.setdefault((each.origin.place, type(each.origin)), []).append(each)
     shared = [each for each in places.values() if len(each) > 1]
     assert {"allenai/wildguardmix", "ys-zong/VLGuard"} <= {each[0].origin.repo for each in shared}
     for each in shared:

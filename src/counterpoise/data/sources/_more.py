@@ -96,11 +96,11 @@ MORE: tuple[Source, ...] = (
         "mm-vet-judge", "MM-Vet: the prompt of its grader",
         GitHub("yuweihao/MM-Vet", "7d717c2f54a584b7ed363d66e6481ce1bf648538"),
         (Take("mm-vet_evaluator.py", "mm-vet/mm-vet_evaluator.py"),),
-        licence="Apache-2.0 (code)", serves=("judge mm-vet-grader",),
+        licence="CC BY-NC 4.0", serves=("judge mm-vet-grader",),
     ),
     Source(
         "mossbench-judge", "MOSSBench: the prompt of its judge",
-        GitHub("xirui-li/MOSSBench", "ba1f36e688f9c98d3f60273868c0a6456f0db0d1"),
+        GitHub("xirui-li/MOSSBench", "8d68b0614b39d8990a508e03d99975832f399db2"),
         (Take("MOSSBench/evaluation/evaluation_prompts.py", "mossbench/evaluation_prompts.py"),),
         licence="CC BY-SA 4.0; not for training", serves=("judge mossbench-judge",),
     ),
