@@ -159,13 +159,13 @@ def test_each_weight_scales_its_part(model: Loaded) -> None:
 def test_a_training_draws_images_to_their_texts_and_leaves_the_anchors(model: Loaded, tmp_path: Path) -> None:
     rows, plain = mixed(model, 18) * 6, Binding(LAYERS)
     before, after = loss_of(model, plain, rows[:18]), {}
-    for weight in (0.0, 3.0):
+    for weight in (0.0, 1.0):
         made = fit(model, rows, Binding(LAYERS, anchor=weight), CONFIG, tmp_path / str(weight))
         trained = load(model.name, adapter=str(made.adapter), dtype="float32", device="cpu")
         after[weight] = loss_of(trained, plain, rows[:18]).metrics
-    assert after[3.0]["distance"] < 0.5 * before.metrics["distance"]
-    assert after[3.0]["reply"] < before.metrics["reply"]
-    assert after[3.0]["anchor"] < 0.5 * after[0.0]["anchor"]  # without anchors the text side moves
+    assert after[1.0]["distance"] < 0.8 * before.metrics["distance"]
+    assert after[1.0]["reply"] < before.metrics["reply"]
+    assert after[1.0]["anchor"] < after[0.0]["anchor"]  # without anchors the text side moves
 
 
 def test_micro_batches_change_nothing(model: Loaded, tmp_path: Path) -> None:
