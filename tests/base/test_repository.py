@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 BINARY = {
     "docs/*.png": 300_000,  # pictures of pages
+    "scripts/pocket/logs/*.jsonl.gz": 200_000,  # what trainings wrote down, step by step
     "src/counterpoise/evals/scorers/refusal.safetensors": 200_000,
     "src/counterpoise/guard/own/parts/*.safetensors": 6_000_000,
     "src/counterpoise/models/pocket/parts/*.safetensors": 12_000_000,

@@ -501,7 +501,7 @@ def test_bad_options(loaded):
     for options, message in (
         ({"threshold": 1.5}, "between 0 and 1"),
         ({"dtpye": "float32"}, "did you mean 'dtype'"),
-        ({"policy": "/no/such/file"}, "cannot read this policy"),
+        ({"policy": "/no/such/file"}, "/no/such/file: No such file"),
     ):
         with pytest.raises(InputError, match=message):
             ModelGuard("llama-guard-3", model, **options)

@@ -73,7 +73,7 @@ def test_own_list_of_phrases(tmp_path):
         file.write_text(text)
         with pytest.raises(InputError, match=message):
             make_guard(f"keyword:{file}")
-    with pytest.raises(InputError, match="cannot read this list"):
+    with pytest.raises(InputError, match="No such file"):
         make_guard(f"keyword:{tmp_path / 'none.txt'}")
 
 

@@ -110,7 +110,8 @@ def test_a_wrong_device_map_gives_one_line(llava, options, message):
 
 
 def test_processes_of_a_launched_job_do_not_spread_over_the_same_gpus(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("MASTER_ADDR", "127.0.0.1")):
+        monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match="would spread its model over the same GPUs"):
         place("auto", "auto")
 

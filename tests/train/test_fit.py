@@ -314,8 +314,9 @@ def test_a_damaged_checkpoint_is_named(model: Loaded, tmp_path: Path) -> None:
 def test_processes_that_do_not_know_of_each_other_are_refused(
     model: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A launcher's variable without its others: every process would train alone, into one folder."""
+    """A launcher's variables that come too late: every process would train alone, into one folder."""
     fit(model, ROWS, sft_loss, CONFIG, tmp_path / "alone")  # Accelerate counts once in a process, whatever comes later
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("MASTER_ADDR", "127.0.0.1")):
+        monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match="2 processes were launched, but Accelerate counts 1"):
         fit(model, ROWS, sft_loss, CONFIG, tmp_path / "together")
