@@ -278,7 +278,8 @@ for score in log.results.scores:
     found = {
         line.split()[0]: {name.rpartition("/")[2] for name in line.split()[1:]} for line in done.stdout.splitlines()
     }
-    assert {"asr", "asr_print", "over_refusal", "over_refusal_pair"} <= found[HEADLINE_SCORER]
+    named = {"asr", "asr_print", "over_refusal", "over_refusal_pair"}
+    assert named <= found["wang-string:v1"]  # the headline scorer leaves gibberish unscored where it finds no English
     assert read_eval_log(str(next(tmp_path.glob("*.eval")))).eval.task.endswith("twins")
 
 

@@ -1,11 +1,12 @@
 """Replies that a model gives itself, for benign rows that come without one."""
 
 import dataclasses
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from counterpoise.base import Progress
+from counterpoise.base import Progress, json_line
 from counterpoise.chat import Message, Sample, assistant, user
 from counterpoise.evals import Journal
 
@@ -45,7 +46,8 @@ def _replies(loaded: "Loaded", texts: list[str], file: Path | None) -> dict[str,
 
     longest = MAX_NEW_TOKENS if reasoning_markers(loaded) is None else MAX_THINKING_TOKENS
     if file is None:
-        made = {text: (answer.text, answer.reasoning) for text, answer in _generate(loaded, texts, longest)}
+        found = _generate(loaded, texts, longest)
+        made = {text: (_kept(answer.text), _kept(answer.reasoning)) for text, answer in found}
     else:
         journal = Journal(file, loaded.fingerprint)
         keys = {text: journal.key(Sample("", (user(text),)), f"greedy {longest}") for text in texts}
@@ -59,6 +61,11 @@ def _replies(loaded: "Loaded", texts: list[str], file: Path | None) -> dict[str,
         made = {text: (row["answer"], row.get("reasoning") or "") for text, row in kept.items() if row}
     whole = {text: (whole_sentences(answer), thought) for text, (answer, thought) in made.items()}
     return {text: assistant(said, reasoning=thought, trusted=True) for text, (said, thought) in whole.items() if said}
+
+
+def _kept(text: str) -> str:
+    """A reply as a journal gives it back: without NUL and halves of surrogate pairs."""
+    return str(json.loads(json_line(text)))
 
 
 def _generate(

@@ -1,6 +1,7 @@
 """Long exchanges in pieces, so that a guard is never busy for long with one of them and can turn to others between."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from counterpoise.chat import Conversation, Image, Message, Part
 
@@ -16,8 +17,8 @@ stands whole in one of them."""
 def slices(exchange: Exchange, sees: Sees, size: int) -> list[Exchange]:
     """The exchange itself where it has at most `size` characters, otherwise pieces that hold all of it.
 
-    Each image stands in one piece, with the text around it. In an answer check the end of the conversation goes with
-    every piece of the answer, and its earlier pieces with the beginning of the answer.
+    Each image stands in one piece, with the text around it. In an answer check the text at the end of the conversation
+    goes with every piece of the answer, and its earlier pieces with the beginning of the answer.
     """
     talk, answer = exchange.conversation, exchange.answer
     length = sum(len(part) for message in talk for part in message.parts if isinstance(part, str))
@@ -30,7 +31,9 @@ def slices(exchange: Exchange, sees: Sees, size: int) -> list[Exchange]:
     before = [_alternating(piece) for piece in _pieces(talk, length, half)]
     said = [answer[a:b] for a, b in windows(len(answer), half, half // SHARED) if answer[a:b].strip()] or [answer]
     last = before.pop() if before else (Message("user", (NOTHING,)),)
-    return [*(Exchange(each, said[0]) for each in before), *(Exchange(last, each) for each in said)]
+    words = _without_images(last)
+    found = [Exchange(each, said[0]) for each in (*before, last)]
+    return found + [Exchange(words, each) for each in said[1:]]
 
 
 def merged(exchange: Exchange, verdicts: Sequence[Verdict]) -> Verdict:
@@ -66,6 +69,11 @@ def _between(talk: Conversation, start: int, stop: int, *, first: int, last: boo
         if parts:
             made.append(Message(message.role, tuple(parts)))
     return made
+
+
+def _without_images(talk: Conversation) -> Conversation:
+    kept = [replace(each, parts=tuple(part for part in each.parts if isinstance(part, str))) for each in talk]
+    return _alternating([each for each in kept if each.parts])
 
 
 def _turn(piece: list[Message], sees: Sees) -> Exchange | None:
