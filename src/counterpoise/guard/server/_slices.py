@@ -32,8 +32,7 @@ def slices(exchange: Exchange, sees: Sees, size: int) -> list[Exchange]:
     said = [answer[a:b] for a, b in windows(len(answer), half, half // SHARED) if answer[a:b].strip()] or [answer]
     last = before.pop() if before else (Message("user", (NOTHING,)),)
     words = _without_images(last)
-    found = [Exchange(each, said[0]) for each in (*before, last)]
-    return found + [Exchange(words, each) for each in said[1:]]
+    return [Exchange(each, said[0]) for each in (*before, last)] + [Exchange(words, each) for each in said[1:]]
 
 
 def merged(exchange: Exchange, verdicts: Sequence[Verdict]) -> Verdict:
