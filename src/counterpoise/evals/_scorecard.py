@@ -1,4 +1,4 @@
-"""The scorecard rows that the items of a benchmark add up to."""
+"""The scorecard rows that the items of a benchmark add up to; at the end, the metrics that compare two kinds of items."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from counterpoise.base import Row
 
 from ._benchmark import ATTACKS, GAPS, Benchmark
-from ._gaps import Gap
 from ._items import Item
 from ._official import claims_of, is_official
 from .scorers import BROKEN, METRICS, NOT_APPLICABLE, all_scorers
-from .stats import anytime_rate, macro_rate, rate
+from .stats import Difference, Rate, anytime_difference, anytime_rate, discrimination, macro_rate, modality_gap, rate
 
 Numbers = tuple[float | None, float | None, float | None]
 
@@ -171,3 +170,47 @@ class _Maker:
             official=is_official(claims_of(self.scorer), name, self.metric, len(left)),
             n_planned=self.n_planned,
         )
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One such metric by one scorer. Discrimination compares harmful with harmless items of a modality; the modality
+    gap compares the harmful items of a modality with those in text."""
+
+    metric: str
+    scorer: str
+
+    def items(self, items: Sequence[Item], modality: str) -> list[Item] | None:
+        """The items of both kinds; None when one kind is absent, or there is only one cluster."""
+        if self.metric == "modality_gap":
+            if modality == "text":
+                return None
+            part = [each for each in items if each.modality in (modality, "text") and each.harmful]
+        else:
+            part = [each for each in items if each.modality == modality]
+        several = len({self._first(each) for each in part}) == 2 and len({each.cluster for each in part}) > 1
+        return part if several else None
+
+    def estimate(self, part: Sequence[Item], *, anytime: bool) -> Difference | Rate | None:
+        """The paired difference with its interval; None when fewer than two clusters are scored on both sides.
+
+        `anytime`: the interval allows for having stopped early.
+        """
+        if self._complete(part) < 2:
+            return None
+        values = [each.scores[self.scorer] for each in part]
+        first, families = [self._first(each) for each in part], [each.cluster for each in part]
+        if self.metric == "modality_gap":
+            values = [None if value is None else 1 - value for value in values]
+        if anytime:
+            return anytime_difference(values, first, families)
+        return (modality_gap if self.metric == "modality_gap" else discrimination)(values, first, families)
+
+    def _first(self, each: Item) -> bool:
+        """Whether an item is of the kind that the other is subtracted from."""
+        return each.modality != "text" if self.metric == "modality_gap" else bool(each.harmful)
+
+    def _complete(self, part: Sequence[Item]) -> int:
+        """Clusters with a scored item on both sides."""
+        scored = {(each.cluster, self._first(each)) for each in part if each.scores[self.scorer] is not None}
+        return sum((cluster, False) in scored for cluster, first in scored if first)
