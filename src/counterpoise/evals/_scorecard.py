@@ -1,4 +1,4 @@
-"""The scorecard rows that the items of a benchmark add up to; at the end, the metrics that compare two kinds of items."""
+"""The scorecard rows that the items of a benchmark add up to, and at the end the metrics between kinds of items."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
