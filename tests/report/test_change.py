@@ -101,6 +101,20 @@ def test_preserved_looks_at_the_side_that_is_worse(tmp_path):
     assert not changes(EvalFolder(b), EvalFolder(a))[0].preserved
 
 
+def test_items_that_can_no_longer_be_scored_are_not_preserved(tmp_path):
+    """Losing an answer and losing a reply are both losses; the difference itself is of what both could score."""
+    line = row("accuracy", "picture", 1.0, 600, benchmark="reading", scorer="exact:v1")
+    a = write(tmp_path / "all", [line], lost(tmp_path, 600, 0, 1.0))
+    for missing, expected in ((0, True), (20, False)):
+        items = lost(tmp_path, 600, 0, 1.0)
+        for each in items[:missing]:
+            each |= {"scores": {"exact:v1": None}, "reasons": {"exact:v1": "empty"}}
+        fewer = line.model_copy(update={"n_scored": 600 - missing, "n_unscored": missing})
+        (change,) = changes(EvalFolder(a), EvalFolder(write(tmp_path / f"less{missing}", [fewer], items)))
+        assert change.difference == 0 and change.n_excluded == missing
+        assert change.preserved is expected
+
+
 def test_preserved_does_not_trust_that_items_of_a_cluster_are_unlike(tmp_path):
     """1,000 clusters of four, 60 items lost and 60 gained: half a point by the bootstrap, more than one if each cluster
     is one observation."""

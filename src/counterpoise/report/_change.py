@@ -48,7 +48,8 @@ class Change:
     changed: int = 0
     """Clusters (mostly: items) with a difference."""
     cautious: tuple[float, float] | None = None
-    """The interval behind `preserved`; see `Difference`."""
+    """The interval behind `preserved`; see `Difference`. Items that could be scored before and no more afterwards count
+    as lost in it."""
 
     @property
     def family(self) -> Family:
@@ -117,7 +118,11 @@ def _change(row: Row, other: Row, before: EvalFolder, after: EvalFolder) -> Chan
     excluded = len(old.keys() | new.keys()) - len(pairs)
     if len({cluster for _, _, cluster in pairs}) < 2:  # one cluster shows no spread: nothing can be claimed
         return Change(row, other, None, None, None, None, None, len(pairs), excluded)
-    return _difference(row, other, pairs, excluded)
+    made = _difference(row, other, pairs, excluded)
+    # a capability is not preserved by leaving its questions without a reply that could be scored
+    worst = 0.0 if row.direction == "higher" else 1.0
+    gone = [(worst, b, old[i][1]) for i in shared if new[i][0] is None and (b := old[i][0]) is not None]
+    return replace(made, cautious=_difference(row, other, [*pairs, *gone], excluded).cautious) if gone else made
 
 
 def _difference(row: Row, other: Row, pairs: Sequence[tuple[float, float, str]], excluded: int) -> Change:
