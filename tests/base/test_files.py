@@ -2,6 +2,7 @@ import errno
 import os
 
 import pytest
+from pydantic import ValidationError
 
 from counterpoise.base import InputError, Row, atomic_write, load_rows, read_json, read_jsonl, save_rows, write_json
 
@@ -56,3 +57,15 @@ def test_rows_round_trip_and_name_a_bad_field(tmp_path):
     write_json(path, value)
     with pytest.raises(InputError, match='row 0, field "scorer"'):
         load_rows(path)
+
+
+@pytest.mark.parametrize("change", [{"n_scored": 10**400}, {"n_unscored": -1}, {"reasons": "[" * 100_000}])
+def test_counts_and_reasons_that_no_evaluation_wrote_are_refused(change) -> None:
+    fields = {
+        "model": "m", "run": "r", "benchmark": "b", "revision": "1", "split": "all", "modality": "text",
+        "metric": "asr", "direction": "lower", "scorer": "s", "value": 0.5, "ci_low": 0.4, "ci_high": 0.6,
+        "n_scored": 4, "n_unscored": 0, "n_empty": 0,
+    }  # fmt: skip
+    assert Row.model_validate(fields).n_scored == 4
+    with pytest.raises(ValidationError):
+        Row.model_validate(fields | change)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from counterpoise.base import InputError
+from counterpoise.cli import main
 from counterpoise.data import concepts, data_home, data_root, lexicon
 
 
@@ -24,3 +25,11 @@ def test_data_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_at_least_1500_words() -> None:
     assert len(set(lexicon())) == len(lexicon()) >= 1500
     assert len(set(concepts())) == len(concepts()) >= 200
+
+
+def test_a_file_in_place_of_the_data_folder_is_said_by_all(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("COUNTERPOISE_DATA", str(tmp_path / "file"))
+    for command in (["data", "where"], ["data", "verify"], ["data", "list"], ["data", "fetch", "xstest"]):
+        assert main(command) == 2, command
+        assert "file is not a folder" in capsys.readouterr().err

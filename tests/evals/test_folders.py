@@ -16,7 +16,7 @@ from counterpoise.evals import _registry as registry
 from counterpoise.evals._store import Logs
 from counterpoise.evals.stats import parse_stop_rule
 from counterpoise.models import Engine, load
-from counterpoise.runs import RunConfig, default_folder, run_main
+from counterpoise.runs import RunConfig, default_folder, placed, run_main
 from tiny import build
 
 TRIALS = 20
@@ -161,6 +161,18 @@ def test_force_on_the_command_line(folder, other, tmp_path, capsys):
     assert len(list(read_jsonl(tmp_path / "out" / "items.jsonl"))) == 5
 
 
+@pytest.mark.parametrize("record", [{"stages": {"before": True}, "config": {}}, {"method": "rejection-mix"}])
+def test_the_record_of_a_run_is_never_an_evaluations(record, tmp_path, capsys):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "run.json").write_text(json.dumps(record))
+    for more in ([], ["--force"]):
+        command = ["eval", "pocket", "--benchmark", "twins", "--limit", "8", "--out", str(out), *more]
+        assert main(command) == 2
+        assert "holds a run, not an evaluation" in capsys.readouterr().err
+    assert json.loads((out / "run.json").read_text()) == record
+
+
 def test_default_folders_do_not_collide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a/checkpoint-500", "b/checkpoint-500", "one/adapter", "two/adapter"):
@@ -184,6 +196,11 @@ def test_default_folders_do_not_collide(tmp_path, monkeypatch):
     ]
     assert len({str(each).casefold() for each in made}) == len(made)
     assert all(each.parent == Path("evals") and len(each.name) <= 80 for each in made)
+    for name in ("p1", "p2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.yaml").write_text("")
+    assert placed(Path("p1/mine.yaml")) != placed(Path("p2/mine.yaml"))
+    assert placed(Path("p1/mine.yaml")) == placed(tmp_path / "p1" / "mine.yaml")
     assert made[0] == Path("evals/pocket-core") and made[6] == Path("evals/one--vlm-core")
     assert default_folder("runs", "a/checkpoint-500", "core") == default_folder(
         "runs", str(tmp_path / "a" / "checkpoint-500"), "core"

@@ -3,15 +3,17 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ._errors import InputError
 from ._files import write_json
 from ._read import read_json
 
 Direction = Literal["lower", "higher"]
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+"""Of items; larger ones no table or database holds."""
 
 
 class Row(BaseModel):
@@ -36,17 +38,17 @@ class Row(BaseModel):
     value: float | None
     ci_low: float | None
     ci_high: float | None
-    n_scored: int
-    n_unscored: int
-    n_empty: int
-    n_planned: int | None = None
+    n_scored: Count
+    n_unscored: Count
+    n_empty: Count
+    n_planned: Count | None = None
     """Set when the benchmark stopped early: how many items it would have had. The interval then comes from a confidence
     sequence, which allows for having stopped when the answer was certain."""
     official: bool = False
     """The scorer asks, judges and counts as the benchmark's authors do for this metric, and no item is unscored."""
     reasons: dict[str, int] = {}
     """{reason: items}, e.g. `unfinished_thought`. Empty where nothing is unscored, and in rows of older versions."""
-    n_cut: int | None = None
+    n_cut: Count | None = None
     """Answers that the token limit ended, a part of either count: the scorer judged what there was, or its rule refused
     them. None where nobody counted: rows of older versions and of other sources."""
 
@@ -54,7 +56,10 @@ class Row(BaseModel):
     @classmethod
     def _from_text(cls, value: object) -> object:
         """Flat formats have it as JSON text."""
-        return json.loads(value or "{}") if isinstance(value, str) else {} if value is None else value
+        try:
+            return json.loads(value or "{}") if isinstance(value, str) else {} if value is None else value
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:

@@ -84,7 +84,7 @@ def evaluate(
     """
     from counterpoise.base import InputError
     from counterpoise.evals import suite as suite_called
-    from counterpoise.runs import default_folder, eval_plan
+    from counterpoise.runs import default_folder, eval_plan, placed
 
     own = [str(file) for file in benchmark_file or []]
     if wrong := [name for name in own if not name.endswith((".yaml", ".yml"))]:
@@ -121,7 +121,7 @@ def evaluate(
 
     from ._print import print_rows
 
-    parts = [suite] if suite else [Path(name).stem if name in own else name for name in names]
+    parts = [suite] if suite else [placed(Path(name)) if name in own else name for name in names]
     cut = [f"{name}{value}" for name, value in (("limit", limit), ("tokens", max_new_tokens)) if value]
     folder = out or default_folder("evals", model, *parts, *cut, str(rule or ""), artifact=artifact)
     result = measure(

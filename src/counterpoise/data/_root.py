@@ -11,10 +11,14 @@ HERE = Path(__file__).parent
 
 def data_home() -> Path:
     """The folder that fetched rows go to, whether or not it is there: COUNTERPOISE_DATA, else `counterpoise/data` in
-    the user's data directory (on Linux below XDG_DATA_HOME or ~/.local/share)."""
+    the user's data directory (on Linux below XDG_DATA_HOME or ~/.local/share). Raises InputError where a file stands
+    in its place."""
     value = os.environ.get("COUNTERPOISE_DATA")
     if value:
-        return Path(value).expanduser()
+        folder = Path(value).expanduser()
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"COUNTERPOISE_DATA: {folder} is not a folder; set it to the folder of benchmark rows")
+        return folder
     from platformdirs import user_data_path
 
     return user_data_path("counterpoise", appauthor=False) / "data"

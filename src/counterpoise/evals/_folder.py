@@ -27,8 +27,11 @@ def asked_for(
 def refuse_other(out: Path, asked: Mapping[str, Any], target: Target | None, *, force: bool) -> None:
     """Raises InputError when the folder holds finished results that the evaluation would replace by those of something
     else: of another model (once there is a `target`), or not of all that was asked then. More benchmarks, and all items
-    where a stop rule left some out, only add. With `force` such results are removed instead."""
+    where a stop rule left some out, only add. With `force` such results are removed instead, but never the record of a
+    run or an alignment, which is no evaluation's."""
     before = earlier_record(out / "run.json")
+    if before.keys() & {"stages", "method"}:
+        raise InputError(f"{out}: holds a run, not an evaluation; choose another --out")
     if "benchmarks" not in before:  # never measured; or the record is gone, and the rows still say whose they are
         before = _from_rows(out / "scorecard.json")
     differ = list(_differences(before.get("asked") or {}, asked))

@@ -5,7 +5,7 @@
 
 from ._config import RunConfig, given_doses, given_grids, run_config, source_settings
 from ._doctor import checkup
-from ._folders import default_folder
+from ._folders import default_folder, placed
 from ._given import given_config
 from ._grids import check
 from ._main import run_main
@@ -35,6 +35,7 @@ __all__ = [
     "half_of",
     "is_adapter",
     "parse_target",
+    "placed",
     "run_config",
     "run_main",
     "run_plan",

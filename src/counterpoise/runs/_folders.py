@@ -22,12 +22,22 @@ def default_folder(root: str, model: str, *parts: str, artifact: Path | None = N
     return Path(root) / whole
 
 
+def placed(file: Path) -> str:
+    """A file's or folder's name without its ending, and six digits of a hash of where it is."""
+    where = file.resolve()
+    return f"{_plain(where.name if where.is_dir() else where.stem)}-{_digits(where)}"
+
+
 def _named(place: str) -> str:
     path = Path(place)
     if path.is_dir() or path.is_absolute() or place.startswith("."):
         where = path.resolve()
-        return f"{_plain(where.name)}-{sha256_bytes(str(where).encode('utf-8', 'surrogateescape'))[:6]}"
+        return f"{_plain(where.name)}-{_digits(where)}"
     return _plain("--".join(path.parts))
+
+
+def _digits(where: Path) -> str:
+    return sha256_bytes(str(where).encode("utf-8", "surrogateescape"))[:6]
 
 
 def _plain(text: str) -> str:

@@ -200,9 +200,13 @@ def power_table(planned: Sequence[Planned]) -> tuple[str, ...]:
         "items change; clustered items show less",
         f"a paired change of 5 points when 20 % of the items change takes {n_paired(0.2, 0.05):,} items alone, "
         f"{n_paired(0.2, 0.05, level=1 - 0.05 / m):,} in the {family} family; without pairing, as against a published "
-        f"rate, {most:,} items show {100 * detectable_unpaired(most, 0.5):.1f} points at 50 %, "
+        f"rate, {most:,} items show {_points(detectable_unpaired(most, 0.5))} at 50 %, "
         f"and 20 against 15 % takes {n_unpaired(0.2, 0.15):,} on each side",
     )
+
+
+def _points(share: float) -> str:
+    return "no difference" if isnan(share) else f"{100 * share:.1f} points"
 
 
 def power(n: int, level: float = 0.95) -> tuple[str, str, str, str]:

@@ -68,7 +68,7 @@ def load_evaluations(folder: Path) -> dict[str, Evaluation]:
     if not (folder / "after" / "scorecard.json").is_file():
         raise InputError(f"{folder}: this run is not finished; give its counterpoise run command again")
     found = changes(EvalFolder(folder / "before"), EvalFolder(folder / "after"))
-    method = str(run.get("config", {}).get("method") or "")
+    method = str((run.get("config") or {}).get("method") or "")
     after = _load(folder / "after", run, differences=found, baseline=before, method=method)
     return {"before": before, "after": after}
 
@@ -76,7 +76,7 @@ def load_evaluations(folder: Path) -> dict[str, Evaluation]:
 def _load(folder: Path, run: Mapping[str, Any], **more: Any) -> Evaluation:
     loaded = EvalFolder(folder)
     own = _facts(folder / "run.json")
-    model = own.get("model", {})
+    model = own.get("model") or {}
     started = run.get("started") or own.get("started")
     file = folder / "scorecard.json"
     rows = checked(loaded.rows, file)
@@ -87,9 +87,9 @@ def _load(folder: Path, run: Mapping[str, Any], **more: Any) -> Evaluation:
         fingerprint=str(model.get("fingerprint") or ""),
         adapter=bool(model.get("adapter") or model.get("artifact")),
         commit=str(run.get("commit") or own.get("commit") or ""),
-        versions={"counterpoise": __version__} | own.get("versions", {}),
+        versions={"counterpoise": __version__} | (own.get("versions") or {}),
         generation=generations(own),
-        sources=_sources(own.get("benchmarks", {})),
+        sources=_sources(own.get("benchmarks") or {}),
         items=tuple(loaded.items.values()) if (folder / "items.jsonl").is_file() else (),
         **more,
     )
