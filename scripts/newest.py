@@ -1,13 +1,16 @@
 """What `make test-newest` installs, and the page that says how the tests went.
 
 python scripts/newest.py requirements            our dependencies without upper bounds
+python scripts/newest.py installable NAME       NAME==VERSION: its newest release whose dependencies can all be had
 python scripts/newest.py report TESTS.xml PAGE [PART]   the page docs/newest.md; run in the environment that was tested
 """
 
 import datetime
 import importlib.metadata
+import json
 import platform
 import re
+import subprocess
 import sys
 import tomllib
 import xml.etree.ElementTree as ElementTree
@@ -39,6 +42,20 @@ def locked() -> dict[str, str]:
     """Version by name in constraints.txt; names as they are compared, `huggingface-hub`."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     return dict(line.split()[0].split("==") for line in lines if line and not line.startswith("#"))
+
+
+def installable(name: str) -> str:
+    """`name==version` of the newest release that pip can install with its dependencies; the newest release itself may
+    ask for a package that no index has. Where pip cannot say, the bare name."""
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-", "--upgrade", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        found = {
+            plain(each["metadata"]["name"]): each["metadata"]["version"] for each in json.loads(done.stdout)["install"]
+        }
+    except (ValueError, KeyError):
+        return name
+    return f"{name}=={found[plain(name)]}" if plain(name) in found else name
 
 
 def report(tests: Path, part: str) -> str:
@@ -89,6 +106,9 @@ def plain(name: str) -> str:
 def main(command: str, *rest: str) -> None:
     if command == "requirements":
         print("\n".join(str(without_upper_bound(each)) for each in direct("dev") if each.name != "torch"))
+        return
+    if command == "installable":
+        print(installable(rest[0]))
         return
     tests, page = Path(rest[0]), Path(rest[1])
     text = report(tests, " ".join(rest[2:]))
