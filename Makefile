@@ -47,9 +47,10 @@ system:  # fonts of two benchmarks, and a browser for the report's own tests; wi
 	  fi; \
 	fi
 
-# pocket's recipe has 700 rows; 200 of the same mix show what it does, and the demo ends within eight minutes on two cores
+# pocket's recipe has 700 rows; 200 of the same mix in small batches show what it does, and the demo ends within eight
+# minutes on two cores
 demo: setup  ## measure the pocket model, align it, measure again: table and report
-	$(BIN)/counterpoise run pocket --suite smoke --fraction 0.286 --amount 200 --out runs/demo
+	$(BIN)/counterpoise run pocket --suite smoke --fraction 0.286 --amount 200 --set train.batch_size=8 --out runs/demo
 
 # `make lock` keeps every version that still fits and adds what is missing; `make lock LOCK_ARGS="-P peft -P trl"` takes
 # the newest of these, `LOCK_ARGS=--upgrade` of all. Made with the oldest Python, whose versions the newer ones have too.
