@@ -70,14 +70,23 @@ class DualEncoder:
             mask = position[None] < real + ends
         return made, (ids == ids if mask is None else mask.bool())
 
+    def image_features(self, images: Sequence[Image]) -> "Tensor":
+        """Embeddings of one batch of images, (B, d), float32 where the model is; they carry gradients where its weights
+        do."""
+        return _pooled(self.model.get_image_features(**self.pixels(images)))
+
+    def text_features(self, texts: Sequence[str]) -> "Tensor":
+        """The same of one batch of texts."""
+        return _pooled(self.model.get_text_features(**self.tokens(texts)[0]))
+
     def embed_images(self, images: Iterable[Image], *, batch: int = 128) -> "Tensor":
         """Embeddings of images, (N, d), float32 on the CPU, not normalised. Memory holds one batch of pixels."""
-        parts = [self._pooled(self.model.get_image_features(**self.pixels(some))) for some in _batches(images, batch)]
+        parts = [self.image_features(some).detach().cpu() for some in _batches(images, batch)]
         return _joined(parts, "images")
 
     def embed_texts(self, texts: Iterable[str], *, batch: int = 512) -> "Tensor":
         """Embeddings of texts, (N, d), float32 on the CPU, not normalised."""
-        parts = [self._pooled(self.model.get_text_features(**self.tokens(some)[0])) for some in _batches(texts, batch)]
+        parts = [self.text_features(some).detach().cpu() for some in _batches(texts, batch)]
         return _joined(parts, "texts")
 
     def roots(self) -> dict[str, str]:
@@ -91,10 +100,11 @@ class DualEncoder:
             name: value.to(self.device, dtype if value.is_floating_point() else None) for name, value in made.items()
         }
 
-    def _pooled(self, output: Any) -> "Tensor":
-        """transformers 5 returns an object around what older releases returned."""
-        value: Tensor = output if hasattr(output, "ndim") else output.pooler_output
-        return value.detach().float().cpu()
+
+def _pooled(output: Any) -> "Tensor":
+    """transformers 5 returns an object around what older releases returned."""
+    value: Tensor = output if hasattr(output, "ndim") else output.pooler_output
+    return value.float()
 
 
 def is_dual(name: str) -> bool:

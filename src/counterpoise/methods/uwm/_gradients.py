@@ -10,7 +10,7 @@ Their threshold is a share of weights, not of score mass.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -82,13 +82,10 @@ def gradient_scores(
 
 def _loss(encoder: "DualEncoder", kind: "Kind", rows: Sequence[Quadruple], baseline: Baseline) -> Tensor:
     def texts(side: str) -> Tensor:
-        inputs, _ = encoder.tokens([getattr(row, f"{side}_text") for row in rows])
-        return _pooled(encoder.model.get_text_features(**inputs))
+        return encoder.text_features([getattr(row, f"{side}_text") for row in rows])
 
     def images(side: str) -> Tensor:
-        return _pooled(
-            encoder.model.get_image_features(**encoder.pixels([getattr(row, f"{side}_image") for row in rows]))
-        )
+        return encoder.image_features([getattr(row, f"{side}_image") for row in rows])
 
     own, other = (texts, images) if kind == "text" else (images, texts)
     safe = own("safe")
@@ -98,11 +95,6 @@ def _loss(encoder: "DualEncoder", kind: "Kind", rows: Sequence[Quadruple], basel
     if baseline == "gradient-unsafe":
         return unsafe_loss(safe, beside, other_unsafe)
     return safe_clip_loss(safe, other_unsafe, beside)
-
-
-def _pooled(output: Any) -> Tensor:
-    value: Tensor = output if isinstance(output, Tensor) else output.pooler_output
-    return value.float()
 
 
 def select_share(score: Tensor, sparsity: float) -> Tensor:
