@@ -17,7 +17,7 @@ def data_home() -> Path:
     if value:
         folder = Path(value).expanduser()
         if folder.exists() and not folder.is_dir():
-            raise InputError(f"COUNTERPOISE_DATA: {folder} is not a folder; set it to the folder of benchmark rows")
+            raise _no_folder(folder)
         return folder
     from platformdirs import user_data_path
 
@@ -34,8 +34,12 @@ def data_root() -> Path | None:
     if folder.is_dir():
         return folder
     if os.environ.get("COUNTERPOISE_DATA"):
-        raise InputError(f"COUNTERPOISE_DATA: {folder} is not a folder; set it to the folder of benchmark rows")
+        raise _no_folder(folder)
     return None
+
+
+def _no_folder(path: Path) -> InputError:
+    return InputError(f"COUNTERPOISE_DATA: {path} is not a folder; set it to the folder of benchmark rows")
 
 
 @lru_cache(maxsize=1)

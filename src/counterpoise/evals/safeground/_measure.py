@@ -23,7 +23,7 @@ from counterpoise.chat import Image
 from counterpoise.data import Quadruple
 
 from ..stats import Difference, holm, paired_difference, rate
-from ._preference import METRICS, Embeddings, Matrix, Verdicts, preferences, recalls, zero_shot
+from ._preference import METRICS, Embeddings, Matrix, Verdicts, preferences, recalls, unit, zero_shot
 
 if TYPE_CHECKING:
     from counterpoise.models import DualEncoder
@@ -139,11 +139,7 @@ def _zero_shot(encoder: "DualEncoder", classes: Mapping[str, Sequence[Image]], s
     labels = np.repeat(np.arange(len(names)), [len(classes[name]) for name in names])
     texts = embedded(encoder, [TEMPLATE.format(name.replace("_", " ")) for name in names], store, batch)
     pictures = embedded(encoder, images, store, batch)
-    return zero_shot(_units(pictures), _units(texts), labels.astype(np.int64))
-
-
-def _units(values: Matrix) -> Matrix:
-    return np.asarray(values / np.linalg.norm(values, axis=1, keepdims=True))
+    return zero_shot(unit(pictures, "images"), unit(texts, "class names"), labels.astype(np.int64))
 
 
 def _write(done: Measured, encoder: "DualEncoder", out: Path, run: str) -> None:

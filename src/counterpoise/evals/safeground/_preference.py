@@ -47,7 +47,7 @@ class Embeddings:
 
     def __post_init__(self) -> None:
         for name in ("safe_images", "unsafe_images", "safe_texts", "unsafe_texts"):
-            object.__setattr__(self, name, _unit(np.asarray(getattr(self, name), np.float64), name))
+            object.__setattr__(self, name, unit(np.asarray(getattr(self, name), np.float64), name))
         shapes = {name: value.shape for name, value in vars(self).items()}
         if len(set(shapes.values())) > 1:
             raise InputError(f"embeddings of different shapes: {shapes}; each needs one row per tuple")
@@ -56,7 +56,8 @@ class Embeddings:
         return len(self.safe_images)
 
 
-def _unit(values: Matrix, name: str) -> Matrix:
+def unit(values: Matrix, name: str) -> Matrix:
+    """Rows of length 1. Raises InputError, naming the matrix, for rows that have no direction."""
     if values.ndim != 2 or not values.size:
         raise InputError(f"{name}: an array of shape {list(values.shape)}; expected (tuples, dimensions)")
     if not np.isfinite(values).all():
