@@ -16,6 +16,7 @@ from ._groups import Group, Head, Layers, Lora, Projector
 if TYPE_CHECKING:
     from ._binding import Binding, Bound, Scale, Target, late_layers, text_scale, text_targets
     from ._checkpoint import FitResult
+    from ._constrained import ConstrainedSFT, Uncut, WholeText, constrained_loss, reply_places
     from ._encode import Batch, Tokens, collate, encode_sample, fit_length, pad
     from ._features import FeatureStore
     from ._loop import fit, training
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "_binding": ("Binding", "Bound", "Scale", "Target", "late_layers", "text_scale", "text_targets"),
     "_checkpoint": ("FitResult",),
+    "_constrained": ("ConstrainedSFT", "Uncut", "WholeText", "constrained_loss", "reply_places"),
     "_encode": ("Batch", "Tokens", "collate", "encode_sample", "fit_length", "pad"),
     "_features": ("FeatureStore",),
     "_loop": ("fit", "training"),
@@ -57,6 +59,7 @@ __all__ = [
     "Batch",
     "Binding",
     "Bound",
+    "ConstrainedSFT",
     "Encoded",
     "FeatureStore",
     "FitResult",
@@ -77,7 +80,10 @@ __all__ = [
     "Tokens",
     "TrainConfig",
     "Trainable",
+    "Uncut",
+    "WholeText",
     "collate",
+    "constrained_loss",
     "digest",
     "dpo_loss",
     "encode_sample",
@@ -90,6 +96,7 @@ __all__ = [
     "late_layers",
     "pad",
     "pair_sample",
+    "reply_places",
     "sequence_logprobs",
     "sft_loss",
     "text_scale",
