@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._root import concepts, data_home, data_root, lexicon
 
 if TYPE_CHECKING:
+    from ._instructions import PromptStyle, instruction_prompt, read_instructions, read_training
     from ._leakage import Leak, LeakKind, check_leakage, overlap_with
     from ._llava import ReadRecord, read_llava
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from ._row_files import read_parquet
 
 _WHERE = {
+    "PromptStyle": "_instructions",
+    "instruction_prompt": "_instructions",
+    "read_instructions": "_instructions",
+    "read_training": "_instructions",
     "Leak": "_leakage",
     "LeakKind": "_leakage",
     "Quadruple": "_quadruples",
@@ -40,6 +45,7 @@ _WHERE = {
 __all__ = [
     "Leak",
     "LeakKind",
+    "PromptStyle",
     "Quadruple",
     "ReadRecord",
     "SampleFile",
@@ -49,12 +55,15 @@ __all__ = [
     "data_root",
     "draw",
     "image_classes",
+    "instruction_prompt",
     "lexicon",
     "overlap_with",
     "rank",
+    "read_instructions",
     "read_llava",
     "read_parquet",
     "read_quadruples",
+    "read_training",
     "shuffled",
     "source_of",
     "write_samples",
