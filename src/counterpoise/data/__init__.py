@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._leakage import Leak, LeakKind, check_leakage, overlap_with
     from ._llava import ReadRecord, read_llava
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
+    from ._preferences import SEVERITIES, Preference, Rated, Reply, Severity, rated, read_preferences, read_rated
     from ._quadruples import Quadruple, image_classes, read_quadruples
     from ._row_files import read_parquet
 
@@ -26,29 +27,42 @@ _WHERE = {
     "read_training": "_instructions",
     "Leak": "_leakage",
     "LeakKind": "_leakage",
+    "Preference": "_preferences",
     "Quadruple": "_quadruples",
+    "Rated": "_preferences",
     "ReadRecord": "_llava",
+    "Reply": "_preferences",
+    "SEVERITIES": "_preferences",
     "SampleFile": "_mix",
+    "Severity": "_preferences",
     "check_leakage": "_leakage",
     "draw": "_mix",
     "image_classes": "_quadruples",
     "overlap_with": "_leakage",
     "rank": "_mix",
+    "rated": "_preferences",
     "read_llava": "_llava",
     "read_parquet": "_row_files",
+    "read_preferences": "_preferences",
     "read_quadruples": "_quadruples",
+    "read_rated": "_preferences",
     "shuffled": "_mix",
     "source_of": "_mix",
     "write_samples": "_mix",
 }
 
 __all__ = [
+    "SEVERITIES",
     "Leak",
     "LeakKind",
+    "Preference",
     "PromptStyle",
     "Quadruple",
+    "Rated",
     "ReadRecord",
+    "Reply",
     "SampleFile",
+    "Severity",
     "check_leakage",
     "concepts",
     "data_home",
@@ -59,10 +73,13 @@ __all__ = [
     "lexicon",
     "overlap_with",
     "rank",
+    "rated",
     "read_instructions",
     "read_llava",
     "read_parquet",
+    "read_preferences",
     "read_quadruples",
+    "read_rated",
     "read_training",
     "shuffled",
     "source_of",

@@ -100,7 +100,9 @@ def _prompts(file: Path, style: PromptStyle) -> Iterator[Sample]:
         text = _text(instruction, file, number, "instructions")
         context = _text(given, file, number, "inputs", needed=False)
         meta = {"source": file.name, "row": number}
-        yield Sample(f"{file.stem}-{number}", (user(instruction_prompt(text, context, style)),), split="test", meta=meta)
+        yield Sample(
+            f"{file.stem}-{number}", (user(instruction_prompt(text, context, style)),), split="test", meta=meta
+        )
 
 
 def _text(value: Any, file: Path, number: int, field: str, *, needed: bool = True) -> str:
