@@ -6,6 +6,7 @@ prompts to evaluate on.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -75,6 +76,15 @@ def read_training(
             continue
         record.rows += 1
         yield sample
+
+
+def read_prompts(file: Path, images: Path | None = None, *, style: PromptStyle = "chat") -> Iterator[Sample]:
+    """The prompts of a file of any of these layouts, without the answers that may stand there."""
+    kind, record = _layout(file), ReadRecord()
+    rows = read_training(file, images, style=style, record=record) if kind != "prompts" else _prompts(file, style)
+    for row in rows:
+        asked = row.messages[:-1] if row.messages[-1].role == "assistant" else row.messages
+        yield replace(row, id=f"{file.stem}-{row.id}" if kind != "prompts" else row.id, messages=asked)
 
 
 def _layout(file: Path) -> Literal["list", "prompts", "llava"]:

@@ -58,12 +58,22 @@ class InstructionSettings(BaseModel):
     """Bad rows of each source's files that are left out, counted and listed; one more stops the run."""
     prompt: PromptStyle = "chat"
     """How rows of instruction files are put: as the user's text, or inside Alpaca's frame. Results differ."""
-    n_instructions: int = Field(default=20_000, ge=0)
-    """Instruction rows; the precedent's number."""
-    n_safety: int = Field(default=500, ge=0)
-    """Safety rows N; in the precedent a few hundred suffice (about 3 %), and too many make the model refuse too much."""
+    n_instructions: int | None = Field(default=None, ge=0)
+    """Instruction rows. Default: 20,000 of files, as in the precedent, or 400 of the built-in requests."""
+    n_safety: int | None = Field(default=None, ge=0)
+    """Safety rows N. Default: 500 of files, or 100 of the built-in ones. In the precedent a few hundred beside 20,000
+    suffice, and too many make the model refuse too much."""
     seed: int = 0
     """Draws, order of rows, LoRA initialisation."""
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """(instruction rows, safety rows) with the defaults resolved."""
+        kept, safe = (20_000 if self.instruction_files else 400), (500 if self.safety_files else 100)
+        return (
+            kept if self.n_instructions is None else self.n_instructions,
+            safe if self.n_safety is None else self.n_safety,
+        )
 
 
 class SITConfig(InstructionSettings):
@@ -97,8 +107,8 @@ def draw_mix(
 ) -> tuple[list[Sample], InstructionRecord]:
     """Steps 1 and 2: exactly `n_safety` safety rows among `n_instructions` others, in an order by the seed.
 
-    Draws follow from hashes of rows: a larger N holds the rows of a smaller one. Raises InputError when a source has
-    too few rows, or a row is too close to a prompt of `held_out_files`.
+    Draws follow from hashes of rows: of the same source, a larger N holds the rows of a smaller one. Raises InputError
+    when a source has too few rows, or a row is too close to a prompt of `held_out_files`.
     """
     record = InstructionRecord()
 
@@ -112,8 +122,9 @@ def draw_mix(
     def drawn(rows: Iterable[Sample], n: int, purpose: str, setting: str) -> list[Sample]:
         return draw_all(usable(rows), n, config.seed, purpose, setting) if n else []
 
-    kept = drawn(instructions, config.n_instructions, "instruction", "n_instructions")
-    safe = drawn(safety, config.n_safety, "safety", "n_safety")
+    n_kept, n_safe = config.counts
+    kept = drawn(instructions, n_kept, "instruction", "n_instructions")
+    safe = drawn(safety, n_safe, "safety", "n_safety")
     if not kept and not safe:
         raise InputError("no rows: n_instructions and n_safety are both 0")
     check_held_out(config, [*kept, *safe])
@@ -136,30 +147,33 @@ def check_held_out(config: InstructionSettings, rows: Iterable[Sample]) -> None:
         )
 
 
-def built_in(loaded: "Loaded", config: InstructionSettings, journal: Path) -> tuple[Rows, Rows]:
-    """Instruction and safety rows from the user's files, else from the built-in sets: for a text-only model benign
-    requests as text, for others mostly visual instructions; harmful requests with specific refusals."""
+def sources(
+    loaded: "Loaded", config: InstructionSettings, journal: Path, instructions: Source | None, safety: Source | None
+) -> tuple[Rows, Rows]:
+    """Instruction and safety rows of the caller, else of the user's files, else of the built-in sets: for a text-only
+    model benign requests as text, for others mostly visual instructions; harmful requests with specific refusals."""
     name = "ordinary_instructions" if loaded.is_vlm else "benign_requests"
+    n_kept, n_safe = config.counts
     answers = partial(own_answers, loaded, journal=journal)
     common: dict[str, Any] = {"skip_bad": config.skip_bad_rows, "style": config.prompt}
     kept = rows_from(
-        None, config.instruction_files, config.instruction_images, config.seed, "instruction",
-        partial(made_rows, name, config.n_instructions, fill=answers), **common,
+        instructions, config.instruction_files, config.instruction_images, config.seed, "instruction",
+        partial(made_rows, name, n_kept, fill=answers), **common,
     )  # fmt: skip
     safe = rows_from(
-        None, config.safety_files, config.safety_images, config.seed, "safety",
-        partial(made_rows, "harmful_requests", config.n_safety), **common,
+        safety, config.safety_files, config.safety_images, config.seed, "safety",
+        partial(made_rows, "harmful_requests", n_safe), **common,
     )  # fmt: skip
     return kept, safe
 
 
 def instruction_size(config: Any) -> Size:
     """Rows of the mix; built-in instruction rows get the model's own answers."""
-    written = 0 if config.instruction_files else config.n_instructions * MAX_NEW_TOKENS
-    return Size(config.n_instructions + config.n_safety, ROW_TOKENS, config.train.epochs, written)
+    written = 0 if config.instruction_files else config.counts[0] * MAX_NEW_TOKENS
+    return Size(sum(config.counts), ROW_TOKENS, config.train.epochs, written)
 
 
-N_SAFETY = Knob("n_safety", "safety rows", "rows", grid=COUNTS[1:])
+N_SAFETY = Knob("n_safety", "safety rows", "rows", grid=COUNTS[1:], current=lambda config: config.counts[1])
 
 
 @method(
@@ -196,9 +210,7 @@ def align(
 
     started = time.monotonic()
     with in_turn(out):
-        kept, safe = built_in(loaded, config, out / "data" / "answers.jsonl")
-        kept = rows_from(instructions, (), None, config.seed, "instruction", lambda _: kept)
-        safe = rows_from(safety, (), None, config.seed, "safety", lambda _: safe)
+        kept, safe = sources(loaded, config, out / "data" / "answers.jsonl", instructions, safety)
         rows, record = draw_mix(config, kept.rows, safe.rows, overlaps=overlaps)
         mix, file = store_rows(out, "mix", rows)
     del rows

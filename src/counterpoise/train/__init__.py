@@ -2,8 +2,9 @@
 
 `fit(loaded, samples, SFT(), TrainConfig(), out)` writes `out/adapter/`. A method brings rows and an `Objective`; what
 is trained beside one LoRA adapter is a plan of groups (`Lora`, `Projector`, `Layers`, `Head`) in `TrainConfig.groups`;
-rows that the model makes itself come from `Rollouts`; several objectives on one backbone drive a `Stepper` (`training`)
-themselves. The result is an `Artifact`. Read `_objective` first, then `_trainable`, `_plan`, `_stepper`, `_loop`.
+rows that the model makes itself come from `Rollouts` or `Rounds`; several objectives on one backbone drive a `Stepper`
+(`training`) themselves. The result is an `Artifact`. Read `_objective` first, then `_trainable`, `_plan`, `_stepper`,
+`_loop`.
 
 Importing this package does not import torch; the names below are resolved when they are first used.
 """
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
         sft_loss,
     )
     from ._objective import DPO, SFT, Loss, Objective, digest, pair_sample
-    from ._plan import Encoded, FixedPlan, Planner, Rollouts
+    from ._plan import Encoded, FixedPlan, Planner, Rollouts, Rounds
     from ._stepper import Stepper
     from ._trainable import Trainable
 
@@ -47,7 +48,7 @@ _PLACES = {
         "sft_loss",
     ),
     "_objective": ("DPO", "SFT", "Loss", "Objective", "digest", "pair_sample"),
-    "_plan": ("Encoded", "FixedPlan", "Planner", "Rollouts"),
+    "_plan": ("Encoded", "FixedPlan", "Planner", "Rollouts", "Rounds"),
     "_stepper": ("Stepper",),
     "_trainable": ("Trainable",),
 }  # fmt: skip
@@ -74,6 +75,7 @@ __all__ = [
     "Planner",
     "Projector",
     "Rollouts",
+    "Rounds",
     "Scale",
     "Stepper",
     "Target",
