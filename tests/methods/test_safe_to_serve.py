@@ -14,8 +14,8 @@ import tiny
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Pair, Sample, assistant, user
 from counterpoise.data import Preference, Reply
-from counterpoise.methods import get, make_reward, pair_of
 from counterpoise.methods import _raft as raft_module
+from counterpoise.methods import get, make_reward, pair_of
 from counterpoise.methods._dpo import DPOConfig, draw_pairs
 from counterpoise.methods._raft import RAFTConfig, rank
 from counterpoise.methods._rewards import JudgeReward, RuleReward
@@ -193,7 +193,8 @@ def test_dpo_from_files_of_two_kinds(llava: Loaded, tmp_path: Path) -> None:
     tiny.picture(1).save(tmp_path / "a.png")
     beaver = [
         {
-            "question": f"What now {i}?", "image": "a.png", "response_1": f"I can't help {i}.", "response_2": f"Do {i}.",
+            "question": f"What now {i}?", "image": "a.png",
+            "response_1": f"I can't help {i}.", "response_2": f"Do {i}.",
             "more_helpful_response_id": 2, "is_response_1_safe": "yes", "is_response_2_safe": "no",
             "safer_response_id": 1, "response_1_harmless_rate": 2, "response_2_harmless_rate": -2,
         }
