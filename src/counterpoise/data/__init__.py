@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
     from ._preferences import SEVERITIES, Preference, Rated, Reply, Severity, rated, read_preferences, read_rated
     from ._quadruples import Quadruple, image_classes, read_quadruples
+    from ._rewrites import Rewrite, RewriteRecord, read_rewrites
     from ._row_files import read_parquet
     from ._transcripts import holds_pairs, read_pairs
 
@@ -43,6 +44,9 @@ _WHERE = {
     "overlap_with": "_leakage",
     "rank": "_mix",
     "rated": "_preferences",
+    "Rewrite": "_rewrites",
+    "RewriteRecord": "_rewrites",
+    "read_rewrites": "_rewrites",
     "holds_pairs": "_transcripts",
     "read_pairs": "_transcripts",
     "read_llava": "_llava",
@@ -65,6 +69,8 @@ __all__ = [
     "Rated",
     "ReadRecord",
     "Reply",
+    "Rewrite",
+    "RewriteRecord",
     "SampleFile",
     "Severity",
     "check_leakage",
@@ -87,6 +93,7 @@ __all__ = [
     "read_prompts",
     "read_quadruples",
     "read_rated",
+    "read_rewrites",
     "read_training",
     "shuffled",
     "source_of",

@@ -17,6 +17,7 @@ from ._rewards import Reward, make_reward
 from ._settings import align_defaults, changed, given_settings
 from ._sit import SITConfig, draw_mix
 from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, made_rows, rows_from, store_rows
+from ._sr_llm import SRLLMConfig, rewrite_texts
 from .uwm import UWMConfig
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Reward",
     "Rows",
     "SITConfig",
+    "SRLLMConfig",
     "Scale",
     "Size",
     "Source",
@@ -55,6 +57,7 @@ __all__ = [
     "own_answers",
     "pair_of",
     "rejection_mix",
+    "rewrite_texts",
     "rows_from",
     "store_rows",
     "write_run",
