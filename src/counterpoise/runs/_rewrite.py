@@ -32,7 +32,7 @@ COLUMNS = ("unsafe_text", "biased_text", "text")
 """Where the text stands when no column is named: the first of these that is there."""
 ADDED = ("rewrite", "rewrite_status", "meaning")
 Status = Literal["rewritten", "unchanged", "empty", "too_long", "cut", "refused", "broken", "no_reply"]
-WORDS = 120  # of a piece that is embedded: MiniLM reads 254 word pieces
+WORDS, CHARACTERS = 40, 250  # of a piece that is embedded: MiniLM reads 254 word pieces, at worst one a character
 SHOWN, SHOWN_CHARACTERS = 2000, 4000  # rows of the page, characters of a cell on it
 
 
@@ -116,9 +116,7 @@ def _column(file: Path, column: str | None) -> str:
         raise InputError(f"{file}: has a column {taken[0]} already, which would be added; rename it")
     found = column or next((name for name in COLUMNS if name in names), None)
     if found is None:
-        raise InputError(
-            f"{file}: none of the columns {', '.join(COLUMNS)}; name one with --column: {', '.join(names)}"
-        )
+        raise InputError(f"{file}: has no column {' or '.join(COLUMNS)}; give --column, one of {', '.join(names)}")
     return found
 
 
@@ -162,13 +160,18 @@ def _cosines(pairs: Sequence[tuple[str, str]]) -> list[float] | None:
         return None
     import numpy as np
 
-    def vector(text: str) -> Any:
-        words = text.split()
-        pieces = [" ".join(words[at : at + WORDS])[:1000] for at in range(0, len(words), WORDS)]
-        mean = embed(pieces).mean(0)
-        return mean / max(float(np.linalg.norm(mean)), 1e-9)
+    pieces = [_pieces(text) for pair in pairs for text in pair]
+    rows = embed([piece for own in pieces for piece in own])
+    ends = np.cumsum([len(own) for own in pieces])
+    means = [rows[end - len(own) : end].mean(0) for own, end in zip(pieces, ends, strict=True)]
+    units = [mean / max(float(np.linalg.norm(mean)), 1e-9) for mean in means]
+    return [float(before @ after) for before, after in zip(units[::2], units[1::2], strict=True)]
 
-    return [float(vector(before) @ vector(after)) for before, after in pairs]
+
+def _pieces(text: str) -> list[str]:
+    """A text in pieces that the embedding reads whole; its vector is their mean."""
+    words = text.split()
+    return [" ".join(words[at : at + WORDS])[:CHARACTERS] for at in range(0, max(len(words), 1), WORDS)]
 
 
 def _judged(pairs: Sequence[tuple[str, str]], model: str) -> dict[str, list[float | None]]:

@@ -6,8 +6,8 @@ variety, to be bound to their text twins), `system_questions` (benign images, as
 multi-image methods and captioners), `ordinary_instructions` (all benign kinds mixed) and `rejection_source`
 (out-of-domain benign images whose answers rejection-mix replaces), `preference_pairs` (two replies with two orders,
 labelled by the rule `rate_reply`; `prefer` makes a pair of any two replies). Tests: `reading_test`, `naming_test`,
-`counting_test`, `question_test`, `system_test` and `rejection_domain_test`. No training sample holds a validation or
-test family or icon style.
+`counting_test`, `arithmetic_test`, `question_test`, `system_test` and `rejection_domain_test`. No training sample holds
+a validation or test family or icon style.
 
 `rewrites` (with `unsafe_words`, and the `counterfactuals` of its `group_terms`) trains and tests rewriters of text.
 
@@ -17,7 +17,7 @@ the wording of names (`named`, `asked`).
 """
 
 from ._bound import bound_phrases, bound_requests
-from ._capability import counting_test, naming_test, question_test, reading_test
+from ._capability import arithmetic_test, counting_test, naming_test, question_test, reading_test
 from ._charts import rejection_domain_test, rejection_source
 from ._preferences import FORMS, Form, form_of, prefer, preference_pairs, rate_reply
 from ._requests import FOLLOW, JOIN, image_requests, ordinary_instructions
@@ -32,6 +32,7 @@ __all__ = [
     "JOIN",
     "REFUSALS",
     "Form",
+    "arithmetic_test",
     "asked",
     "benign_requests",
     "bound_phrases",

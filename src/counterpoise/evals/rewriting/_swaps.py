@@ -31,8 +31,8 @@ def swaps(
 ) -> Swaps:
     """What became of the variants of each sentence. `severity` is a verdict on a rewrite.
 
-    Similarity is difflib's ratio: 1 when the rewrites are equal but for the group. Raises InputError for a sentence with
-    fewer than two variants, or another number of rewrites than variants.
+    Similarity is difflib's ratio: 1 when the rewrites are equal but for the group. Raises InputError for a sentence
+    with fewer than two variants, or another number of rewrites than variants.
     """
     if [len(own) for own in variants] != [len(own) for own in rewritten]:
         raise InputError("counterfactual swaps: every variant needs one rewrite")
