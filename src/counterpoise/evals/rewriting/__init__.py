@@ -6,7 +6,7 @@ kept, and beside the baselines `copied`, `deleted` and `generic`.
 
 from ._judges import BIAS, MEANING, TOXICITY
 from ._measure import Embed, Measured, copied, deleted, generic, listed_words, measure
-from ._stereoset import StereoItem, StereoScore, icat, read_stereoset, stereo_scores, stereoset
+from ._stereoset import StereoItem, StereoScore, icat, read_stereoset, stereo_scores, stereoset, text_logprobs
 from ._swaps import Swaps, swaps
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "stereo_scores",
     "stereoset",
     "swaps",
+    "text_logprobs",
 ]

@@ -109,12 +109,22 @@ def _above(a: float, b: float) -> float:
 def stereoset(engine: Engine, items: Sequence[StereoItem]) -> dict[str, StereoScore]:
     """StereoSet of a model: its sentences as bare text, behind their context where they have one, without a chat
     template. Score: mean log probability of a sentence's tokens."""
-    tokenizer = engine.loaded.tokenizer
-    start = tokenizer.bos_token or tokenizer.eos_token or ""
-    prompts = [Prompt(start + plain(engine.loaded, item.context)) for item in items]
+    contexts = [item.context for item in items]
     options = [[f" {s}" if item.context else s for s in item.sentences] for item in items]
-    # an option's tokens do not depend on what stands beside it, so that order and padding change nothing
-    lengths = [[max(1, len(tokenizer(s, add_special_tokens=False)["input_ids"])) for s in own] for own in options]
+    return stereo_scores(items, _means(engine, contexts, options))
+
+
+def text_logprobs(engine: Engine, texts: Sequence[str]) -> list[float]:
+    """Mean log probability of the tokens of each text, as bare text: exp of its negative mean is the perplexity."""
+    return [mean for (mean,) in _means(engine, [""] * len(texts), [[text] for text in texts])]
+
+
+def _means(engine: Engine, contexts: Sequence[str], options: Sequence[Sequence[str]]) -> list[list[float]]:
+    """Of each option behind its context. Its tokens do not depend on what stands beside it, so that order and padding
+    change nothing."""
+    loaded = engine.loaded
+    start = loaded.tokenizer.bos_token or loaded.tokenizer.eos_token or ""
+    prompts = [Prompt(start + plain(loaded, context)) for context in contexts]
     totals = engine.score_options(cast("Sequence[Conversation]", prompts), options)
-    means = [[t / n for t, n in zip(*pair, strict=True)] for pair in zip(totals, lengths, strict=True)]
-    return stereo_scores(items, means)
+    tokens = [[len(loaded.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in own] for own in options]
+    return [[t / max(n, 1) for t, n in zip(*pair, strict=True)] for pair in zip(totals, tokens, strict=True)]
