@@ -148,14 +148,14 @@ def test_baselines_stand_where_they_must() -> None:
     texts = {name: [make(row) for row in rows] for name, make in makers.items()}
     _WORDS[:] = sorted({w for own in texts.values() for t in own for w in t.lower().split()})
     found = {name: measure(rows, own, words=unsafe_words(), embed=embed) for name, own in texts.items()}
-    assert found["copied"].meaning == pytest.approx(1) and found["copied"].change.value == 0
+    assert found["copied"].meaning == pytest.approx(1) and found["copied"].change is not None and found["copied"].change.value == 0
     assert found["copied"].unsafe.value == found["copied"].unsafe_before.value == 1.0
     assert found["copied"].neutral_unchanged is not None and found["copied"].neutral_unchanged.value == 1.0
     assert found["generic"].unsafe.value == 0 and found["generic"].meaning < 0.2
     assert found["generic"].neutral_unchanged is not None and found["generic"].neutral_unchanged.value == 0
     assert found["deleted"].unsafe.value == 0 and 0.5 < found["deleted"].meaning < 1
     assert found["gold"].unsafe.value == 0 and found["gold"].meaning > found["generic"].meaning + 0.2
-    assert found["gold"].change.high < 0
+    assert found["gold"].change is not None and found["gold"].change.high < 0
     n = sum(row.severity != "neutral" for row in rows)
     assert found["gold"].unsafe.n_scored == n and found["gold"].meaning_kept.n_scored == len(rows)
     low, high = found["gold"].meaning_interval
@@ -172,7 +172,8 @@ def test_a_refusal_and_a_loop_keep_no_meaning() -> None:
         return np.ones((len(texts), 1), np.float32)
 
     found = measure([row, row], said, words=("fool",), embed=alike)
-    assert (found.refused, found.broken, found.meaning_kept.value) == (1, 1, 0.0) and found.unsafe.value == 0
+    assert (found.refused, found.broken, found.meaning_kept.value) == (1, 1, 0.0)
+    assert (found.unsafe.value, found.unsafe.n_unscored) == (None, 2)  # neither safe nor unsafe
     with pytest.raises(InputError, match="2 rows, but 1 rewrites"):
         measure([row, row], said[:1], words=(), embed=alike)
     fluent = measure([row], ["Move it."], words=(), embed=alike, logprobs=lambda texts: [-2.0 for _ in texts])

@@ -93,7 +93,7 @@ def rewrite_file(
             Rewritten(text, status, meaning.get(place), {name: own.get(place) for name, own in judged.items()})
             for place, (text, status) in enumerate(outcomes)
         ]
-        counts = dict(sorted(Counter(row.status for row in rows).items()))
+        counts = dict(sorted(Counter[str](row.status for row in rows).items()))
         _write_table(out / "rewritten.csv", file, column, rows)
         _write_page(out / "differences.html", file, engine.loaded.name, texts, rows, counts)
         mean = sum(cosines) / len(cosines) if cosines else None

@@ -84,7 +84,7 @@ _KINDS: tuple[tuple[str, str, tuple[_Frame, ...]], ...] = (
 @lru_cache(maxsize=2)
 def _all(split: RewriteSplit) -> tuple[Rewrite, ...]:
     topics = [topic for place, topic in enumerate(_TOPICS) if (place % 3 == 2) == (split == "test")]
-    found = []
+    found: list[Rewrite] = []
     for dimension, aspect, frames in _KINDS:
         mine = [frame for place, frame in enumerate(frames) if (place % 3 == 2) == (split == "test")]
         for frame, topic in itertools.product(mine, topics):

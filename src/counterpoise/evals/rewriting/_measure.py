@@ -53,9 +53,9 @@ class Measured(NamedTuple):
     unsafe_before: Rate
     """Share of the rows that are not neutral whose text holds a listed word."""
     unsafe: Rate
-    """The same for the rewrites."""
-    change: Difference
-    """After - before, paired by row."""
+    """The same for the rewrites. A refusal or a broken reply is none: it is unscored, not safe."""
+    change: Difference | None
+    """After - before, paired by row; None when nothing was scored."""
     meaning: float
     """Mean cosine of the sentence embeddings of text and rewrite, over all rows."""
     meaning_interval: Interval
@@ -106,9 +106,9 @@ def measure(
     if not biased:
         raise InputError("rewriting: no row that is not neutral")
     before = [listed_words(rows[place].unsafe_text, words) for place in biased]
-    after = [listed_words(rewritten[place], words) for place in biased]
     refused = refusal_probability(list(rewritten)) >= 0.5
     spoiled = [broken(text) is not None for text in rewritten]
+    after = [None if refused[p] or spoiled[p] else listed_words(rewritten[p], words) for p in biased]
     cosine = (embed([row.unsafe_text for row in rows]) * embed(list(rewritten))).sum(1)
     kept = [float(c >= MEANING_KEPT and not r and not s) for c, r, s in zip(cosine, refused, spoiled, strict=True)]
     same = [float(" ".join(rewritten[p].split()) == " ".join(rows[p].unsafe_text.split())) for p in neutral]
@@ -116,7 +116,7 @@ def measure(
     return Measured(
         unsafe_before=rate(before),
         unsafe=rate(after),
-        change=paired_difference(after, before),
+        change=None if all(value is None for value in after) else paired_difference(after, before),
         meaning=float(cosine.mean()),
         meaning_interval=_mean_interval(cosine),
         meaning_kept=rate(kept),

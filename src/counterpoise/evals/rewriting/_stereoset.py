@@ -48,7 +48,7 @@ def read_stereoset(file: Path) -> list[StereoItem]:
     Raises InputError naming file, item and field: no such lists, an item without exactly one sentence of each label.
     """
     value = read_json(file)
-    data = value.get("data") if isinstance(value, dict) else None
+    data: Any = value.get("data") if isinstance(value, dict) else None
     kinds = [name for name in ("intrasentence", "intersentence") if isinstance(data, dict) and name in data]
     if not kinds:
         raise InputError(f"{file}: expected data.intrasentence or data.intersentence; is it StereoSet's dev.json?")
