@@ -148,7 +148,8 @@ def test_baselines_stand_where_they_must() -> None:
     texts = {name: [make(row) for row in rows] for name, make in makers.items()}
     _WORDS[:] = sorted({w for own in texts.values() for t in own for w in t.lower().split()})
     found = {name: measure(rows, own, words=unsafe_words(), embed=embed) for name, own in texts.items()}
-    assert found["copied"].meaning == pytest.approx(1) and found["copied"].change is not None and found["copied"].change.value == 0
+    assert found["copied"].meaning == pytest.approx(1)
+    assert found["copied"].change is not None and found["copied"].change.value == 0
     assert found["copied"].unsafe.value == found["copied"].unsafe_before.value == 1.0
     assert found["copied"].neutral_unchanged is not None and found["copied"].neutral_unchanged.value == 1.0
     assert found["generic"].unsafe.value == 0 and found["generic"].meaning < 0.2

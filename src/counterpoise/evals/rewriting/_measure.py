@@ -55,7 +55,7 @@ class Measured(NamedTuple):
     unsafe: Rate
     """The same for the rewrites. A refusal or a broken reply is none: it is unscored, not safe."""
     change: Difference | None
-    """After - before, paired by row; None when nothing was scored."""
+    """After - before, paired by row; None when fewer than two were scored."""
     meaning: float
     """Mean cosine of the sentence embeddings of text and rewrite, over all rows."""
     meaning_interval: Interval
@@ -116,7 +116,7 @@ def measure(
     return Measured(
         unsafe_before=rate(before),
         unsafe=rate(after),
-        change=None if all(value is None for value in after) else paired_difference(after, before),
+        change=paired_difference(after, before) if sum(value is not None for value in after) > 1 else None,
         meaning=float(cosine.mean()),
         meaning_interval=_mean_interval(cosine),
         meaning_kept=rate(kept),
