@@ -62,13 +62,15 @@ def test_a_difference_turns_its_sign_with_its_sides(runs):
     assert one.p == pytest.approx(two.p, abs=0.02)
 
 
-def test_the_interval_holds_its_level_over_items_and_seeds():
-    """400 tournaments of 3 seeds, 80 items, each seed shifted by a standard deviation of 8 points."""
+@pytest.mark.parametrize("spread", [0.0, 0.08, 0.15])
+def test_the_interval_holds_its_level_over_items_and_seeds(spread):
+    """300 methods with 3 seeds each on 80 items, the seeds shifted with this standard deviation."""
     rng, inside = np.random.default_rng(1), 0
-    for _ in range(400):
+    for _ in range(300):
         easy = rng.beta(2, 3, 80)
-        shifts = rng.normal(0, 0.08, 3)
-        runs = [(rng.random(80) < np.clip(easy + shift, 0, 1)).astype(float).tolist() for shift in shifts]
+        runs = [
+            (rng.random(80) < np.clip(easy + shift, 0, 1)).astype(float).tolist() for shift in rng.normal(0, spread, 3)
+        ]
         found = seeded_rate(runs)
         inside += found.low <= 0.4 <= found.high
-    assert inside / 400 >= 0.94
+    assert inside / 300 >= 0.93

@@ -165,7 +165,7 @@ def _cell(found: Outcome, measure: Measure, row: Arm, column: Arm) -> str:
     if duel.difference is None or duel.p_adjusted is None:
         return "not compared"
     sign = 1 if duel.second == row.name else -1
-    value = points(sign * duel.difference.value)
+    value = points(round(sign * duel.difference.value, 4) + 0.0)  # no minus before a zero
     p = "p < 0.001" if duel.p_adjusted < 0.001 else f"p {duel.p_adjusted:.3f}"
     word = "" if not duel.winner else "better" if duel.winner == row.name else "worse"
     badge = f' <span class="badge {word}">{word}</span>' if word else ""
@@ -195,7 +195,8 @@ def literature(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     for arm in arms:
         mine = [x for x in entries if arm.method and x.method and _plain(x.method) == _plain(arm.method)]
         for x in [x for x in mine if x.metric in ("asr", "over_refusal") and x.value is not None][:4]:
-            found.append((arm.name, f"{x.benchmark} {x.metric} {percent(x.value)} on {x.model} ({x.source})"))
+            where = " ".join(part for part in (x.benchmark, x.split, x.metric) if part != "all")
+            found.append((arm.name, f"{where} {percent(x.value)} on {x.model} ({x.source})"))
     return found
 
 
