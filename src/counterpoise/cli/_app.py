@@ -65,6 +65,7 @@ from . import (  # noqa: E402
     _rewrite,
     _run,
     _safeground,
+    _tournament,
 )
 
 app.command("run")(_run.run)
@@ -75,6 +76,7 @@ app.command("report")(_report.report)
 app.command("rewrite")(_rewrite.rewrite)
 app.command("export")(_export.export)
 app.command("safeground")(_safeground.safeground)
+app.command("tournament")(_tournament.tournament)
 app.command("list")(_list.show)
 app.command("doctor")(_doctor.doctor)
 app.add_typer(_data.app, name="data")
