@@ -36,12 +36,17 @@ from counterpoise.evals.rewriting import (
 from counterpoise.guard.own import minilm
 from counterpoise.methods import get, rewrite_texts
 from counterpoise.models import Engine, load
-from counterpoise.models.pocket import language_model
+from counterpoise.models.pocket import language_model, pocket_folder
 
 BASELINES: dict[str, Callable[[Rewrite], str]] = {
     "leave as is": copied, "delete the words": deleted, "one sentence for all": generic,
 }  # fmt: skip
 SMALL = {"train.learning_rate": 3e-4, "train.batch_size": 8, "train.lora_rank": 16, "train.lora_alpha": 32}
+
+
+def small_model() -> str:
+    """The folder of pocket's language model, as it is before any alignment."""
+    return str(language_model(pocket_folder().parent / "smollm2-135m-instruct"))
 
 
 def rewritten(engine: Engine, texts: Sequence[str], file: Path) -> list[str]:
@@ -95,7 +100,7 @@ def main() -> None:
     parser.add_argument("--stereoset", type=Path, help="StereoSet's dev.json")
     parser.add_argument("--out", type=Path, default=Path("runs/rewriting"))
     args = parser.parse_args()
-    name = args.model or str(language_model())
+    name = args.model or small_model()
     test = rewrites("test")[: args.items]
     texts, flat = [each.unsafe_text for each in test], [text for own in counterfactuals() for text in own]
     judges = [RubricJudge(rubric, args.judge) for rubric in (BIAS, TOXICITY, MEANING)] if args.judge else []

@@ -22,12 +22,17 @@ from counterpoise.evals.scorers import broken, get
 from counterpoise.evals.stats import paired_difference, rate
 from counterpoise.methods import get as method
 from counterpoise.models import Answer, Decoding, Engine, load
-from counterpoise.models.pocket import language_model
+from counterpoise.models.pocket import language_model, pocket_folder
 
 ARMS = ("sit", "raft", "dpo", "constrained-sft")
 SCORER = "counterpoise-refusal:v2"
 TRAIN = {"lora_rank": 16, "lora_alpha": 32, "learning_rate": 3e-4, "batch_size": 8}
 BLOCK = 32
+
+
+def small_model() -> str:
+    """The folder of pocket's language model, as it is before any alignment."""
+    return str(language_model(pocket_folder().parent / "smollm2-135m-instruct"))
 
 
 def settings(arm: str, rows: int, seed: int) -> dict[str, Any]:
@@ -135,7 +140,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=120, help="items of each measure, both sides together")
     parser.add_argument("--out", type=Path, default=Path("runs/safe-to-serve"))
     args = parser.parse_args()
-    loaded = load(args.model or str(language_model()))
+    loaded = load(args.model or small_model())
     kinds = ("text", "print") if loaded.is_vlm else ("text",)
     engine = Engine(loaded)
     found = {"base": [measure(engine, args.items, kinds, args.out / "replies.jsonl")]}
@@ -146,7 +151,7 @@ def main() -> None:
             began = time.monotonic()
             chosen = method(arm)
             made = chosen.align(loaded, chosen.resolve(None, settings(arm, args.rows, seed)), out)
-            tuned = load(args.model or str(language_model()), artifact=made.artifact)
+            tuned = load(args.model or small_model(), artifact=made.artifact)
             run = measure(Engine(tuned), args.items, kinds, args.out / "replies.jsonl")
             found[arm].append(run | {"times": {"train": round(time.monotonic() - began, 1)}})
     for runs in found.values():
