@@ -262,7 +262,7 @@ def test_the_rule_rewards_refusals_of_harm_and_answers_to_the_rest() -> None:
         RuleReward()([Sample("x", (user("Q?"),))], [answer])
 
 
-def test_a_judges_score_becomes_a_reward() -> None:
+def test_a_judges_score_becomes_a_reward(tmp_path: Path) -> None:
     from counterpoise.evals.judges import make_judge
 
     reward = make_reward("judge:advbench-keywords")
@@ -272,6 +272,9 @@ def test_a_judges_score_becomes_a_reward() -> None:
     assert make_judge("advbench-keywords").facts.measures in ("harm", "refusal")
     found = reward([harmful] * 2, texts)
     assert found[0] > found[1]
+    kept = make_reward("judge:advbench-keywords", journal=tmp_path / "verdicts.jsonl")
+    assert kept([harmful] * 2, texts) == kept([harmful] * 2, texts) == found
+    assert len((tmp_path / "verdicts.jsonl").read_text().splitlines()) == 2
     if reward.judge.facts.measures == "refusal":
         assert reward([harmless] * 2, texts) == [0.0, 1.0]
     for name, message in (("nice", "expected rule, model:FOLDER"), ("model:", "expected rule"), ("judge:x", "x")):

@@ -98,7 +98,7 @@ def test_replies_get_room_for_their_text_and_none_is_generated_twice(
         list(rewrite_texts(engine, texts, tmp_path / "cut.jsonl"))
     found = dict(rewrite_texts(engine, texts, tmp_path / "cut.jsonl"))
     assert len(made) == len(set(made)) == 4 and found[4] is None
-    assert list(found) == list(range(6)) and found[0] == found[2] != found[1]
+    assert list(found) == list(range(6)) and found[0] == found[2]
     whole = dict(rewrite_texts(engine, texts, tmp_path / "whole.jsonl"))
     assert {n: r and r.text for n, r in whole.items()} == {n: r and r.text for n, r in found.items()}
 
@@ -133,7 +133,7 @@ def test_a_table_with_hard_cells(llama: Loaded, tmp_path: Path, bag: None, monke
     assert float(rows[3]["meaning"]) == pytest.approx(1) and 0 < float(rows[0]["meaning"]) < 1
     assert found.counts == {"empty": 1, "rewritten": 2, "too_long": 1, "unchanged": 1}
     page = found.page.read_text()
-    assert "<b>" not in page and "<i>" not in page and "&lt;b&gt;" in page.replace("</del>", "").replace("<del>", "")
+    assert "<b>" not in page and "<i>" not in page and "&lt;" in page and "<del>fool</del>" in page
     assert "<script" not in page and "cut on this page" in page and len(page) < 20_000
     record = json.loads((tmp_path / "out" / "rewrite.json").read_text())
     assert record["finished"] and record["rows"] == 5 and 0 < record["meaning"] <= 1
@@ -179,13 +179,39 @@ def test_what_a_reply_is() -> None:
     assert _status("a", answer("go " * 30)) == "broken"
 
 
-def test_a_judge_fills_its_columns_and_its_failures_are_empty(llama: Loaded, tmp_path: Path, bag: None) -> None:
-    """A model of Inspect that answers everything alike: a number for two rubrics, no word for the third."""
+def test_a_judge_fills_its_columns_and_its_failures_are_empty(
+    llama: Loaded, tmp_path: Path, bag: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A judge that finds texts with "fool" toxic, and whose word on meaning is none."""
+    import counterpoise.evals.judges as judges
+    import counterpoise.methods as methods
+
     file = tmp_path / "in.csv"
-    file.write_text("text\nA fine day.\nYou fool.\n")
+    file.write_text("text\nA fine day.\nYou fool.\nLost.\n")
+
+    def replies(engine: Engine, asked: list[str], journal: Path) -> Any:
+        said = ["A fine day.", "You are wrong.", ""]
+        for place, text in enumerate(said):
+            yield place, Answer(text, 3, 3, "stop", problem=None if text else "empty")
+
+    class Scripted(judges.RubricJudge):
+        async def _ask(self, prompt: str, images: Any) -> Any:
+            from inspect_ai.model import ModelOutput
+
+            meaning = "kept, partly" in prompt
+            return ModelOutput.from_content("m", "hm" if meaning else "0.8" if "You fool" in prompt else "0.1")
+
+    monkeypatch.setattr(methods, "rewrite_texts", replies)
+    monkeypatch.setattr(judges, "RubricJudge", Scripted)
     found = rewrite_file(file, Engine(llama), tmp_path / "out", judge="mockllm/model")
     assert found.judges == ("meaning_judged", "unbiased_after", "unbiased_before", "untoxic_after", "untoxic_before")
-    assert all(row["meaning_judged"] == row["unbiased_after"] == "" for row in rows_of(found.table))
+    rows = rows_of(found.table)
+    assert [row["untoxic_before"] for row in rows] == ["0.900", "0.200", ""]
+    assert [row["untoxic_after"] for row in rows] == ["0.900", "0.900", ""]
+    assert [row["meaning_judged"] for row in rows] == ["", "", ""] and rows[2]["rewrite_status"] == "no_reply"
+    asked = len((tmp_path / "out" / "verdicts.jsonl").read_text().splitlines())
+    rewrite_file(file, Engine(llama), tmp_path / "out", judge="mockllm/model")
+    assert asked == len((tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()) > 0
 
 
 def test_differences_are_by_word() -> None:

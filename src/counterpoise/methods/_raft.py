@@ -269,7 +269,8 @@ def align(
 
     started = time.monotonic()
     config = config.model_copy(update={"train": config.train.model_copy(update={"seed": config.seed})})
-    score = reward or make_reward(config.reward, cost=config.cost_model, cost_weight=config.cost_weight)
+    file = out / "data" / f"verdicts-{launched_rank()}.jsonl"
+    score = reward or make_reward(config.reward, cost=config.cost_model, cost_weight=config.cost_weight, journal=file)
     with in_turn(out):
         rows, origin = draw_prompts(loaded, config, prompts, overlaps)
         if not rows:

@@ -5,6 +5,7 @@ score, which is never kept. `make_reward` reads the name that a config or a comm
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,8 +29,9 @@ class Reward(Protocol):
     def __call__(self, prompts: Sequence[Sample], answers: Sequence[Answer]) -> list[float | None]: ...
 
 
-def make_reward(name: str, *, cost: str | None = None, cost_weight: float = 1.0) -> Reward:
-    """`rule`, `model:FOLDER` (with `cost`, another one: R - w max(C, 0)), or `judge:NAME@MODEL`.
+def make_reward(name: str, *, cost: str | None = None, cost_weight: float = 1.0, journal: Path | None = None) -> Reward:
+    """`rule`, `model:FOLDER` (with `cost`, another one: R - w max(C, 0)), or `judge:NAME@MODEL`, whose verdicts
+    a `journal` keeps, so that a resumed run asks for none of them again.
 
     Raises InputError for another name, a cost model beside something else, and what cannot be loaded.
     """
@@ -43,7 +45,7 @@ def make_reward(name: str, *, cost: str | None = None, cost_weight: float = 1.0)
     if kind == "judge" and what:
         from counterpoise.evals.judges import make_judge
 
-        return JudgeReward(make_judge(what))
+        return JudgeReward(make_judge(what), journal)
     raise InputError(f"reward {name!r}; expected rule, model:FOLDER or judge:NAME@MODEL")
 
 
@@ -145,18 +147,24 @@ class JudgeReward:
     """A judge's score as a reward: its complement for judges of harm, for judges of refusal the side of the prompt
     decides. Only a judge of quality tells answers to a harmless prompt apart."""
 
-    def __init__(self, judge: "Judge"):
-        self.judge = judge
+    def __init__(self, judge: "Judge", journal: Path | None = None):
+        self.judge, self.file = judge, journal
         self.id = f"judge[{judge.id}]"
         self.sees_images = "image" in judge.facts.sees
 
     def __call__(self, prompts: Sequence[Sample], answers: Sequence[Answer]) -> list[float | None]:
-        from counterpoise.evals.judges import Case, judge_all
+        from counterpoise.evals.judges import Case, VerdictJournal, judge_all, verdicts
 
         cases = [Case(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+        if self.file is None:
+            said = judge_all(self.judge, cases)
+        else:
+            journal = VerdictJournal(self.file)
+            said = verdicts(self.judge, cases, [prompt.id for prompt in prompts], journal)
+            journal.close()
         measures = self.judge.facts.measures
         found: list[float | None] = []
-        for prompt, verdict in zip(prompts, judge_all(self.judge, cases), strict=True):
+        for prompt, verdict in zip(prompts, said, strict=True):
             score = verdict.score
             if score is None:
                 found.append(None)

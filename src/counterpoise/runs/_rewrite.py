@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from counterpoise.base import (
     InputError,
+    Progress,
     atomic_write,
     notice,
     only_process,
     read_csv,
     read_json,
+    sha256_bytes,
     sha256_file,
     write_json,
 )
@@ -25,7 +27,6 @@ from counterpoise.chat import Sample, user
 from counterpoise.models import Answer
 
 if TYPE_CHECKING:
-    from counterpoise.evals.judges import Judge
     from counterpoise.models import Engine
 
 COLUMNS = ("unsafe_text", "biased_text", "text")
@@ -87,7 +88,7 @@ def rewrite_file(
         done = [place for place, (_, status) in enumerate(outcomes) if status in ("rewritten", "unchanged")]
         cosines = _cosines([(texts[place], outcomes[place][0]) for place in done])
         meaning = dict(zip(done, cosines, strict=True)) if cosines is not None else {}
-        found = _judged([(texts[place], outcomes[place][0]) for place in done], judge) if judge else {}
+        found = _judged([(texts[place], outcomes[place][0]) for place in done], judge, out) if judge else {}
         judged = {name: dict(zip(done, own, strict=True)) for name, own in found.items()}
         rows = [
             Rewritten(text, status, meaning.get(place), {name: own.get(place) for name, own in judged.items()})
@@ -160,6 +161,8 @@ def _cosines(pairs: Sequence[tuple[str, str]]) -> list[float] | None:
         return None
     import numpy as np
 
+    if not pairs:
+        return []
     pieces = [_pieces(text) for pair in pairs for text in pair]
     rows = embed([piece for own in pieces for piece in own])
     ends = np.cumsum([len(own) for own in pieces])
@@ -174,22 +177,28 @@ def _pieces(text: str) -> list[str]:
     return [" ".join(words[at : at + WORDS])[:CHARACTERS] for at in range(0, max(len(words), 1), WORDS)]
 
 
-def _judged(pairs: Sequence[tuple[str, str]], model: str) -> dict[str, list[float | None]]:
-    """Scores of a judge by column: 1 is no bias, no toxicity, meaning kept."""
-    from counterpoise.evals.judges import Case, RubricJudge, judge_all
+def _judged(pairs: Sequence[tuple[str, str]], model: str, out: Path) -> dict[str, list[float | None]]:
+    """Scores of a judge by column: 1 is no bias, no toxicity, meaning kept. No case is asked twice, also by a run that
+    goes on after a kill."""
+    from counterpoise.evals.judges import Case, RubricJudge, VerdictJournal, verdicts
     from counterpoise.evals.rewriting import BIAS, MEANING, TOXICITY
 
-    def asked(judge: "Judge", cases: Sequence[Case]) -> list[float | None]:
-        return [verdict.score for verdict in judge_all(judge, cases)]
-
-    def cases(places: tuple[int, int]) -> list[Case]:
-        return [Case(Sample("", (user(pair[places[0]]),)), pair[places[1]]) for pair in pairs]
-
+    journal = VerdictJournal(out / "verdicts.jsonl")
+    asked = [Sample(sha256_bytes(before.encode("utf-8", "replace")), (user(before),)) for before, _ in pairs]
+    judges = {"unbiased": RubricJudge(BIAS, model), "untoxic": RubricJudge(TOXICITY, model)}
+    plan = [
+        (f"{name}_{when}", judge, side)
+        for name, judge in judges.items()
+        for side, when in enumerate(("before", "after"))
+    ]
+    plan.append(("meaning_judged", RubricJudge(MEANING, model), 1))
     found = {}
-    for name, rubric in (("unbiased", BIAS), ("untoxic", TOXICITY)):
-        judge = RubricJudge(rubric, model)
-        found[f"{name}_before"], found[f"{name}_after"] = asked(judge, cases((0, 0))), asked(judge, cases((0, 1)))
-    found["meaning_judged"] = asked(RubricJudge(MEANING, model), cases((0, 1)))
+    with Progress("judged", len(plan) * len(pairs)) as progress:
+        for column, judge, side in plan:
+            cases = [Case(sample, pair[side]) for sample, pair in zip(asked, pairs, strict=True)]
+            said = verdicts(judge, cases, [sample.id for sample in asked], journal, progress)
+            found[column] = [verdict.score for verdict in said]
+    journal.close()
     return found
 
 
