@@ -62,6 +62,7 @@ from . import (  # noqa: E402
     _list,
     _pocket,
     _report,
+    _rewrite,
     _run,
     _safeground,
     _tournament,
@@ -72,6 +73,7 @@ app.command("eval")(_eval.evaluate)
 app.command("align")(_align.align)
 app.command("compare")(_compare.compare)
 app.command("report")(_report.report)
+app.command("rewrite")(_rewrite.rewrite)
 app.command("export")(_export.export)
 app.command("safeground")(_safeground.safeground)
 app.command("tournament")(_tournament.tournament)
