@@ -18,6 +18,7 @@ from ._settings import align_defaults, changed, given_settings
 from ._sit import SITConfig, draw_mix
 from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, made_rows, rows_from, store_rows
 from ._sr_llm import SRLLMConfig, rewrite_texts
+from .duo import DUOConfig, ESDConfig, UCEConfig
 from .uwm import UWMConfig
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "AlignResult",
     "ConstrainedSFTConfig",
     "DPOConfig",
+    "DUOConfig",
+    "ESDConfig",
     "Files",
     "Knob",
     "Method",
@@ -41,6 +44,7 @@ __all__ = [
     "Scale",
     "Size",
     "Source",
+    "UCEConfig",
     "UWMConfig",
     "align_defaults",
     "all_methods",
