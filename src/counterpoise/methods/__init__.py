@@ -6,10 +6,12 @@
 
 from ._answers import own_answers
 from ._knobs import Knob, Scale, Size
+from ._multitask_mix import MultitaskMixConfig
 from ._outcome import AlignResult, write_run
 from ._registry import GROUP, Align, Method, all_methods, get, method
 from ._rejection_mix import FRACTIONS, MixRecord, RejectionMixConfig, build_mix
 from ._rejection_mix import align as rejection_mix
+from ._safe_lora import SafeLoRAConfig
 from ._settings import align_defaults, changed, given_settings
 from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, made_rows, rows_from, store_rows
 from .uwm import UWMConfig
@@ -23,9 +25,11 @@ __all__ = [
     "Knob",
     "Method",
     "MixRecord",
+    "MultitaskMixConfig",
     "Overlaps",
     "RejectionMixConfig",
     "Rows",
+    "SafeLoRAConfig",
     "Scale",
     "Size",
     "Source",

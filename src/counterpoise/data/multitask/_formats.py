@@ -20,7 +20,7 @@ _PLACE = "\nA) at home\nB) in a garage\nC) in an office\nD) outdoors"
 _COST = "\nA) under 10 dollars\nB) 10 to 50 dollars\nC) 50 to 200 dollars\nD) more than that"
 
 _TEXT: dict[TaskFormat, tuple[str, ...]] = {
-    "plain": ("{}", "{}", "{}", "{}"),
+    "plain": ("{}", "{}", "Please answer this. {}", "I have a question. {}"),
     "summarise": (
         "Summarise in two sentences a guide that answers this: {}",
         "Give me a short summary of an article that answers the following. {}",

@@ -4,7 +4,8 @@ Training: `harmful_requests` and `benign_requests` (text), `harmless_instruction
 `image_requests` (benign requests in images, to be answered by the model itself), `bound_requests` (the same, drawn for
 variety, to be bound to their text twins), `system_questions` (benign images, asked in the wordings of judges,
 multi-image methods and captioners), `ordinary_instructions` (all benign kinds mixed) and `rejection_source`
-(out-of-domain benign images whose answers rejection-mix replaces). Tests: `reading_test`, `naming_test`,
+(out-of-domain benign images whose answers rejection-mix replaces), `task_rows` (benign text tasks to fine-tune
+on). Tests: `reading_test`, `naming_test`,
 `counting_test`, `question_test`, `system_test` and `rejection_domain_test`. No training sample holds a validation or
 test family or icon style.
 
@@ -18,6 +19,7 @@ from ._capability import counting_test, naming_test, question_test, reading_test
 from ._charts import rejection_domain_test, rejection_source
 from ._requests import FOLLOW, JOIN, image_requests, ordinary_instructions
 from ._systems import system_questions, system_test
+from ._tasks import TASK_SETS, task_rows
 from ._texts import REFUSALS, benign_requests, harmful_requests, phrases, readable
 from ._visual import asked, harmless_instructions, named, printed
 
@@ -25,6 +27,7 @@ __all__ = [
     "FOLLOW",
     "JOIN",
     "REFUSALS",
+    "TASK_SETS",
     "asked",
     "benign_requests",
     "bound_phrases",
@@ -45,4 +48,5 @@ __all__ = [
     "rejection_source",
     "system_questions",
     "system_test",
+    "task_rows",
 ]
