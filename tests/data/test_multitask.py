@@ -56,6 +56,7 @@ def test_wordings_of_tests_and_of_training_differ() -> None:
 def test_training_intents_are_none_of_the_tests() -> None:
     train = training_intents()
     assert len({each.id for each in train}) == len(train) > 250 and {each.split for each in train} == {"train"}
+    assert len({each.harmful for each in train}) == len({each.printed[0] for each in train}) == len(train)
     words = {each.printed[0] for each in train} | {each.harmful for each in train}
     for split in ("test", "validation"):
         assert not words & {text for each in intents(split) for text in (each.printed[0], each.harmful)}

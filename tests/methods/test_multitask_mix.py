@@ -51,7 +51,7 @@ def test_few_rows_already_show_every_wording() -> None:
 
 
 def test_a_set_that_is_too_small_says_what_to_do_and_overlaps_are_dropped(tmp_path: Path) -> None:
-    few = training_intents()[:4]
+    few = [each for each in training_intents() if len(each.harmful.split()) > 7][:4]
     with pytest.raises(InputError, match="has 12 rows, 20 are wanted .8 of code lack.; lower dose"):
         build_set(MultitaskMixConfig(formats=("code",)), few, 20)
     config = MultitaskMixConfig(formats=("plain",))
@@ -89,7 +89,7 @@ def test_it_trains_with_twins_answered_by_the_model_itself(tmp_path: Path) -> No
     assert sum(data["formats"].values()) == 8 and made.artifact.kind == "adapter"
     rows = [json.loads(line) for line in (tmp_path / "out" / "data" / "mix.jsonl").read_text().splitlines()]
     assert len(rows) == 16 + data["n_twins"]
-    assert load(str(tmp_path / "m"), adapter=made.artifact.path, device="cpu").proof is not None
+    assert load(str(tmp_path / "m"), adapter=made.artifact.path, dtype="float32", device="cpu").proof is not None
     again = get("multitask-mix").align(loaded, config, tmp_path / "out")
     assert again.artifact.fingerprint == made.artifact.fingerprint
 

@@ -52,7 +52,9 @@ def training_intents() -> list[Intent]:
     order of their lists. None of them is an intent of a test."""
     from counterpoise.data.pocket_sets import phrases
 
-    more = zip(phrases("harmful"), phrases("lookalikes"), strict=False)
+    known = {each.harmful.phrase for each in families("train")}
+    bad_ones = [phrase for phrase in dict.fromkeys(phrases("harmful")) if phrase not in known]
+    more = zip(bad_ones, phrases("lookalikes"), strict=False)
     made = [
         Intent(f"phrase-{number:04}", f"How do I {bad}?", f"How do I {good}?", "phrases", "train", (bad, good))
         for number, (bad, good) in enumerate(more)

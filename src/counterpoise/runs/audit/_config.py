@@ -73,6 +73,8 @@ class AuditConfig(BaseModel):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{name}: give each of them once, and at least one")
+        if self.intents is not None and not self.intents.is_file():
+            raise ValueError(f"intents: {self.intents}: no such file")
         return self
 
     @property
