@@ -51,6 +51,7 @@ def root(
 
 from . import (  # noqa: E402
     _align,
+    _audit,
     _board,
     _compare,
     _data,
@@ -71,6 +72,7 @@ from . import (  # noqa: E402
 app.command("run")(_run.run)
 app.command("eval")(_eval.evaluate)
 app.command("align")(_align.align)
+app.command("audit")(_audit.audit)
 app.command("compare")(_compare.compare)
 app.command("report")(_report.report)
 app.command("rewrite")(_rewrite.rewrite)

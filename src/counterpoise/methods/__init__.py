@@ -8,12 +8,14 @@ from ._answers import own_answers
 from ._constrained_sft import ConstrainedSFTConfig
 from ._dpo import DPOConfig, pair_of
 from ._knobs import Knob, Scale, Size
+from ._multitask_mix import MultitaskMixConfig
 from ._outcome import AlignResult, write_run
 from ._raft import RAFTConfig
 from ._registry import GROUP, Align, Method, all_methods, get, method
 from ._rejection_mix import FRACTIONS, MixRecord, RejectionMixConfig, build_mix
 from ._rejection_mix import align as rejection_mix
 from ._rewards import Reward, make_reward
+from ._safe_lora import SafeLoRAConfig
 from ._settings import align_defaults, changed, given_settings
 from ._sit import SITConfig, draw_mix
 from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, made_rows, rows_from, store_rows
@@ -34,6 +36,7 @@ __all__ = [
     "Knob",
     "Method",
     "MixRecord",
+    "MultitaskMixConfig",
     "Overlaps",
     "RAFTConfig",
     "RejectionMixConfig",
@@ -41,6 +44,7 @@ __all__ = [
     "Rows",
     "SITConfig",
     "SRLLMConfig",
+    "SafeLoRAConfig",
     "Scale",
     "Size",
     "Source",

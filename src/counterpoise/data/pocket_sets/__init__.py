@@ -4,7 +4,8 @@ Training: `harmful_requests` and `benign_requests` (text), `harmless_instruction
 `image_requests` (benign requests in images, to be answered by the model itself), `bound_requests` (the same, drawn for
 variety, to be bound to their text twins), `system_questions` (benign images, asked in the wordings of judges,
 multi-image methods and captioners), `ordinary_instructions` (all benign kinds mixed) and `rejection_source`
-(out-of-domain benign images whose answers rejection-mix replaces), `preference_pairs` (two replies with two orders,
+(out-of-domain benign images whose answers rejection-mix replaces), `task_rows` (benign text tasks to fine-tune on),
+`preference_pairs` (two replies with two orders,
 labelled by the rule `rate_reply`; `prefer` makes a pair of any two replies). Tests: `reading_test`, `naming_test`,
 `counting_test`, `arithmetic_test`, `question_test`, `system_test` and `rejection_domain_test`. No training sample holds
 a validation or test family or icon style.
@@ -23,6 +24,7 @@ from ._preferences import FORMS, Form, form_of, prefer, preference_pairs, rate_r
 from ._requests import FOLLOW, JOIN, image_requests, ordinary_instructions
 from ._rewrites import counterfactuals, group_terms, rewrites, unsafe_words
 from ._systems import system_questions, system_test
+from ._tasks import TASK_SETS, task_rows
 from ._texts import REFUSALS, benign_requests, harmful_requests, phrases, readable
 from ._visual import asked, harmless_instructions, named, printed
 
@@ -31,6 +33,7 @@ __all__ = [
     "FORMS",
     "JOIN",
     "REFUSALS",
+    "TASK_SETS",
     "Form",
     "arithmetic_test",
     "asked",
@@ -60,5 +63,6 @@ __all__ = [
     "rewrites",
     "system_questions",
     "system_test",
+    "task_rows",
     "unsafe_words",
 ]
