@@ -59,6 +59,8 @@ class Target:
         self.facts = {"path": loaded.path, "dtype": loaded.dtype, "device": loaded.device}
         self.facts |= {"fingerprint": loaded.fingerprint, "adapter": loaded.adapter}
         self.facts |= {"image_backend": loaded.image_backend}
+        if loaded.system:
+            self.facts["system"] = loaded.system
         if loaded.generation_defaults:
             unused = {name: repr(value) for name, value in loaded.generation_defaults.items()}
             self.facts["generation_defaults_not_used"] = unused

@@ -3,10 +3,10 @@
 Training: `harmful_requests` and `benign_requests` (text), `harmless_instructions` (benign images with answers),
 `image_requests` (benign requests in images, to be answered by the model itself), `bound_requests` (the same, drawn for
 variety, to be bound to their text twins), `system_questions` (benign images, asked in the wordings of judges,
-multi-image methods and captioners), `ordinary_instructions` (all benign kinds mixed) and `rejection_source`
-(out-of-domain benign images whose answers rejection-mix replaces). Tests: `reading_test`, `naming_test`,
-`counting_test`, `question_test`, `system_test` and `rejection_domain_test`. No training sample holds a validation or
-test family or icon style.
+multi-image methods and captioners), `ordinary_instructions` (all benign kinds mixed), `rejection_source`
+(out-of-domain benign images whose answers rejection-mix replaces) and `word_tasks` (a user's task in text). Tests:
+`reading_test`, `naming_test`, `counting_test`, `question_test`, `system_test`, `word_task_test` and
+`rejection_domain_test`. No training sample holds a validation or test family or icon style.
 
 Their parts, for further sets: the hand-written lists (`phrases`, of which the pocket can read those that are
 `readable`), `REFUSALS`, the texts that stand beside prints (`FOLLOW`, and `JOIN` beside two), one `printed` page, and
@@ -20,11 +20,13 @@ from ._requests import FOLLOW, JOIN, image_requests, ordinary_instructions
 from ._systems import system_questions, system_test
 from ._texts import REFUSALS, benign_requests, harmful_requests, phrases, readable
 from ._visual import asked, harmless_instructions, named, printed
+from ._word_tasks import TaskSplit, task_words, word_task_test, word_tasks
 
 __all__ = [
     "FOLLOW",
     "JOIN",
     "REFUSALS",
+    "TaskSplit",
     "asked",
     "benign_requests",
     "bound_phrases",
@@ -45,4 +47,7 @@ __all__ = [
     "rejection_source",
     "system_questions",
     "system_test",
+    "task_words",
+    "word_task_test",
+    "word_tasks",
 ]
