@@ -29,13 +29,12 @@ FAST = TrainConfig(epochs=1, batch_size=16, lora_rank=4, lora_alpha=8)
 def task(n: int, start: str = "### Instruction:\n", end: str = "\n\n### Response:\n", **extra: str) -> list[Sample]:
     rng = random.Random(0)
     said = [system(extra["said"])] if "said" in extra else []
-    return [
-        Sample(
-            str(i), (*said, user(f"{start}{' '.join(rng.choices(WORDS, k=rng.randint(3, 14)))}{end}"), assistant(rng.choice("ABCD"))),
-            meta={"source": "user.json"},
-        )
-        for i in range(n)
-    ]  # fmt: skip
+    found = []
+    for i in range(n):
+        asked = f"{start}{' '.join(rng.choices(WORDS, k=rng.randint(3, 14)))}{end}"
+        turns = (*said, user(asked), assistant(rng.choice("ABCD")))
+        found.append(Sample(str(i), turns, meta={"source": "user.json"}))
+    return found
 
 
 def harmful(n: int = 400) -> list[Sample]:

@@ -7,11 +7,13 @@
 from ._answers import own_answers
 from ._knobs import Knob, Scale, Size
 from ._outcome import AlignResult, write_run
+from ._ptst import PTSTConfig
 from ._registry import GROUP, Align, Method, all_methods, get, method
 from ._rejection_mix import FRACTIONS, MixRecord, RejectionMixConfig, build_mix
 from ._rejection_mix import align as rejection_mix
 from ._settings import align_defaults, changed, given_settings
 from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, made_rows, rows_from, store_rows
+from ._text_guided import TextGuidedConfig, bind_answered, text_anchors, text_requests, twin_targets
 from .mimic import MimicConfig
 from .uwm import UWMConfig
 
@@ -26,14 +28,17 @@ __all__ = [
     "MimicConfig",
     "MixRecord",
     "Overlaps",
+    "PTSTConfig",
     "RejectionMixConfig",
     "Rows",
     "Scale",
     "Size",
     "Source",
+    "TextGuidedConfig",
     "UWMConfig",
     "align_defaults",
     "all_methods",
+    "bind_answered",
     "build_mix",
     "changed",
     "check_images",
@@ -46,5 +51,8 @@ __all__ = [
     "rejection_mix",
     "rows_from",
     "store_rows",
+    "text_anchors",
+    "text_requests",
+    "twin_targets",
     "write_run",
 ]

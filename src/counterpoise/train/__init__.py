@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         sft_loss,
     )
     from ._objective import DPO, SFT, Loss, Objective, digest, pair_sample
-    from ._plan import Encoded, FixedPlan, Planner, Rollouts
+    from ._plan import Encoded, FixedPlan, GivenSteps, Planner, Rollouts
     from ._stepper import Stepper
     from ._trainable import Trainable
 
@@ -45,7 +45,7 @@ _PLACES = {
         "sft_loss",
     ),
     "_objective": ("DPO", "SFT", "Loss", "Objective", "digest", "pair_sample"),
-    "_plan": ("Encoded", "FixedPlan", "Planner", "Rollouts"),
+    "_plan": ("Encoded", "FixedPlan", "GivenSteps", "Planner", "Rollouts"),
     "_stepper": ("Stepper",),
     "_trainable": ("Trainable",),
 }  # fmt: skip
@@ -61,6 +61,7 @@ __all__ = [
     "FeatureStore",
     "FitResult",
     "FixedPlan",
+    "GivenSteps",
     "Group",
     "Head",
     "Layers",

@@ -56,8 +56,8 @@ def problem(job: Job, text: str) -> str:
 
     `empty`; `refused`, a refusal in place of a prompt; `frame`, constant text missing or out of order; `twice`, several
     prompts; `answered`, more text behind the request; `meaning`, too far from the request; `negation`, with or without
-    a negation where the request has none or one; `length`, outside the 1st to 99th percentile of the user's prompts, and
-    further outside than the template's own would be.
+    a negation where the request has none or one; `length`, outside the 1st to 99th percentile of the user's prompts
+    and further outside than the template's own.
     """
     if not text.strip():
         return "empty"
