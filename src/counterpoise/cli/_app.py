@@ -64,6 +64,7 @@ from . import (  # noqa: E402
     _report,
     _run,
     _safeground,
+    _tournament,
 )
 
 app.command("run")(_run.run)
@@ -73,6 +74,7 @@ app.command("compare")(_compare.compare)
 app.command("report")(_report.report)
 app.command("export")(_export.export)
 app.command("safeground")(_safeground.safeground)
+app.command("tournament")(_tournament.tournament)
 app.command("list")(_list.show)
 app.command("doctor")(_doctor.doctor)
 app.add_typer(_data.app, name="data")
