@@ -299,8 +299,30 @@ def test_user_rows_of_files_in_any_form(tmp_path: Path) -> None:
 
 def test_the_settings_of_mimic() -> None:
     found = get("mimic")
-    assert found.dose(found.config()) == {"fraction": 0.05} and found.size(found.config()).rows == 420
+    assert found.dose(found.config()) == {"fraction": 0.05, "amount": 400} and found.size(found.config()).rows == 420
     assert found.size(found.config(arm="none")).rows == 400
     assert len(list(safety_rows(found.config()).rows)) > 1000
     with pytest.raises(InputError, match="arm"):
         found.config(arm="plane")
+
+
+def test_the_mix_is_written_in_the_form_of_the_users_files(tmp_path: Path) -> None:
+    from counterpoise.data import read_llava, write_in_form
+
+    frame = "Q: {}\nA:"
+    alpaca = [{"instruction": frame.format(f"fact {i}"), "input": "", "output": f"F {i}", "mark": i} for i in range(40)]
+    said = {"role": "assistant", "content": "x"}
+    turns = [[{"role": "user", "content": frame.format(f"fact {i}")}, said] for i in range(40)]
+    chat = [{"messages": each, "more": {"a": i}} for i, each in enumerate(turns)]
+    for name, given in (("alpaca.json", alpaca), ("chat.jsonl", chat)):
+        file = tmp_path / name
+        lines = "\n".join(map(json.dumps, given))
+        file.write_text(json.dumps(given) if name.endswith(".json") else lines)
+        rows, origins, _, _ = build(MimicConfig(), list(read_llava(file)), harmful())
+        assert write_in_form(tmp_path / "set.jsonl", rows, [file])
+        written = [json.loads(line) for line in (tmp_path / "set.jsonl").read_text().splitlines()]
+        own = [row for row, origin in zip(written, origins, strict=True) if origin.origin == "user"]
+        assert sorted(own, key=json.dumps) == sorted(given, key=json.dumps)  # every field as it was
+        back = list(read_llava(tmp_path / "set.jsonl"))
+        assert [row.messages for row in back] == [row.messages for row in rows]
+    assert write_in_form(tmp_path / "other.jsonl", rows, [tmp_path / "x.parquet"]) is None

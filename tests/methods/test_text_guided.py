@@ -94,4 +94,5 @@ def test_the_method_trains_with_a_dose_and_resumes(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert all(line["distance"] > 0 and line["reply"] > 0 for line in lines if "loss" in line)
     assert method.align(loaded, config, tmp_path / "run").artifact.fingerprint == made.artifact.fingerprint
-    assert method.dose(config) == {"rejection_fraction": 0.25, "steps": 3} and method.size(config).rows == 20
+    assert method.resolve(None, {}, {"amount": 320}).steps == 20
+    assert method.dose(config) == {"rejection_fraction": 0.25, "amount": 15} and method.size(config).rows == 20

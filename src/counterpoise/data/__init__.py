@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
     from ._quadruples import Quadruple, image_classes, read_quadruples
     from ._row_files import read_parquet
+    from ._same_form import write_in_form
 
 _WHERE = {
     "Leak": "_leakage",
@@ -34,6 +35,7 @@ _WHERE = {
     "read_quadruples": "_quadruples",
     "shuffled": "_mix",
     "source_of": "_mix",
+    "write_in_form": "_same_form",
     "write_samples": "_mix",
 }
 
@@ -57,6 +59,7 @@ __all__ = [
     "read_quadruples",
     "shuffled",
     "source_of",
+    "write_in_form",
     "write_samples",
 ]
 

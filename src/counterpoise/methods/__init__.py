@@ -14,6 +14,7 @@ from ._rejection_mix import align as rejection_mix
 from ._settings import align_defaults, changed, given_settings
 from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, made_rows, rows_from, store_rows
 from ._text_guided import TextGuidedConfig, bind_answered, text_anchors, text_requests, twin_targets
+from ._user_sets import UserSet, user_rows
 from .mimic import MimicConfig
 from .uwm import UWMConfig
 
@@ -36,6 +37,7 @@ __all__ = [
     "Source",
     "TextGuidedConfig",
     "UWMConfig",
+    "UserSet",
     "align_defaults",
     "all_methods",
     "bind_answered",
@@ -54,5 +56,6 @@ __all__ = [
     "text_anchors",
     "text_requests",
     "twin_targets",
+    "user_rows",
     "write_run",
 ]

@@ -16,7 +16,7 @@ from counterpoise.base import launched_rank
 from counterpoise.chat import Sample
 from counterpoise.train import TrainConfig
 
-from ._knobs import Size
+from ._knobs import Knob, Size
 from ._outcome import AlignResult, write_run
 from ._registry import method
 from ._sources import Overlaps, Source, in_turn, store_rows
@@ -60,6 +60,7 @@ def without(row: Sample, text: str) -> Sample:
     source="https://github.com/vfleaking/PTST",
     licence="no licence file seen (nothing was copied)",
     config=PTSTConfig,
+    knobs=(Knob("amount", "the user's rows", "rows", setting="n_user", current=lambda c: c.n_user or BUILT_IN_ROWS),),
     size=lambda config: Size(config.n_user or BUILT_IN_ROWS, ROW_TOKENS, config.train.epochs),
 )
 def align(

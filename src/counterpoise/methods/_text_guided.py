@@ -35,12 +35,9 @@ if TYPE_CHECKING:
     from counterpoise.models import Loaded
     from counterpoise.train import Bound, Scale, Target
 
-FRACTIONS = (0.0, 0.02, 0.05, 0.10, 0.20)
 ROW_TOKENS = 110
-SYSTEMS = 0.35
-"""Share of the built-in visual anchors that are asked in the wordings of judges, multi-image methods and captioners."""
-POOL = 320
-"""Different text anchors: their targets are computed once and serve again and again."""
+SYSTEMS = 0.35  # built-in visual anchors in the wordings of judges, multi-image methods and captioners
+POOL = 320  # different text anchors: their targets are computed once and serve again and again
 
 
 class TextGuidedConfig(BaseModel):
@@ -49,31 +46,28 @@ class TextGuidedConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     instruction_files: Files = ()
-    """Your own benign instructions (chat, Alpaca, prompt/completion); those without an image are printed on pages and
-    bound to themselves as text. None: the built-in prints, pictures and pairs, which the pocket can read."""
+    """Your own benign instructions in text, printed on pages and bound to themselves. None: the built-in prints,
+    pictures and pairs, which the pocket can read."""
     anchor_files: Files = ()
     """LLaVA/ShareGPT files of ordinary image instructions that keep their answers. None: built-in."""
-    anchor_images: Path | None = None
-    """Folder the image paths of the anchors start from; default: each file's own folder."""
     rejection_files: Files = ()
     """LLaVA/ShareGPT files of benign, out-of-domain image questions that are refused in the dose. None: built-in."""
-    rejection_images: Path | None = None
-    """Folder the image paths of these files start from; default: each file's own folder."""
+    images: Path | None = None
+    """Folder the image paths of anchors and rejections start from; default: each file's own folder."""
     skip_bad_rows: int = Field(default=0, ge=0)
     """Bad rows of each source's files that are left out, counted and listed; one more stops the run."""
     steps: int = Field(default=200, ge=1)
-    """Optimizer steps."""
+    """Optimizer steps, each of the rows below."""
     bound: int = Field(default=8, ge=1)
-    """Rows of a step that are bound."""
+    """Rows that are bound."""
     visual: int = Field(default=4, ge=0)
-    """Visual anchors of a step. With none, reading is lost."""
+    """Visual anchors. With none, reading is lost."""
     text: int = Field(default=4, ge=2)
-    """Text anchors of a step, harmful and benign in turn; the model is asked nothing else about harm."""
+    """Text anchors, harmful and benign in turn, which keep their first token."""
     rejection_fraction: float = Field(default=0.0, ge=0, le=0.5)
     """Refusals of benign images as a share of all rows."""
     refused: float = Field(default=0.3, gt=0, le=1)
-    """An image whose text twin the model begins to refuse with a larger probability is left out: nothing harmful is
-    bound, and no refusal of something benign."""
+    """Images whose text twin the model begins to refuse with a larger probability are left out."""
     page: int = Field(default=224, ge=64, le=2048)
     """Side of the printed pages in pixels."""
     first: float = Field(default=1.0, ge=0)
@@ -93,10 +87,14 @@ class TextGuidedConfig(BaseModel):
     """Training settings; epochs and batch_size do not count, and its seed is replaced by the one above."""
 
     @property
+    def per_step(self) -> int:
+        """Rows of a step without the dose."""
+        return self.bound + self.visual + self.text
+
+    @property
     def rejections(self) -> int:
         """Refusals over all steps."""
-        rows = self.steps * (self.bound + self.visual + self.text)
-        return round(self.rejection_fraction / (1 - self.rejection_fraction) * rows)
+        return round(self.rejection_fraction / (1 - self.rejection_fraction) * self.steps * self.per_step)
 
 
 def text_requests(seed: int, n: int) -> list[Sample]:
@@ -111,11 +109,9 @@ def bound_rows(config: TextGuidedConfig, n: int, overlaps: Overlaps | None) -> t
     """Step 1: up to `n` requests in images, each with `meta["text_twins"]`. Raises InputError when none is usable."""
     from counterpoise.data import pocket_sets
 
-    found = rows_from(
-        None, config.instruction_files, None, config.seed, "instructions", partial(made_rows, "bound_requests", n),
-        skip_bad=config.skip_bad_rows,
-    )  # fmt: skip
-    given = draw(found.rows, 10 * n, seed=config.seed, purpose="bound") if config.instruction_files else found.rows
+    files, built_in = config.instruction_files, partial(made_rows, "bound_requests", n)
+    found = rows_from(None, files, None, config.seed, "instructions", built_in, skip_bad=config.skip_bad_rows)
+    given = draw(found.rows, 10 * n, seed=config.seed, purpose="bound") if files else found.rows
     rows, counts = [], {"with_images": 0, "too_long": 0, "overlaps": 0}
     for row in given:
         if len(rows) == n:
@@ -166,7 +162,7 @@ def twin_targets(
     from counterpoise.train import Target, text_targets
 
     def named(texts: Sequence[str]) -> str:
-        return json.dumps([loaded.fingerprint, list(layers), *texts], ensure_ascii=False)
+        return json.dumps([loaded.fingerprint, list(layers), *texts])
 
     known: dict[str, dict[str, Any]] = torch.load(file, weights_only=True) if file.is_file() else {}
     left = [texts for texts in dict.fromkeys(wanted) if named(texts) not in known]
@@ -190,8 +186,7 @@ def bind_answered(loaded: "Loaded", rows: Sequence[Sample], aims: "Sequence[Targ
     token = loaded.tokenizer("I'm sorry", add_special_tokens=False)["input_ids"][0]
 
     def chance(aim: "Target") -> float:
-        at = (aim.tokens == token).nonzero()
-        return float(aim.logprobs[at[0, 0]].exp()) if len(at) else 0.0
+        return float(aim.logprobs[:-1].exp()[aim.tokens == token].sum())
 
     return [Bound(row.id, row.messages, aim) for row, aim in zip(rows, aims, strict=True) if chance(aim) <= refused]
 
@@ -232,15 +227,15 @@ def gathered(
     texts, scale = text_anchors(loaded, requests, layers, file)
     skip, wanted = config.skip_bad_rows, config.steps * config.visual
     built_in = partial(visual_anchors, wanted)
-    shown = rows_from(None, config.anchor_files, config.anchor_images, config.seed, "anchor", built_in, skip_bad=skip)
+    shown = rows_from(None, config.anchor_files, config.images, config.seed, "anchor", built_in, skip_bad=skip)
     visual = list(islice((row for row in shown.rows if overlaps is None or not overlaps(row)), wanted))
     if wanted and not visual:
         raise InputError("anchor: no usable rows; give files of image instructions with answers")
     dose, rejected = _dose(config, overlaps)
     check_images([*visual, *dose])
-    facts = {"layers": list(layers), "bound": min(n, len(bound)), "refused_as_text": len(asked) - len(bound)}
+    facts: dict[str, Any] = {"instructions": origin, "anchors": shown.origin, "rejection": rejected}
+    facts |= {"layers": list(layers), "bound": min(n, len(bound)), "refused_as_text": len(asked) - len(bound)}
     facts |= {"visual": len(visual), "texts": len(texts), "n_rejection": len(dose)}
-    facts |= {"instructions": origin, "anchors": shown.origin, "rejection": rejected}
     return batches(config, bound[:n], visual, texts, dose), scale, facts
 
 
@@ -248,11 +243,9 @@ def _dose(config: TextGuidedConfig, overlaps: Overlaps | None) -> tuple[list[Sam
     """Refusals of benign images, drawn and worded as rejection-mix does."""
     if not config.rejections:
         return [], {}
+    files, skip = (config.rejection_files, config.images), config.skip_bad_rows
     built_in = partial(made_rows, "rejection_source", config.rejections)
-    source = rows_from(
-        None, config.rejection_files, config.rejection_images, config.seed, "rejection", built_in,
-        skip_bad=config.skip_bad_rows,
-    )  # fmt: skip
+    source = rows_from(None, *files, config.seed, "rejection", built_in, skip_bad=skip)
     mix = RejectionMixConfig(seed=config.seed, n_rejection=config.rejections, n_benign=0)
     return draw_rejections(mix, source.rows, config.rejections, MixRecord(), overlaps), source.origin
 
@@ -266,10 +259,16 @@ def _dose(config: TextGuidedConfig, overlaps: Overlaps | None) -> tuple[list[Sam
     licence="nothing was copied",
     config=TextGuidedConfig,
     knobs=(
-        Knob("rejection_fraction", "rejection rows", "share", grid=FRACTIONS),
-        Knob("steps", "optimizer steps", "rows"),
+        Knob("rejection_fraction", "rejection rows", "share", grid=(0.0, 0.02, 0.05, 0.10, 0.20)),
+        Knob(
+            "amount",
+            "rows of the steps",
+            "rows",
+            setting=lambda rows: {"steps": max(1, round(rows / 16))},
+            current=lambda c: c.steps * c.per_step,
+        ),
     ),
-    size=lambda c: Size(c.steps * (c.bound + c.visual + c.text) + c.rejections, ROW_TOKENS, 1.0),
+    size=lambda c: Size(c.steps * c.per_step + c.rejections, ROW_TOKENS, 1.0),
 )
 def align(
     loaded: "Loaded", config: TextGuidedConfig, out: Path, *, resume: bool = True, overlaps: Overlaps | None = None
@@ -296,12 +295,7 @@ def align(
     train = config.train.model_copy(update={"seed": config.seed})
     result = fit(loaded, GivenSteps(plan), Binding(layers, scale=scale, **weights), train, out, resume=resume)
     return write_run(
-        out,
-        method="text-guided",
-        loaded=loaded,
-        config=config.model_copy(update={"train": train}),
-        artifact=result.artifact,
-        data=facts,
-        train=dataclasses.asdict(result),
+        out, method="text-guided", loaded=loaded, config=config.model_copy(update={"train": train}),
+        artifact=result.artifact, data=facts, train=dataclasses.asdict(result),
         timings={"build": built - started, "train": result.seconds},
-    )
+    )  # fmt: skip

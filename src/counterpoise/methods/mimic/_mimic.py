@@ -19,7 +19,7 @@ from pydantic import Field
 
 from counterpoise.base import atomic_write, notice
 from counterpoise.chat import Image, Sample
-from counterpoise.data import check_leakage, draw, read_llava, source_of
+from counterpoise.data import check_leakage, draw, read_llava, source_of, write_in_form
 from counterpoise.data.frames import Formats, learn, load_template, save_template
 from counterpoise.train import TrainConfig
 
@@ -189,7 +189,10 @@ def size(config: MimicConfig) -> Size:
     source="none known",
     licence="no code was published",
     config=MimicConfig,
-    knobs=(Knob("fraction", "safety rows per user row", "share", grid=FRACTIONS),),
+    knobs=(
+        Knob("fraction", "safety rows per user row", "share", grid=FRACTIONS),
+        Knob("amount", "the user's rows", "rows", setting="n_user", current=lambda c: c.n_user or BUILT_IN_ROWS),
+    ),
     size=size,
 )
 def align(
@@ -208,9 +211,10 @@ def align(
     refusals away, and safety rows in another format do not bring them back. Costs: a model may refuse the task itself
     in this format, which must be measured there.
 
-    Writes `out/data/mix.jsonl`, `out/data/provenance.jsonl` (which row is whose), `out/data/format-1.json` and so on
-    (the learned formats, for evaluations in them), `out/adapter/`, `out/run.json`. Running again resumes or returns
-    what is there. Raises InputError for anything the user can mend.
+    Writes `out/data/mix.jsonl`, `out/data/set.jsonl` (the same in the form of the user's JSON files),
+    `out/data/provenance.jsonl` (which row is whose), `out/data/format-1.json` and so on (the learned formats, for
+    evaluations in them), `out/adapter/`, `out/run.json`. Running again resumes or returns what is there. Raises
+    InputError for anything the user can mend.
     """
     from counterpoise.train import SFT, fit
 
@@ -229,6 +233,8 @@ def align(
         data: dict[str, Any] = {"user": origin, "safety": requests.origin, "mix": file, **dataclasses.asdict(record)}
         data["safety_reply_tokens"] = _tokens(loaded, rows, origins)
         data["formats"] = _store_formats(out, formats)
+        if config.strategy == "benign" and config.user_files:
+            data["set"] = write_in_form(out / "data" / "set.jsonl", rows, config.user_files)
         if formats is not None:
             data["profile"] = profile(draw(own, config.sample, seed=config.seed, purpose="profile"), formats)
             _say_languages(data["profile"]["languages"])
