@@ -124,6 +124,13 @@ def test_check_9_held_out_and_evaluation_requests_never_train(tmp_path: Path) ->
     assert record.dropped["an evaluation prompt"] == 1 and record.dropped["held out"] >= 1 and record.repeated > 0
 
 
+def test_a_safety_set_without_a_usable_row_is_one_line() -> None:
+    rows = [Sample("a", (user("Hi"), assistant("Hi"), user("How?"), assistant("No.")))]
+    for arm in ("plain", "mimic"):
+        with pytest.raises(InputError, match="^the safety set has no usable row .*not one text request': 1"):
+            build(MimicConfig(arm=arm), task(60), rows)
+
+
 def test_check_10_image_rows_keep_number_and_place_and_pool() -> None:
     rng = random.Random(0)
     own = [

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from counterpoise.models import Loaded
     from counterpoise.train import Bound, Scale, Target
 
-ROW_TOKENS = 110
 SYSTEMS = 0.35  # built-in visual anchors in the wordings of judges, multi-image methods and captioners
 POOL = 320  # different text anchors: their targets are computed once and serve again and again
 
@@ -268,7 +267,7 @@ def _dose(config: TextGuidedConfig, overlaps: Overlaps | None) -> tuple[list[Sam
             current=lambda c: c.steps * c.per_step,
         ),
     ),
-    size=lambda c: Size(c.steps * c.per_step + c.rejections, ROW_TOKENS, 1.0),
+    size=lambda c: Size(c.steps * c.per_step + c.rejections, row_tokens=110, epochs=1.0),
 )
 def align(
     loaded: "Loaded", config: TextGuidedConfig, out: Path, *, resume: bool = True, overlaps: Overlaps | None = None

@@ -17,13 +17,18 @@ from counterpoise.data._root import lexicon
 
 TaskSplit = Literal["train", "validation", "test"]
 LETTERS = "ABCD"
+_ASKED = frozenset(
+    ("these", "words", "the", "alphabet", "how", "many", "are", "this", "list", "which", "begins", "with", "letter",
+     "answer", "word", "sort")
+)  # fmt: skip
+"""Words of the questions themselves, which no split holds."""
 
 
 @lru_cache(maxsize=3)
 def task_words(split: TaskSplit) -> tuple[str, ...]:
     """The words of a split: of five, three train, one validates, one tests."""
     parts = {"train": (0, 1, 2), "validation": (3,), "test": (4,)}[split]
-    long = (word for word in lexicon() if word.isalpha() and 3 <= len(word) <= 8)
+    long = (word for word in lexicon() if word.isalpha() and 3 <= len(word) <= 8 and word not in _ASKED)
     return tuple(word for word in long if hashlib.sha256(word.encode()).digest()[0] % 5 in parts)
 
 

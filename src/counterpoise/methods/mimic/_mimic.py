@@ -9,7 +9,7 @@ at a small fraction (6: `spread`), train on the mix as usual (7).
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from counterpoise.base import atomic_write, notice
+from counterpoise.base import InputError, atomic_write, notice
 from counterpoise.chat import Image, Sample
 from counterpoise.data import check_leakage, draw, read_llava, source_of, write_in_form
 from counterpoise.data.frames import Formats, learn, load_template, save_template
@@ -28,7 +28,7 @@ from .._outcome import AlignResult, write_run
 from .._registry import method
 from .._sources import Files, Overlaps, Rows, Source, in_turn, rows_from, store_rows
 from .._user_sets import BUILT_IN_ROWS, UserSet, user_rows
-from ._mix import MimicRecord, Provenance, how_many, mimicked, plain, spread, usable
+from ._mix import BENCHMARK, MimicRecord, Provenance, how_many, mimicked, plain, spread, usable
 from ._profile import profile
 from ._rewrite import rewrite
 
@@ -87,8 +87,11 @@ def build(
     formats = None
     if m and config.arm == "mimic":
         formats = _formats(config, user)
-    checks = {"held out": _near(config.held_out), "an evaluation prompt": overlaps or (lambda row: False)}
+    checks = {"held out": _near(config.held_out, safety if m else ()), BENCHMARK: overlaps or (lambda row: False)}
     kept = draw(usable(safety, record, checks), len(safety), seed=config.seed, purpose="safety") if m else []
+    if m and not kept:
+        raise InputError(f"the safety set has no usable row ({record.dropped or 'it is empty'})")
+    record.repeated = max(0, m - len(kept))
     if formats is not None:
         found = mimicked(
             kept, m, formats, record, seed=config.seed, overlaps=overlaps, printed=_printed(config),
@@ -96,7 +99,7 @@ def build(
             if config.rewriter else None,
         )  # fmt: skip
     else:
-        found = plain(kept, m, config.arm == "counter-prompt") if kept else []
+        found = plain(kept, m, config.arm == "counter-prompt")
     rows = spread(user, [row for row, _ in found], config.seed)
     known = {row.id: place for row, place in found}
     record.n_safety, record.safety_rows = len(found), len(found) / len(rows)
@@ -117,10 +120,13 @@ def _formats(config: MimicConfig, user: Sequence[Sample]) -> Formats:
     return formats
 
 
-def _near(files: Sequence[Path]) -> Any:
-    """A test for rows that equal a held-out request or nearly do."""
+def _near(files: Sequence[Path], rows: Sequence[Sample]) -> Callable[[Sample], bool]:
+    """A test for those of the rows that equal a held-out request or nearly do."""
     held = [row for file in files for row in read_llava(file)]
-    return lambda row: bool(held) and bool(check_leakage([row], held, kinds=("exact", "near")))
+    numbered = (dataclasses.replace(row, id=str(number)) for number, row in enumerate(rows))
+    leaks = {int(leak.train) for leak in check_leakage(numbered, held, kinds=("exact", "near"))} if held else set()
+    found = {(source_of(rows[number]), rows[number].id) for number in leaks}
+    return lambda row: (source_of(row), row.id) in found
 
 
 def _printed(config: MimicConfig) -> Any:
@@ -258,6 +264,6 @@ def _say_languages(counts: dict[str, int]) -> None:
     others = {name: count for name, count in counts.items() if name not in ("en", "und")}
     if sum(others.values()) > 0.1 * sum(counts.values()):
         notice(
-            f"mimic: user rows are in {', '.join(counts)}; safety requests keep their own language, unless a rewriter "
-            "is told otherwise"
+            f"mimic: of the rows that were looked at {', '.join(f'{n} are in {name}' for name, n in counts.items())}; "
+            "safety requests keep their own language"
         )

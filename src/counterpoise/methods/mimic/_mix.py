@@ -8,7 +8,7 @@ from itertools import cycle, islice
 
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Message, Modality, Sample, system
-from counterpoise.data import draw, shuffled, source_of
+from counterpoise.data import shuffled, source_of
 from counterpoise.data.frames import IMAGE, Formats, Template, flat, strategy
 
 from ._rewrite import EXAMPLES, Job, problem, tidy
@@ -80,7 +80,7 @@ def usable(
     record.dropped = {name: record.dropped.get(name, 0) + count for name, count in dropped.items()}
 
 
-def plain(rows: Sequence[Sample], m: int, counter: bool = False) -> list[tuple[Sample, Provenance]]:
+def plain(rows: Sequence[Sample], m: int, counter: bool) -> list[tuple[Sample, Provenance]]:
     """The arms without mimicry: safety rows as they are, or after a system text that takes back a shifted identity."""
     found = []
     for number, row in enumerate(islice(cycle(rows), m)):
@@ -112,7 +112,6 @@ def mimicked(
     places = list(_allotted(formats, m))
     random.Random(f"formats {seed}").shuffle(places)
     given = rows if len(rows) >= m or not rows else list(islice(cycle(rows), m))
-    record.repeated = max(0, m - len(rows))
     fitting: list[Chosen] = []
     others: list[Chosen] = []
     for number, (row, job) in enumerate(zip(given, _jobs(given, places, formats, seed), strict=True)):
@@ -237,8 +236,3 @@ def spread(user: Sequence[Sample], safety: Sequence[Sample], seed: int) -> list[
         mixed += [*ordered[before:cut], row]
         before = cut
     return mixed + ordered[before:]
-
-
-def sample_of(rows: Sequence[Sample], k: int, seed: int) -> list[Sample]:
-    """The rows that formats are learned from."""
-    return draw(rows, k, seed=seed, purpose="profile")
