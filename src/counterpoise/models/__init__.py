@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._processor import load_processor
     from ._provider import CounterpoiseAPI, to_conversation
     from ._reply import ReasoningMarkers, Reply, split_reply
+    from ._serving import save_system, served_system, with_system
     from ._source import find_folder, fingerprint
     from ._template import plain, reasoning_markers
     from ._tokens import special_ids
@@ -89,11 +90,14 @@ _WHERE = {
     "resolve_device": "_device",
     "resolve_dtype": "_device",
     "save_edit": "_edit",
+    "save_system": "_serving",
+    "served_system": "_serving",
     "special_ids": "_tokens",
     "split_reply": "_reply",
     "target_regex": "_parts",
     "to_conversation": "_provider",
     "vision_root": "_parts",
+    "with_system": "_serving",
 }
 
 __all__ = [
@@ -148,11 +152,14 @@ __all__ = [
     "resolve_device",
     "resolve_dtype",
     "save_edit",
+    "save_system",
+    "served_system",
     "special_ids",
     "split_reply",
     "target_regex",
     "to_conversation",
     "vision_root",
+    "with_system",
 ]
 
 

@@ -9,6 +9,7 @@ from counterpoise.base import Artifact, ArtifactKind, InputError
 
 from ._edit import apply_edit, is_edit, merge_edit
 from ._loaded import Loaded
+from ._serving import served_system
 from ._source import find_folder, fingerprint, is_adapter
 
 
@@ -64,4 +65,5 @@ def load_with(
         whole = load(str(made.path), **{**options, "merge": False, "revision": None})
         return dataclasses.replace(whole, name=name, artifact=made)
     edited = apply_edit(load(name, **options), made)
+    edited = dataclasses.replace(edited, system=served_system(made.path) or edited.system)
     return merge_edit(edited) if options.get("merge") else edited

@@ -14,6 +14,7 @@ from ._edit import edit_base, is_edit
 from ._loaded import Loaded
 from ._parts import dense_head
 from ._processor import BACKENDS, has_torchvision, readers
+from ._serving import served_system
 from ._source import adapter_base, check_weights, find_folder, fingerprint, first_line, is_adapter
 
 
@@ -91,6 +92,7 @@ def load(
         image_backend=settings["image_backend"],
         peft=peft,
         generation_defaults=generation_defaults(model),
+        system=served_system(put) or served_system(folder),
     )
     if not reply_ends(loaded):
         raise InputError(

@@ -58,4 +58,7 @@ class Loaded:
     """What was put on the base named `name`, of any kind; for whole weights `path` is theirs."""
     edit: "AppliedEdit | None" = field(default=None, repr=False)
     """The edit while it can be taken off; `with loaded.edit.off():` is the base."""
+    system: str = ""
+    """System text that the model is served with: `counterpoise.json` of its folder, or of what was put on it, names
+    it. The engine puts it before every conversation; training does not."""
     images: ImageCache = field(default_factory=ImageCache, repr=False)
