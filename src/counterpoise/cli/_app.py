@@ -64,6 +64,7 @@ from . import (  # noqa: E402
     _report,
     _run,
     _safeground,
+    _study,
 )
 
 app.command("run")(_run.run)
@@ -80,6 +81,7 @@ app.add_typer(_judge.app, name="judge")
 app.add_typer(_guard.app, name="guard")
 app.add_typer(_board.app, name="board")
 app.add_typer(_pocket.app, name="pocket")
+app.add_typer(_study.app, name="study")
 
 
 class FiniteCommand(TyperCommand):

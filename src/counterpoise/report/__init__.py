@@ -13,6 +13,7 @@ from ._headline import headline_changes, headline_rows, verdict_rows
 from ._html import files_beside, write_report
 from ._next import next_step
 from ._routing import routing_picture
+from ._study import write_study
 from ._terminal import scorer_line, short_table, terminal_table, unscored_line
 from ._verdict import Verdict, verdict
 
@@ -44,4 +45,5 @@ __all__ = [
     "verdict_rows",
     "write_guards",
     "write_report",
+    "write_study",
 ]
