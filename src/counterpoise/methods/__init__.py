@@ -12,6 +12,7 @@ from ._rejection_mix import FRACTIONS, MixRecord, RejectionMixConfig, build_mix
 from ._rejection_mix import align as rejection_mix
 from ._settings import align_defaults, changed, given_settings
 from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, made_rows, rows_from, store_rows
+from ._steering import SteeringConfig
 from .uwm import UWMConfig
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Scale",
     "Size",
     "Source",
+    "SteeringConfig",
     "UWMConfig",
     "align_defaults",
     "all_methods",
