@@ -4,6 +4,7 @@ Prompts are Twins' families: centroids from train, everything else from validati
 not subtract the mean column, neither of a weight nor of its change.
 """
 
+import math
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -153,6 +154,8 @@ def scaled(base: "Loaded", artifact: Artifact, alpha: float, out: Path) -> Artif
     """
     from counterpoise.models import TensorEdit, load, read_artifact, save_edit
 
+    if not math.isfinite(alpha):
+        raise InputError(f"alpha {alpha}: is not a number")
     if artifact.kind == "adapter":
         _scale_adapter(artifact.path, alpha, out)
         return read_artifact(out)

@@ -107,8 +107,9 @@ def _data(size: Size, processes: list[Process], folder: Path) -> Data:
         tests = {name: _set(folder / f"{name}-{k}.int16", process, name, size.test_rows, lambda: apart("tuned"))
                  for name in TESTS}  # fmt: skip
         held = _set(folder / f"pretrain-test-{k}.int16", process, "pretrain", size.test_rows, lambda: apart("pretrain"))
-        made: dict[str, Rows] = {"pretrain-test": held}
-        made.update({**trained, **tests})
+        made: dict[str, Rows] = {"pretrain-test": held, **trained}
+        for test, rows in tests.items():
+            made[test] = rows
         for test in TESTS[:2]:
             file, others = folder / f"{test}-validation-{k}.int16", keys(tests[test], size)
             made[f"{test}-validation"] = _set(
