@@ -7,11 +7,9 @@ from counterpoise.methods import GROUP, Knob, all_methods, get, method
 from counterpoise.methods import _registry as registry
 from installed import install
 
-STEERING = ("cmrm", "refusal-direction", "shiftdc")
-
 
 def test_a_third_partys_methods_are_like_ours(toy, tmp_path) -> None:
-    assert list(all_methods()) == sorted(["rejection-mix", "toy-hinge", "toy-plain", "uwm", *STEERING])
+    assert {"rejection-mix", "toy-hinge", "toy-plain", "uwm"} <= set(all_methods())
     found = get("toy-hinge")
     assert found.title == "Toy hinge" and found.description == "Push refusals above answers by a hinge."
     config = found.config(tmp_path, pairs=2, epochs=2)

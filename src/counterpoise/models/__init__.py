@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
+    from ._alpaca import alpaca
     from ._artifact import read_artifact
     from ._completion import Completion, encode_completion
     from ._cores import release_cores
@@ -70,6 +71,7 @@ _WHERE = {
     "Reply": "_reply",
     "Steering": "_steering",
     "TensorEdit": "_edit",
+    "alpaca": "_alpaca",
     "apply_edit": "_edit",
     "changed_states": "_steering",
     "collate_rows": "_encoding",
@@ -136,6 +138,7 @@ __all__ = [
     "Reply",
     "Steering",
     "TensorEdit",
+    "alpaca",
     "apply_edit",
     "changed_states",
     "collate_rows",
