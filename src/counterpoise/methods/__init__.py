@@ -21,6 +21,7 @@ from ._settings import align_defaults, changed, given_settings
 from ._sit import SITConfig, draw_mix
 from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, made_rows, rows_from, store_rows
 from ._sr_llm import SRLLMConfig, rewrite_texts
+from ._steering import SteeringConfig
 from ._text_guided import TextGuidedConfig, bind_answered, text_anchors, text_requests, twin_targets
 from ._user_sets import UserSet, user_rows
 from .duo import DUOConfig, ESDConfig, UCEConfig
@@ -54,6 +55,7 @@ __all__ = [
     "Scale",
     "Size",
     "Source",
+    "SteeringConfig",
     "TextGuidedConfig",
     "UCEConfig",
     "UWMConfig",

@@ -9,6 +9,7 @@ from ._images import ImageCache
 
 if TYPE_CHECKING:
     from ._edit import AppliedEdit
+    from ._steering import AppliedSteering
 
 
 @dataclass(frozen=True)
@@ -61,4 +62,6 @@ class Loaded:
     system: str = ""
     """System text that the model is served with: `counterpoise.json` of its folder, or of what was put on it, names
     it. The engine puts it before every conversation; training does not."""
+    steering: "AppliedSteering | None" = field(default=None, repr=False)
+    """The steering that acts on it; `with loaded.steering.off():` is the base."""
     images: ImageCache = field(default_factory=ImageCache, repr=False)
