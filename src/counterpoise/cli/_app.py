@@ -54,6 +54,7 @@ from . import (  # noqa: E402
     _board,
     _compare,
     _data,
+    _data_check,
     _doctor,
     _eval,
     _export,
@@ -75,6 +76,7 @@ app.command("export")(_export.export)
 app.command("safeground")(_safeground.safeground)
 app.command("list")(_list.show)
 app.command("doctor")(_doctor.doctor)
+_data.app.command("check")(_data_check.check)
 app.add_typer(_data.app, name="data")
 app.add_typer(_judge.app, name="judge")
 app.add_typer(_guard.app, name="guard")

@@ -19,12 +19,14 @@ ROLES: dict[str, Role] = {
     "system": "system",
 }  # fmt: skip
 """Names of roles, compared without case."""
-_DIALOGUE = ("conversations", "messages", "conversation", "dialog", "dialogue")
+DIALOGUE = ("conversations", "messages", "conversation", "dialog", "dialogue")
 _ROLE = ("from", "role")
 _TEXT = ("value", "content", "text")
 _IMAGES = ("image", "images")
 _NOT_READ = ("video", "videos", "audio", "audios")
 _THOUGHT = ("reasoning_content", "reasoning")
+MARKS = "<image> marks for"
+"""In the message about a row whose marks and images differ in number, which `training_rows` counts apart."""
 PLACEHOLDER = re.compile(r"\n?<image>\n?")
 
 
@@ -87,7 +89,7 @@ def _first(value: dict[str, Any], names: tuple[str, ...], where: _Where, prefix:
 
 
 def _dialogue(row: dict[str, Any], where: _Where) -> tuple[str, list[Any]]:
-    name, turns = _first(row, _DIALOGUE, where)
+    name, turns = _first(row, DIALOGUE, where)
     if not isinstance(turns, list) or not turns:
         raise where.error("expected a non-empty list of turns", name)
     return name, turns
@@ -178,9 +180,7 @@ def _placed(said: list[_Turn], images: list[Image], where: _Where, own: bool) ->
     slots = sum(isinstance(part, _Slot) for turn in asked for part in turn.parts)
     given = sum(isinstance(part, Image) for turn in asked for part in turn.parts)
     if slots != len(images) and (slots or given):
-        raise where.error(
-            f"{slots} <image> marks for {len(images)} images; expected one mark an image, or none at all", "image"
-        )
+        raise where.error(f"{slots} {MARKS} {len(images)} images; expected one mark an image, or none at all", "image")
     if not slots and asked:
         asked[0].parts = [*images, *asked[0].parts]
     left = iter(images)

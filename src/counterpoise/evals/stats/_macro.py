@@ -82,8 +82,8 @@ def _residuals(values: Floats, group: Ints, cluster: Ints, centres: Floats) -> F
     of its rate's variance. Groups of one cluster are scaled by their own number."""
     n = np.bincount(group)
     clusters = _clusters_of(group, cluster)
-    singles = np.count_nonzero(clusters == 1)
-    counted = np.where(clusters > 1, clusters, max(singles, 2))
+    counted = clusters.copy()
+    counted[clusters == 1] = max(2, int(np.count_nonzero(clusters == 1)))
     part = (values - centres[group]) / n[group] * np.sqrt(counted / (counted - 1))[group]
     table = np.zeros((cluster.max() + 1, n.size))
     np.add.at(table, (cluster, group), part)
