@@ -51,6 +51,7 @@ def root(
 
 from . import (  # noqa: E402
     _align,
+    _audit,
     _board,
     _compare,
     _data,
@@ -63,17 +64,22 @@ from . import (  # noqa: E402
     _list,
     _pocket,
     _report,
+    _rewrite,
     _run,
     _safeground,
+    _tournament,
 )
 
 app.command("run")(_run.run)
 app.command("eval")(_eval.evaluate)
 app.command("align")(_align.align)
+app.command("audit")(_audit.audit)
 app.command("compare")(_compare.compare)
 app.command("report")(_report.report)
+app.command("rewrite")(_rewrite.rewrite)
 app.command("export")(_export.export)
 app.command("safeground")(_safeground.safeground)
+app.command("tournament")(_tournament.tournament)
 app.command("list")(_list.show)
 app.command("doctor")(_doctor.doctor)
 _data.app.command("check")(_data_check.check)
