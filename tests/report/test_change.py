@@ -1,5 +1,6 @@
 """Paired changes: which items enter, what is adjusted, and which words the verdict may use."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,13 @@ def test_a_large_fall_is_better_and_no_change_is_unclear(pair):
     assert by_key["asr", "print"].difference == pytest.approx(-0.85, abs=0.1)
     assert by_key["asr", "text"].judgement == "unclear"
     assert by_key["accuracy", "picture"].judgement == "unclear"
+
+
+def test_a_judgement_takes_both_the_adjusted_p_and_the_interval(pair):
+    clear = next(c for c in changes(*pair) if (c.before.metric, c.before.modality) == ("asr", "print"))
+    assert clear.judgement == "better"
+    assert replace(clear, p_adjusted=0.05).judgement == "unclear"
+    assert replace(clear, high=0.001).judgement == "unclear" == replace(clear, low=-0.001, high=0.9).judgement
 
 
 def test_the_same_folder_twice_changes_nothing(pair):

@@ -55,6 +55,7 @@ from . import (  # noqa: E402
     _board,
     _compare,
     _data,
+    _data_check,
     _doctor,
     _eval,
     _export,
@@ -82,6 +83,7 @@ app.command("safeground")(_safeground.safeground)
 app.command("tournament")(_tournament.tournament)
 app.command("list")(_list.show)
 app.command("doctor")(_doctor.doctor)
+_data.app.command("check")(_data_check.check)
 app.add_typer(_data.app, name="data")
 app.add_typer(_judge.app, name="judge")
 app.add_typer(_guard.app, name="guard")

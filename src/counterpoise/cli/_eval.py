@@ -139,6 +139,8 @@ def evaluate(
         typer.echo(f"{name}: {end}" + ("; its intervals allow for stopping" if end.early else ""))
     for name, (asked, there) in result.capped.items():
         typer.echo(f"{name}: {asked:,} of {there:,} rows, evenly spread, as suite {suite} has it", err=True)
+    for name, what in result.rounded.items():
+        typer.echo(f"{name}: {what}", err=True)
     if result.too_short:
         typer.echo(result.too_short, err=True)
     for name, what in result.changed.items():

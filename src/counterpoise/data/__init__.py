@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ._root import concepts, data_home, data_root, lexicon
 
 if TYPE_CHECKING:
+    from ._check_card import card_of, parse_check_rule, unmet, write_card
+    from ._check_rows import KINDS, MEANING, Finding, Report, check_rows
     from ._instructions import PromptStyle, instruction_prompt, read_instructions, read_prompts, read_training
     from ._leakage import Leak, LeakKind, check_leakage, overlap_with
     from ._llava import ReadRecord, read_llava
@@ -21,9 +23,14 @@ if TYPE_CHECKING:
     from ._rewrites import Rewrite, RewriteRecord, read_rewrites
     from ._row_files import read_parquet
     from ._same_form import write_in_form
+    from ._training_rows import BadRow, training_rows
     from ._transcripts import holds_pairs, read_pairs
 
 _WHERE = {
+    "KINDS": "_check_rows",
+    "MEANING": "_check_rows",
+    "BadRow": "_training_rows",
+    "Finding": "_check_rows",
     "PromptStyle": "_instructions",
     "instruction_prompt": "_instructions",
     "read_instructions": "_instructions",
@@ -35,14 +42,18 @@ _WHERE = {
     "Quadruple": "_quadruples",
     "Rated": "_preferences",
     "ReadRecord": "_llava",
+    "Report": "_check_rows",
+    "card_of": "_check_card",
     "Reply": "_preferences",
     "SEVERITIES": "_preferences",
     "SampleFile": "_mix",
     "Severity": "_preferences",
     "check_leakage": "_leakage",
+    "check_rows": "_check_rows",
     "draw": "_mix",
     "image_classes": "_quadruples",
     "overlap_with": "_leakage",
+    "parse_check_rule": "_check_card",
     "rank": "_mix",
     "rated": "_preferences",
     "Rewrite": "_rewrites",
@@ -58,11 +69,18 @@ _WHERE = {
     "shuffled": "_mix",
     "source_of": "_mix",
     "write_in_form": "_same_form",
+    "training_rows": "_training_rows",
+    "unmet": "_check_card",
+    "write_card": "_check_card",
     "write_samples": "_mix",
 }
 
 __all__ = [
+    "KINDS",
+    "MEANING",
     "SEVERITIES",
+    "BadRow",
+    "Finding",
     "Leak",
     "LeakKind",
     "Preference",
@@ -71,11 +89,14 @@ __all__ = [
     "Rated",
     "ReadRecord",
     "Reply",
+    "Report",
     "Rewrite",
     "RewriteRecord",
     "SampleFile",
     "Severity",
+    "card_of",
     "check_leakage",
+    "check_rows",
     "concepts",
     "data_home",
     "data_root",
@@ -85,6 +106,7 @@ __all__ = [
     "instruction_prompt",
     "lexicon",
     "overlap_with",
+    "parse_check_rule",
     "rank",
     "rated",
     "read_instructions",
@@ -99,6 +121,9 @@ __all__ = [
     "read_training",
     "shuffled",
     "source_of",
+    "training_rows",
+    "unmet",
+    "write_card",
     "write_in_form",
     "write_samples",
 ]

@@ -20,7 +20,7 @@ ROLES: dict[str, Role] = {
     "system": "system",
 }  # fmt: skip
 """Names of roles, compared without case."""
-_DIALOGUE = ("conversations", "messages", "conversation", "dialog", "dialogue")
+DIALOGUE = ("conversations", "messages", "conversation", "dialog", "dialogue")
 _ASKED = ("instruction", "prompt")
 _REPLIED = ("output", "completion", "response")
 _ROLE = ("from", "role")
@@ -28,6 +28,8 @@ _TEXT = ("value", "content", "text")
 _IMAGES = ("image", "images")
 _NOT_READ = ("video", "videos", "audio", "audios")
 _THOUGHT = ("reasoning_content", "reasoning")
+MARKS = "<image> marks for"
+"""In the message about a row whose marks and images differ in number, which `training_rows` counts apart."""
 PLACEHOLDER = re.compile(r"\n?<image>\n?")
 
 
@@ -92,7 +94,7 @@ def _first(value: dict[str, Any], names: tuple[str, ...], where: Where, prefix: 
 
 def _single(row: dict[str, Any], where: Where) -> dict[str, Any]:
     """A row of one request and its reply as one with a dialogue; a row with a dialogue as it is."""
-    if any(name in row for name in _DIALOGUE):
+    if any(name in row for name in DIALOGUE):
         return row
     (asked, prompt), (replied, reply) = _first(row, _ASKED, where), _first(row, _REPLIED, where)
     if asked not in row and replied not in row:
@@ -111,7 +113,7 @@ def _single(row: dict[str, Any], where: Where) -> dict[str, Any]:
 
 
 def _dialogue(row: dict[str, Any], where: Where) -> tuple[str, list[Any]]:
-    name, turns = _first(row, _DIALOGUE, where)
+    name, turns = _first(row, DIALOGUE, where)
     if not isinstance(turns, list) or not turns:
         raise where.error("expected a non-empty list of turns", name)
     return name, turns
@@ -202,9 +204,7 @@ def _placed(said: list[_Turn], images: list[Image], where: Where, own: bool) -> 
     slots = sum(isinstance(part, _Slot) for turn in asked for part in turn.parts)
     given = sum(isinstance(part, Image) for turn in asked for part in turn.parts)
     if slots != len(images) and (slots or given):
-        raise where.error(
-            f"{slots} <image> marks for {len(images)} images; expected one mark an image, or none at all", "image"
-        )
+        raise where.error(f"{slots} {MARKS} {len(images)} images; expected one mark an image, or none at all", "image")
     if not slots and asked:
         asked[0].parts = [*images, *asked[0].parts]
     left = iter(images)

@@ -8,7 +8,7 @@ from typing import Any
 from counterpoise.base import InputError, atomic_write, sha256_file
 from counterpoise.chat import Image, Message, Sample
 
-from ._chat_row import _ASKED, _DIALOGUE, _REPLIED, _ROLE, _TEXT
+from ._chat_row import _ASKED, _REPLIED, _ROLE, _TEXT, DIALOGUE
 from ._mix import source_of
 from ._row_files import raw_rows
 
@@ -43,7 +43,7 @@ def write_in_form(path: Path, rows: Iterable[Sample], files: Sequence[Path]) -> 
 def _row(row: Sample, like: dict[str, Any]) -> dict[str, Any]:
     """A row with the fields that `like` has."""
     made: dict[str, Any] = {"id": row.id} if "id" in like else {}
-    for name in _DIALOGUE:
+    for name in DIALOGUE:
         if like.get(name):
             return made | {name: [_turn(message, like[name]) for message in row.messages]}
     asked = next(name for name in _ASKED if name in like)

@@ -1,6 +1,7 @@
 """Benchmarks, suites, and the evaluation that turns a model into scorecard rows. Statistics and scorers beside it."""
 
 from ._benchmark import HEADLINE_SCORER, REFUSAL_SCORERS, Benchmark, In, Sampling, spread, too_short
+from ._early import watched
 from ._evaluate import EvalResult, evaluate
 from ._items import Item, item
 from ._journal import Journal
@@ -41,4 +42,5 @@ __all__ = [
     "suite",
     "suites",
     "too_short",
+    "watched",
 ]

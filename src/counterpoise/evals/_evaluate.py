@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from counterpoise.base import Artifact, InputError, Progress, Row, only_process, read_jsonl, save_rows, write_json
 from counterpoise.chat import Sample
+from counterpoise.data import data_root
 
-from ._benchmark import Benchmark, too_short
+from ._benchmark import Benchmark, rounded, too_short
 from ._composite import Composite
 from ._early import Stop, generate_until, watched
 from ._folder import asked_for, refuse_other
 from ._items import Item
 from ._journal import Journal
-from ._record import changed_rows, detours_before, record, record_stop
+from ._record import changed_rows, detours_before, record, record_stop, recorded_commits
 from ._registry import benchmark
 from ._run import Work, generate
 from ._score import score
@@ -45,6 +46,8 @@ class EvalResult:
     """With a stop rule: how each watched benchmark ended."""
     capped: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Benchmarks of which the suite takes a part: (items asked, rows there are)."""
+    rounded: dict[str, str] = field(default_factory=dict)
+    """Benchmarks of which more than `limit` items are asked, with why, in one line each."""
     changed: dict[str, str] = field(default_factory=dict)
     """Benchmarks whose rows are others than when this folder was measured before, in one line each."""
     too_short: str | None = None
@@ -102,6 +105,7 @@ def evaluate(
         raise InputError(f"nothing can be measured here: {_first(skipped) or 'no benchmark was named'}")
     limits = {each.name: _smaller(limit, suite.caps.get(each.name) if suite else None) for each in here}
     watch = watched(stop, here) if stop else set()
+    commits = recorded_commits(data_root(), here)
     plans = [(each, limits[each.name]) for each in here]
     asked = asked_for(plans, limit, suite.name if suite else None, str(stop) if stop else None)
     with only_process(out):
@@ -110,6 +114,8 @@ def evaluate(
             refuse_other(out, asked, None, force=False)
         spools = [(each, _spool(each, most, out)) for each, most in plans]
         made_by = artifact if artifact is not None else adapter
+        sizes = {each.name: (limits[each.name] or len(samples), len(samples)) for each, samples in spools}
+        more = {name: line for name, (most, n) in sizes.items() if (line := rounded(most, n))}
         target = model if isinstance(model, Target) else Target(model, made_by, batch, device_map, bare)
         try:
             if resume:
@@ -117,9 +123,10 @@ def evaluate(
             else:
                 (out / "answers.jsonl").unlink(missing_ok=True)
             job = _Job(
-                out, run, spools, target, asked, stop, watch, batch, suite, skipped, resume, display, too_short(here)
-            )
-            return job.done(start)
+                out, run, spools, target, asked, stop, watch, batch, suite, skipped, resume, display, too_short(here),
+                commits,
+            )  # fmt: skip
+            return dataclasses.replace(job.done(start), rounded=more)
         finally:
             target.close()
 
@@ -141,6 +148,7 @@ class _Job:
     resume: bool
     display: bool
     too_short: str | None
+    commits: Mapping[str, str]
     failed: dict[str, dict[str, str]] = field(default_factory=dict)
     stopped: dict[str, Stop] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
@@ -155,6 +163,7 @@ class _Job:
             self._generate(journal)
             made = self._score(journal)
             facts = record(self.target, self.plans, self.skipped, journal, self.asked, self.times, earlier)
+            facts["data_commits"] = dict(self.commits)
             if self.suite is not None:
                 facts["suite"] = {"name": self.suite.name, "caps": dict(self.suite.caps)}
             if self.stop is not None:
@@ -167,8 +176,9 @@ class _Job:
         shutil.rmtree(self.out / "samples", ignore_errors=True)
         capped = self._capped()
         return EvalResult(
-            self.out, made, self.skipped, journal.generated, self.stopped, capped, changed, self.too_short
-        )
+            self.out, made, self.skipped, journal.generated, self.stopped, capped, changed=changed,
+            too_short=self.too_short,
+        )  # fmt: skip
 
     def _generate(self, journal: Journal) -> None:
         start = time.time()
@@ -203,6 +213,7 @@ class _Job:
             each.name: (len(samples), each.rows)
             for each, samples in self.plans
             if self.suite
+            and self.asked["benchmarks"][each.name]["limit"] == self.suite.caps.get(each.name)
             and each.name in self.suite.caps
             and len(samples) < each.rows
             and each.name not in self.stopped
