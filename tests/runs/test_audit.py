@@ -45,7 +45,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     again.model.save_pretrained(top / "sharded", max_shard_size="50KB")
     again.tokenizer.save_pretrained(top / "sharded")
     rows = [Sample(str(i), (user(f"Name fact {i}."), assistant(NO))) for i in range(8)]
-    light = TrainConfig(learning_rate=1e-3, epochs=2, batch_size=8, lora_rank=2, lora_alpha=4)
+    light = TrainConfig(learning_rate=3e-3, epochs=3, batch_size=8, lora_rank=2, lora_alpha=4)
     adapter = fit(again, rows, SFT(), light, top / "light").artifact.path
     return {
         "adapter": adapter,
