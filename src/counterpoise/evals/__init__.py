@@ -9,6 +9,7 @@ from ._reply import PROBLEMS, AnyReply, answered, from_output, generated, in_par
 from ._scorecard import rows
 from ._suites import Suite, suite, suites
 from ._target import Target
+from .own import framed
 
 __all__ = [
     "HEADLINE_SCORER",
@@ -28,6 +29,7 @@ __all__ = [
     "benchmark",
     "benchmarks",
     "evaluate",
+    "framed",
     "from_output",
     "generated",
     "in_parts",
