@@ -51,6 +51,7 @@ def root(
 
 from . import (  # noqa: E402
     _align,
+    _audit,
     _board,
     _compare,
     _data,
@@ -65,12 +66,14 @@ from . import (  # noqa: E402
     _rewrite,
     _run,
     _safeground,
+    _study,
     _tournament,
 )
 
 app.command("run")(_run.run)
 app.command("eval")(_eval.evaluate)
 app.command("align")(_align.align)
+app.command("audit")(_audit.audit)
 app.command("compare")(_compare.compare)
 app.command("report")(_report.report)
 app.command("rewrite")(_rewrite.rewrite)
@@ -84,6 +87,7 @@ app.add_typer(_judge.app, name="judge")
 app.add_typer(_guard.app, name="guard")
 app.add_typer(_board.app, name="board")
 app.add_typer(_pocket.app, name="pocket")
+app.add_typer(_study.app, name="study")
 
 
 class FiniteCommand(TyperCommand):

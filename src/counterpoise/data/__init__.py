@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._quadruples import Quadruple, image_classes, read_quadruples
     from ._rewrites import Rewrite, RewriteRecord, read_rewrites
     from ._row_files import read_parquet
+    from ._same_form import write_in_form
     from ._transcripts import holds_pairs, read_pairs
 
 _WHERE = {
@@ -56,6 +57,7 @@ _WHERE = {
     "read_rated": "_preferences",
     "shuffled": "_mix",
     "source_of": "_mix",
+    "write_in_form": "_same_form",
     "write_samples": "_mix",
 }
 
@@ -97,6 +99,7 @@ __all__ = [
     "read_training",
     "shuffled",
     "source_of",
+    "write_in_form",
     "write_samples",
 ]
 
