@@ -51,6 +51,7 @@ def root(
 
 from . import (  # noqa: E402
     _align,
+    _audit,
     _board,
     _compare,
     _data,
@@ -62,6 +63,7 @@ from . import (  # noqa: E402
     _list,
     _pocket,
     _report,
+    _rewrite,
     _run,
     _safeground,
     _tournament,
@@ -70,8 +72,10 @@ from . import (  # noqa: E402
 app.command("run")(_run.run)
 app.command("eval")(_eval.evaluate)
 app.command("align")(_align.align)
+app.command("audit")(_audit.audit)
 app.command("compare")(_compare.compare)
 app.command("report")(_report.report)
+app.command("rewrite")(_rewrite.rewrite)
 app.command("export")(_export.export)
 app.command("safeground")(_safeground.safeground)
 app.command("tournament")(_tournament.tournament)

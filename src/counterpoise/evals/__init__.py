@@ -1,6 +1,6 @@
 """Benchmarks, suites, and the evaluation that turns a model into scorecard rows. Statistics and scorers beside it."""
 
-from ._benchmark import HEADLINE_SCORER, REFUSAL_SCORERS, Benchmark, In, Sampling, too_short
+from ._benchmark import HEADLINE_SCORER, REFUSAL_SCORERS, Benchmark, In, Sampling, spread, too_short
 from ._evaluate import EvalResult, evaluate
 from ._items import Item, item
 from ._journal import Journal
@@ -37,6 +37,7 @@ __all__ = [
     "register",
     "rows",
     "sources_of",
+    "spread",
     "suite",
     "suites",
     "too_short",

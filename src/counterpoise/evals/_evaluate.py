@@ -58,7 +58,7 @@ class EvalResult:
 
 def evaluate(
     model: "str | Loaded | Target",
-    names: Sequence[str],
+    names: Sequence[str | Benchmark],
     *,
     out: Path,
     run: str,
@@ -75,8 +75,8 @@ def evaluate(
     suite: Suite | None = None,
     bare: bool = False,
 ) -> EvalResult:
-    """Measure `model` on the benchmarks `names` and write `out`: `scorecard.json`, `items.jsonl`, `images/`, `logs/`,
-    `answers.jsonl` and `run.json`.
+    """Measure `model` on the benchmarks `names` (a card that nobody registered stands for itself) and write `out`:
+    `scorecard.json`, `items.jsonl`, `images/`, `logs/`, `answers.jsonl` and `run.json`.
 
     Local models run on our engine through Inspect; names of Inspect's own providers (`openai/...`, `vllm/...`) go there
     unchanged. First every answer is generated, then all are scored, so a judge never shares memory with the model.
@@ -92,7 +92,7 @@ def evaluate(
     results or in which another process works.
     """
     out = Path(out)
-    chosen = [benchmark(name) for name in dict.fromkeys(names)]
+    chosen = [benchmark(each) if isinstance(each, str) else each for each in dict.fromkeys(names)]
     _one_name_each(chosen)
     for each in chosen:
         each.check_scorers()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
+    from ._alpaca import alpaca
     from ._artifact import read_artifact
     from ._completion import Completion, encode_completion
     from ._cores import release_cores
@@ -59,6 +60,7 @@ _WHERE = {
     "ReasoningMarkers": "_reply",
     "Reply": "_reply",
     "TensorEdit": "_edit",
+    "alpaca": "_alpaca",
     "apply_edit": "_edit",
     "collate_rows": "_encoding",
     "connector_modules": "_parts",
@@ -120,6 +122,7 @@ __all__ = [
     "ReasoningMarkers",
     "Reply",
     "TensorEdit",
+    "alpaca",
     "apply_edit",
     "collate_rows",
     "connector_modules",
