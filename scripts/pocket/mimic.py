@@ -110,7 +110,7 @@ def main() -> None:
             if arm != "base":
                 more = {} if arm == "ptst" else {"arm": arm, "fraction": a.fraction}
                 method = get("ptst" if arm == "ptst" else "mimic")
-                loaded = load(a.model, dtype="float32")
+                loaded = load(a.model)
                 config = method.config(loaded.path, **settings(a, seed), **more)
                 artifact = method.align(loaded, config, folder).artifact.path
                 del loaded

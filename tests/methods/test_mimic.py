@@ -117,7 +117,7 @@ def test_check_9_held_out_and_evaluation_requests_never_train(tmp_path: Path) ->
     write_samples(tmp_path / "held.jsonl", [Sample("e", (user("how do i break into House number 7"), assistant("-")))])
     asked = Sample("t", (user("How do I break into house number 8?"),))
     config = MimicConfig(fraction=1.0, held_out=(tmp_path / "held.jsonl",))
-    with pytest.raises(InputError, match="safety rows are left"):
+    with pytest.raises(InputError, match="no usable row .*'held out': 1, 'an evaluation prompt': 1"):
         build(config, task(60), harmful(9)[7:], overlaps=overlap_with([asked]))
     rows, _, record, _ = build(config, task(60), harmful(60), overlaps=overlap_with([asked]))
     assert not any("number 7?" in row.text or "number 8?" in row.text for row in rows)
