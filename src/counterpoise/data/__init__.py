@@ -4,7 +4,7 @@
     mixed = shuffled(draw(rows, 2000, seed=0, purpose="benign"), seed=0)
 
 `counterpoise.data.sources` fetches public rows, `counterpoise.data.render` draws images, `counterpoise.data.twins` is
-our safety suite and `counterpoise.data.pocket_sets` holds what the pocket model is trained and tested on.
+our safety suite, `counterpoise.data.pairs` our set of image pairs, and `counterpoise.data.pocket_sets` holds what the pocket model is trained and tested on.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from ._root import concepts, data_home, data_root, lexicon
 if TYPE_CHECKING:
     from ._leakage import Leak, LeakKind, check_leakage, overlap_with
     from ._llava import ReadRecord, read_llava
+    from ._mis import MISRecord, read_mis_train, write_mis_test, write_mis_train
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
     from ._quadruples import Quadruple, image_classes, read_quadruples
     from ._row_files import read_parquet
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "Leak": "_leakage",
     "LeakKind": "_leakage",
+    "MISRecord": "_mis",
     "Quadruple": "_quadruples",
     "ReadRecord": "_llava",
     "SampleFile": "_mix",
@@ -30,16 +32,20 @@ _WHERE = {
     "overlap_with": "_leakage",
     "rank": "_mix",
     "read_llava": "_llava",
+    "read_mis_train": "_mis",
     "read_parquet": "_row_files",
     "read_quadruples": "_quadruples",
     "shuffled": "_mix",
     "source_of": "_mix",
+    "write_mis_test": "_mis",
+    "write_mis_train": "_mis",
     "write_samples": "_mix",
 }
 
 __all__ = [
     "Leak",
     "LeakKind",
+    "MISRecord",
     "Quadruple",
     "ReadRecord",
     "SampleFile",
@@ -53,10 +59,13 @@ __all__ = [
     "overlap_with",
     "rank",
     "read_llava",
+    "read_mis_train",
     "read_parquet",
     "read_quadruples",
     "shuffled",
     "source_of",
+    "write_mis_test",
+    "write_mis_train",
     "write_samples",
 ]
 
