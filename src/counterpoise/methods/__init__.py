@@ -6,12 +6,14 @@
 
 from ._answers import own_answers
 from ._knobs import Knob, Scale, Size
+from ._mirage import MirageConfig
 from ._outcome import AlignResult, write_run
 from ._registry import GROUP, Align, Method, all_methods, get, method
 from ._rejection_mix import FRACTIONS, MixRecord, RejectionMixConfig, build_mix
 from ._rejection_mix import align as rejection_mix
 from ._settings import align_defaults, changed, given_settings
 from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, made_rows, rows_from, store_rows
+from ._textual_sft import TextualSFTConfig
 from .uwm import UWMConfig
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Files",
     "Knob",
     "Method",
+    "MirageConfig",
     "MixRecord",
     "Overlaps",
     "RejectionMixConfig",
@@ -29,6 +32,7 @@ __all__ = [
     "Scale",
     "Size",
     "Source",
+    "TextualSFTConfig",
     "UWMConfig",
     "align_defaults",
     "all_methods",
