@@ -4,7 +4,8 @@
     mixed = shuffled(draw(rows, 2000, seed=0, purpose="benign"), seed=0)
 
 `counterpoise.data.sources` fetches public rows, `counterpoise.data.render` draws images, `counterpoise.data.twins` is
-our safety suite, `counterpoise.data.pairs` our set of image pairs, and `counterpoise.data.pocket_sets` holds what the pocket model is trained and tested on.
+our safety suite, `counterpoise.data.pairs` our set of image pairs, and `counterpoise.data.pocket_sets` holds what the
+pocket model is trained and tested on.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -65,12 +65,12 @@ class MirageConfig(BaseModel):
     twin_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the safety rows that are safe twins with a helpful answer. Built-in rows only; the paper has none."""
     labels: Labels = "cot"
-    """cot: the set's own answers (perceive, reason, answer). refusal: every answer becomes a plain "I'm sorry, ...", as
-    in VLGuard. rewritten: refusals are rewritten into reason and safe answer (VLGuard-R): built-in, or by `rewriter`."""
+    """cot: the set's own answers (perceive, reason, answer). refusal: every answer becomes a plain "I'm sorry, ...",
+    as in VLGuard. rewritten: reason and safe answer in place of a refusal (VLGuard-R): built-in, or by `rewriter`."""
     rewriter: str | None = None
     """The model of Inspect (`PROVIDER/MODEL`) that rewrites the answers of `files` for `labels: rewritten`."""
     trained: Trained = "lora"
-    """lora: factors on the language model. full: all of the language model, as in the paper. Both: the whole projector."""
+    """lora: factors on the language model. full: all of it, as in the paper. Both: the whole projector."""
     full_learning_rate: float = Field(default=5e-6, gt=0)
     """Highest learning rate of what is trained in full by `trained: full` (the paper's for InternVL2.5-8B)."""
     projector_learning_rate: float = Field(default=2e-5, gt=0)
@@ -170,9 +170,7 @@ def _mis_files(config: MirageConfig, record: MISRecord) -> Iterator[Sample]:
         yield from read_mis_train(file, config.images, record=record)
 
 
-def _harmful(
-    config: MirageConfig, given: Source | None, out: Path, record: MISRecord
-) -> tuple[Rows, dict[str, int]]:
+def _harmful(config: MirageConfig, given: Source | None, out: Path, record: MISRecord) -> tuple[Rows, dict[str, int]]:
     """The safety rows of the caller, of the user's files, or our own pairs; and what the rewriter dropped."""
     dropped = {"not_rewritten": 0}
     if given is not None:
@@ -190,7 +188,9 @@ def _harmful(
     rows = _mis_files(config, record)
     if config.labels == "rewritten":
         if config.rewriter is None:
-            raise InputError("mirage: labels: rewritten needs a rewriter (PROVIDER/MODEL) for the answers of your files")
+            raise InputError(
+                "mirage: labels: rewritten needs a rewriter (PROVIDER/MODEL) for the answers of your files"
+            )
         from .mis import rewrite
 
         kept, dropped["not_rewritten"] = rewrite(list(rows), config.rewriter, out / "data")
@@ -238,7 +238,7 @@ def align(
     resume: bool = True,
     overlaps: Overlaps | None = None,
 ) -> AlignResult:
-    """Train on pairs of images that are harmful only together, answered by perceiving both, reasoning, and a safe answer.
+    """Train on image pairs that are harmful only together, answered by perceiving both, reasoning, and a safe answer.
 
     A ninth of the rows is general data. Language model (LoRA factors, or all of it) and projector are trained, the
     vision tower is frozen. Costs: caution in safe situations that look alike, which the safe twins of `mis-pocket` and
@@ -246,8 +246,8 @@ def align(
 
     Safety rows come from `source`, else from `files` (the format of `mis_train.json`), else from our own image pairs;
     general ones from `general`, `general_files`, or built-in sets. Writes `out/data/mix.jsonl`, `out/adapter/` (or
-    weights), `out/run.json`. Running again resumes or returns what is there. Raises InputError for anything the user can
-    mend.
+    weights), `out/run.json`. Running again resumes or returns what is there. Raises InputError for anything the user
+    can mend.
     """
     from counterpoise.train import SFT, fit
 

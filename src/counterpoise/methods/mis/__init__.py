@@ -6,9 +6,11 @@
 from typing import TYPE_CHECKING, Any
 
 from ._ask import Desk, Failed, OffFormat, Question
-from ._build import ROLES, STEPS, Built, MISBuild, build, planned_calls, rewrite
+from ._build import build
 from ._paint import SHOWN, DiffusersPainter, IconPainter, Painter, Studio, shown_in
+from ._rewrite import rewrite
 from ._seeds import Seed, read_seeds
+from ._values import ROLES, STEPS, Built, MISBuild, planned_calls
 
 if TYPE_CHECKING:
     from ._expert import IconExpert

@@ -119,7 +119,9 @@ class Desk:
                 self._models[model] = get_model(model)
             except Exception as error:  # a missing key or package, an unknown provider: the user's to mend
                 plain = " ".join(str(error).split())[:300]
-                raise InputError(f"model {model}: {plain}; write it as PROVIDER/MODEL, such as openai/gpt-4o") from error
+                raise InputError(
+                    f"model {model}: {plain}; write it as PROVIDER/MODEL, such as openai/gpt-4o"
+                ) from error
         return self._models[model]
 
     def _journal(self, step: str) -> Journal:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from counterpoise.base import atomic_write, environment, sha256_file, write_json
 
 if TYPE_CHECKING:
-    from ._build import Built, MISBuild
+    from ._values import Built, MISBuild
 
 
 def write_card(folder: Path, built: "Built", config: "MISBuild", painter: str, files: Sequence[Path]) -> dict[str, Any]:
@@ -31,9 +31,7 @@ def write_card(folder: Path, built: "Built", config: "MISBuild", painter: str, f
         "roles": {role: list(models) for role, models in built.models.items()},
         "painter": painter,
         "rounds": config.rounds,
-        "files": {
-            name: sha256_file(folder / name) for name in ("mis_train.json", "mis_easy.json", "mis_hard.json")
-        },
+        "files": {name: sha256_file(folder / name) for name in ("mis_train.json", "mis_easy.json", "mis_hard.json")},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         **environment(),
     }
@@ -56,8 +54,8 @@ def _text(value: dict[str, Any]) -> str:
         "",
         f"Made by {value['made_by']}.",
         "",
-        f"- Requests: {value['requests']:,}; rows: train {rows['train']:,}, easy {rows['easy']:,}, hard {rows['hard']:,}; "
-        f"waiting for a reply: {value['waiting']:,}",
+        f"- Requests: {value['requests']:,}; rows: train {rows['train']:,}, easy {rows['easy']:,}, "
+        f"hard {rows['hard']:,}; waiting for a reply: {value['waiting']:,}",
         f"- Words of a training answer (smallest, quartiles, largest): {value['label_words'] or 'none'}; "
         f"empty answers: {value['empty_labels']}",
         f"- Pictures: {value['painter']}, at most {value['rounds']} rounds",
