@@ -4,6 +4,7 @@ from ._benchmark import HEADLINE_SCORER, REFUSAL_SCORERS, Benchmark, In, Samplin
 from ._evaluate import EvalResult, evaluate
 from ._items import Item, item
 from ._journal import Journal
+from ._one_word import WordPair, word_pair
 from ._registry import all_sources, benchmark, benchmarks, register, sources_of
 from ._reply import PROBLEMS, AnyReply, answered, from_output, generated, in_parts
 from ._scorecard import rows
@@ -23,6 +24,7 @@ __all__ = [
     "Sampling",
     "Suite",
     "Target",
+    "WordPair",
     "all_sources",
     "answered",
     "benchmark",
@@ -38,4 +40,5 @@ __all__ = [
     "suite",
     "suites",
     "too_short",
+    "word_pair",
 ]

@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -28,15 +29,32 @@ def white() -> Image:
     return Image.from_pil(PIL.Image.new("RGB", (SIDE, SIDE), "white"), "white")
 
 
-def _page(shown: str, key: str) -> tuple[Image, str]:
-    """(picture, its drawing style or "")."""
+def _style(shown: str, key: str) -> str:
+    """The drawing style of an icon, the same in every run; "" for a print."""
     if shown.startswith(PRINT):
-        return Image.from_pil(print_page(shown.removeprefix(PRINT), style_seed=key), key), ""
+        return ""
     styles = styles_of(shown, held_out=False)
     if not styles:
         raise InputError(f"pairs {key}: icon {shown!r} has no drawing style")
-    style = styles[sum(map(ord, key)) % len(styles)]
-    return Image.from_pil(icon_page([shown], style=style, seed=key), key), style
+    return styles[sum(map(ord, key)) % len(styles)]
+
+
+@lru_cache(maxsize=512)
+def _draw(shown: str, key: str) -> bytes:
+    if shown.startswith(PRINT):
+        return Image.from_pil(print_page(shown.removeprefix(PRINT), style_seed=key), key).read()
+    return Image.from_pil(icon_page([shown], style=_style(shown, key), seed=key), key).read()
+
+
+@dataclass(frozen=True)
+class Page(Image):
+    """A picture that is drawn when somebody looks at it: a benchmark of which a few rows are asked draws only those."""
+
+    shown: str = ""
+
+    def read(self) -> bytes:
+        """The PNG."""
+        return _draw(self.shown, self.source)
 
 
 def ask(item: Item, *, swapped: bool) -> str:
@@ -56,9 +74,11 @@ def sample(item: Item, *, harmful: bool, control: Control = "none", seed: int | 
     side, things = "harmful" if harmful else "benign", item.things(harmful=harmful)
     shown = things[::-1] if swapped else things
     # the page of a thing does not depend on the side or the order: twins share one picture, pixel for pixel
-    pages = [_page(what, f"pairs-{seed}-{item.id}-{what}") for what in shown]
-    images = (white(), white()) if control == "white" else tuple(page for page, _ in pages)
-    styles = tuple(style for _, style in pages if style and control != "white")
+    keys = [f"pairs-{seed}-{item.id}-{what}" for what in shown]
+    pages = [Page(source=key, shown=what) for key, what in zip(keys, shown, strict=True)]
+    images = (white(), white()) if control == "white" else tuple(pages)
+    drawn = [_style(what, key) for what, key in zip(shown, keys, strict=True)]
+    styles = tuple(style for style in drawn if style and control != "white")
     if set(styles) & set(HELD_OUT_STYLES):
         raise InputError(f"pairs {item.id}: drawn in a style that is held out")
     ending = "" if control == "none" else f"-{control}"
