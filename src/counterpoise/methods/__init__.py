@@ -5,14 +5,20 @@
 """
 
 from ._answers import own_answers
+from ._constrained_sft import ConstrainedSFTConfig
+from ._dpo import DPOConfig, pair_of
 from ._knobs import Knob, Scale, Size
 from ._mirage import MirageConfig
 from ._outcome import AlignResult, write_run
+from ._raft import RAFTConfig
 from ._registry import GROUP, Align, Method, all_methods, get, method
 from ._rejection_mix import FRACTIONS, MixRecord, RejectionMixConfig, build_mix
 from ._rejection_mix import align as rejection_mix
+from ._rewards import Reward, make_reward
 from ._settings import align_defaults, changed, given_settings
+from ._sit import SITConfig, draw_mix
 from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, made_rows, rows_from, store_rows
+from ._sr_llm import SRLLMConfig, rewrite_texts
 from ._textual_sft import TextualSFTConfig
 from .uwm import UWMConfig
 
@@ -21,14 +27,20 @@ __all__ = [
     "GROUP",
     "Align",
     "AlignResult",
+    "ConstrainedSFTConfig",
+    "DPOConfig",
     "Files",
     "Knob",
     "Method",
     "MirageConfig",
     "MixRecord",
     "Overlaps",
+    "RAFTConfig",
     "RejectionMixConfig",
+    "Reward",
     "Rows",
+    "SITConfig",
+    "SRLLMConfig",
     "Scale",
     "Size",
     "Source",
@@ -40,12 +52,16 @@ __all__ = [
     "changed",
     "check_images",
     "draw_all",
+    "draw_mix",
     "get",
     "given_settings",
     "made_rows",
+    "make_reward",
     "method",
     "own_answers",
+    "pair_of",
     "rejection_mix",
+    "rewrite_texts",
     "rows_from",
     "store_rows",
     "write_run",
