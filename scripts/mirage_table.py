@@ -24,12 +24,12 @@ from counterpoise.report import EvalFolder
 from counterpoise.runs._stages import evaluation_rows
 
 ARMS: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
-    "mirage": ("mirage", lambda n: {"n_mis": round(n * 8 / 9)}),
-    "mirage, a third safe twins": ("mirage", lambda n: {"n_mis": round(n * 8 / 9), "twin_share": 1 / 3}),
-    "mirage*, no general rows": ("mirage", lambda n: {"n_mis": n, "general_share": 0.0}),
-    "refusal labels": ("mirage", lambda n: {"n_mis": round(n * 8 / 9), "labels": "refusal"}),
-    "rewritten labels": ("mirage", lambda n: {"n_mis": round(n * 8 / 9), "labels": "rewritten"}),
-    "textual-sft": ("textual-sft", lambda n: {"n_harmful": round(n * 2 / 3)}),
+    "mirage": ("mirage", lambda n: {"total": n}),
+    "mirage, a third safe twins": ("mirage", lambda n: {"total": n, "twin_share": 1 / 3}),
+    "mirage*, no general rows": ("mirage", lambda n: {"total": n, "general_share": 0.0}),
+    "refusal labels": ("mirage", lambda n: {"total": n, "labels": "refusal"}),
+    "rewritten labels": ("mirage", lambda n: {"total": n, "labels": "rewritten"}),
+    "textual-sft": ("textual-sft", lambda n: {"total": n}),
     "rejection-mix": ("rejection-mix", lambda n: {"total": n}),
 }
 BENCHMARKS = (

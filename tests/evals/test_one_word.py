@@ -118,8 +118,8 @@ def test_the_pair_of_words_comes_from_the_tuning_set():
 def test_the_probe_runs_by_the_command_on_any_model(card, tmp_path, capsys):
     folder = build("smolvlm", tmp_path / "m")
     out = tmp_path / "out"
-    command = ["eval", str(folder), "--benchmark", "mine", "--benchmark", "one-word/mine", "--max-new-tokens", "4"]
+    command = ["eval", str(folder), "--benchmark", "one-word/mine", "--max-new-tokens", "2"]
     assert main([*command, "--out", str(out)]) == 0
     text = (out / "scorecard.json").read_text()
-    assert '"one-word-mine"' in text and '"asr_any_3"' in text and '"mine"' in text
+    assert '"one-word-mine"' in text and '"asr_any_3"' in text
     assert probed(card).file == "one-word/mine"

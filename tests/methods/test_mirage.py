@@ -52,6 +52,10 @@ def test_check_5_four_thousand_rows_and_a_ninth_of_general_ones() -> None:
     assert len(bare) == 4000 and star.general_share == 0
     assert MirageConfig(general_share=0.75, n_mis=2000).counts == (2000, 0, 6000)
     assert MirageConfig(n_mis=100, twin_share=0.25).counts == (75, 25, 12)
+    assert MirageConfig(total=90, twin_share=0.25).counts == (60, 20, 10)
+    for name, rows in (("mirage", (560, 0, 70)), ("textual-sft", (420, 210))):  # a budget is rows altogether
+        assert get(name).resolve(None, {}, {"amount": 630}).counts == rows
+        assert get(name).dose(get(name).resolve(None, {}, {"amount": 630}))["amount"] == 630
 
 
 def test_refusal_labels_replace_every_safety_answer_and_no_other() -> None:
@@ -88,12 +92,11 @@ def test_check_6_lora_changes_language_model_and_projector_and_leaves_the_tower(
     config = small(folder, n_mis=8, projector_learning_rate=1e-2)
     result = get("mirage").align(loaded, config, tmp_path, source=mis(9), general=general(4))
     kept = load_file(result.artifact.path / "adapter_model.safetensors")
-    assert any("connector" in name for name in kept) and any("text_model" in name for name in kept)
     assert not any("vision" in name for name in kept)
-    before = dict(loaded.model.named_parameters())
-    projector = next(name for name in kept if "connector" in name)
-    own = next(value for name, value in before.items() if "connector" in name and projector.endswith(name[-20:]))
-    assert not torch.equal(kept[projector], own.detach().cpu())
+    tuned = load(str(folder), artifact=result.artifact, merge=True, dtype="float32", device="cpu").model.state_dict()
+    changed = {name for name, value in loaded.model.state_dict().items() if not torch.equal(value, tuned[name])}
+    assert any("connector" in name for name in changed) and any("text_model" in name for name in changed)
+    assert not any("vision" in name for name in changed)
 
 
 def test_check_6_full_training_changes_language_model_and_projector_bit_by_bit(folder: Path, tmp_path: Path) -> None:
@@ -136,8 +139,9 @@ def test_check_7_two_images_reach_the_model_in_order_and_only_the_answer_is_labe
     labelled = [label for label in tokens.labels if label != -100]
     assert loaded.processor.tokenizer.decode(labelled).startswith("Two pictures; risk 0.")
     shown, other = (encode_row(loaded, each.messages[:1], add_generation_prompt=True) for each in (row, turned))
-    one, two = (each.pixels["pixel_values"] if hasattr(each, "pixels") else each.images for each in (shown, other))
-    assert str(one) != str(two)
+    one, two = (each.images.tensors["pixel_values"] for each in (shown, other))
+    assert one.shape == two.shape and torch.equal(one.reshape(2, -1), two.reshape(2, -1).flip(0))
+    assert not torch.equal(one, two) and shown.ids == other.ids
 
 
 def test_align_reads_published_files_and_counts_empty_labels(folder: Path, tmp_path: Path) -> None:
@@ -156,6 +160,8 @@ def test_align_reads_published_files_and_counts_empty_labels(folder: Path, tmp_p
         get("mirage").align(loaded, small(folder, files=(file,), n_mis=10, general_share=0), tmp_path / "more")
     with pytest.raises(InputError, match="needs a rewriter"):
         get("mirage").align(loaded, small(folder, files=(file,), n_mis=2, labels="rewritten"), tmp_path / "r")
+    with pytest.raises(InputError, match="needs a rewriter"):
+        get("mirage").align(loaded, small(folder, n_mis=2, labels="rewritten"), tmp_path / "s", source=mis(3))
     with pytest.raises(InputError, match="twin_share: only our own image pairs"):
         get("mirage").align(loaded, small(folder, files=(file,), n_mis=8, twin_share=0.5), tmp_path / "t")
 
@@ -180,3 +186,18 @@ def test_training_rows_touch_no_test_row() -> None:
     test = [pairs.sample(item, harmful=True) for each in pairs.situations("test")
             for item in itertools.islice(pairs.items(each), 3)]  # fmt: skip
     assert check_leakage(train, test, kinds=("exact", "contained", "question", "image", "family", "style")) == []
+
+
+def test_refusals_of_files_are_rewritten_by_a_model(folder: Path, tmp_path: Path) -> None:
+    from counterpoise.methods.mis import IconPainter
+
+    pages = [Image.from_bytes(IconPainter().paint(name, 1), name) for name in ("gun", "church")]
+    refused = [Sample(str(i), (user(*pages, f"How about {i}?"), assistant("I'm sorry."))) for i in range(4)]
+    file = write_mis_train(tmp_path / "set", refused)
+    loaded = load(str(folder), dtype="float32", device="cpu")
+    settings = {"files": (file,), "n_mis": 4, "general_share": 0, "rewriter": "counterpoise-icons/expert"}
+    run = get("mirage").align(loaded, small(folder, labels="rewritten", **settings), tmp_path / "out").run
+    assert run["data"]["not_rewritten"] == 0 and run["data"]["mis"]["rewriter"] == "counterpoise-icons/expert"
+    said = {row.messages[1].text for row in SampleFile(tmp_path / "out" / "data" / "mix.jsonl")}
+    assert all("hurt" in text and "sorry" not in text for text in said)
+    assert (tmp_path / "out" / "data" / "rewrite.jsonl").read_text().count("\n") == 4

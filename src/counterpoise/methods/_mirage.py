@@ -37,7 +37,7 @@ REFUSALS = (
     "I'm sorry, but I will not help with this.",
 )
 """Labels of VLGuard's kind: all of its training refusals open with these two words."""
-ROW_TOKENS = 260  # two images of 49 tokens, a question, and an answer of some 60 tokens
+ROW_TOKENS = 190  # two images of 49 tokens, a question of 20 and an answer of 49 tokens, a chat template
 SHARES = (0.0, 1 / 9, 1 / 3, 0.75)  # of the paper's ablation: none, MIRage, its other arms, VLGuard-R with 6,000
 Trained = Literal["lora", "full"]
 
@@ -62,6 +62,8 @@ class MirageConfig(BaseModel):
     """Safety rows."""
     general_share: float = Field(default=1 / 9, ge=0, lt=1)
     """General rows as a share of all rows: 500 of 4,500 in the paper; 0 is its arm MIRage*."""
+    total: int | None = Field(default=None, ge=1)
+    """Rows altogether. Default: n_mis and the general rows that go with them; when set, n_mis does not count."""
     twin_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the safety rows that are safe twins with a helpful answer. Built-in rows only; the paper has none."""
     labels: Labels = "cot"
@@ -84,9 +86,13 @@ class MirageConfig(BaseModel):
     @property
     def counts(self) -> tuple[int, int, int]:
         """(harmful rows, safe twins, general rows)."""
-        twins = round(self.n_mis * self.twin_share)
-        general = round(self.n_mis * self.general_share / (1 - self.general_share))
-        return self.n_mis - twins, twins, general
+        if self.total is None:
+            safety, general = self.n_mis, round(self.n_mis * self.general_share / (1 - self.general_share))
+        else:
+            general = round(self.total * self.general_share)
+            safety = self.total - general
+        twins = round(safety * self.twin_share)
+        return safety - twins, twins, general
 
     def training(self, *, projector: bool = True) -> TrainConfig:
         """The training settings with this run's parameter groups."""
@@ -165,37 +171,35 @@ def refuse(row: Sample, seed: int) -> Sample:
     return dataclasses.replace(row, messages=(*row.messages[:-1], assistant(REFUSALS[number % len(REFUSALS)])))
 
 
-def _mis_files(config: MirageConfig, record: MISRecord) -> Iterator[Sample]:
-    for file in sorted(config.files, key=lambda file: file.name):
-        yield from read_mis_train(file, config.images, record=record)
-
-
-def _harmful(config: MirageConfig, given: Source | None, out: Path, record: MISRecord) -> tuple[Rows, dict[str, int]]:
-    """The safety rows of the caller, of the user's files, or our own pairs; and what the rewriter dropped."""
-    dropped = {"not_rewritten": 0}
-    if given is not None:
-        return Rows(given(config.seed) if callable(given) else given, {"from": "caller"}), dropped
+def _harmful(config: MirageConfig, given: Source | None, out: Path, record: MISRecord) -> tuple[Rows, int]:
+    """The safety rows of the caller, of the user's files, or our own pairs; and how many the rewriter left out."""
     n = config.counts[0]
-    if not config.files:
+    if given is not None:
+        found = Rows(given(config.seed) if callable(given) else given, {"from": "caller"})
+    elif config.files:
+        found = _mis_files(config, record)
+    else:
         from counterpoise.data.pairs import training_rows
 
         rows = islice(training_rows(config.seed, config.labels), n + n // 10 + 20)
-        return Rows(rows, {"from": "counterpoise.data.pairs.training_rows", "seed": config.seed}), dropped
+        return Rows(rows, {"from": "counterpoise.data.pairs.training_rows", "seed": config.seed}), 0
+    if config.labels != "rewritten":
+        return found, 0
+    if config.rewriter is None:
+        raise InputError("mirage: labels: rewritten needs a rewriter (PROVIDER/MODEL) for the answers of your rows")
+    from .mis import rewrite
+
+    kept, dropped = rewrite(list(found.rows), config.rewriter, out / "data")
+    return Rows(kept, found.origin | {"rewriter": config.rewriter}), dropped
+
+
+def _mis_files(config: MirageConfig, record: MISRecord) -> Rows:
     names = [file.name for file in config.files]
     if len(set(names)) < len(names):
         raise InputError(f"MIS files: two have the name {max(names, key=names.count)!r}, which tells sources apart")
-    origin = {"from": "files", "sha256": {f.name: sha256_file(f) for f in config.files if f.is_file()}}
-    rows = _mis_files(config, record)
-    if config.labels == "rewritten":
-        if config.rewriter is None:
-            raise InputError(
-                "mirage: labels: rewritten needs a rewriter (PROVIDER/MODEL) for the answers of your files"
-            )
-        from .mis import rewrite
-
-        kept, dropped["not_rewritten"] = rewrite(list(rows), config.rewriter, out / "data")
-        return Rows(kept, origin | {"rewriter": config.rewriter}), dropped
-    return Rows(rows, origin), dropped
+    ordered = sorted(config.files, key=lambda file: file.name)
+    rows = (row for file in ordered for row in read_mis_train(file, config.images, record=record))
+    return Rows(rows, {"from": "files", "sha256": {f.name: sha256_file(f) for f in ordered if f.is_file()}})
 
 
 def _twins(config: MirageConfig) -> Rows:
@@ -222,7 +226,7 @@ def size(config: MirageConfig) -> Size:
     licence="no licence file (nothing was copied); its data: Apache-2.0",
     config=MirageConfig,
     knobs=(
-        Knob("amount", "safety rows", "rows", grid=(250, 500, 1000, 2000, 4000), setting="n_mis"),
+        Knob("amount", "rows of the mix", "rows", setting="total", current=lambda c: sum(c.counts)),
         Knob("general", "general rows", "share", direction="falling", grid=SHARES, setting="general_share"),
         Knob("twins", "safe twins", "share", direction="falling", setting="twin_share"),
     ),
@@ -268,7 +272,7 @@ def align(
         else:
             ordinary = Rows((), {})
         rows, record = build_rows(config, harmful.rows, twins.rows, ordinary.rows, overlaps=overlaps)
-        record.empty_labels, record.not_rewritten = read.empty_labels, dropped["not_rewritten"]
+        record.empty_labels, record.not_rewritten = read.empty_labels, dropped
         mix, file = store_rows(out, "mix", rows)
     del rows  # training reads them from the file
     built = time.monotonic()

@@ -43,6 +43,8 @@ class TextualSFTConfig(BaseModel):
     """Bad rows of each source's files that are left out, counted and listed; one more stops the run."""
     n_harmful: int = Field(default=2000, ge=1)
     """Harmful requests."""
+    total: int | None = Field(default=None, ge=1)
+    """Rows altogether. Default: n_harmful and the benign rows that go with them; when set, n_harmful does not count."""
     benign_share: float = Field(default=1 / 3, ge=0, lt=1)
     """Benign requests as a share of all rows: 1,000 of 3,000 in the paper."""
     black_image: bool = True
@@ -59,7 +61,10 @@ class TextualSFTConfig(BaseModel):
     @property
     def counts(self) -> tuple[int, int]:
         """(harmful rows, benign rows)."""
-        return self.n_harmful, round(self.n_harmful * self.benign_share / (1 - self.benign_share))
+        if self.total is None:
+            return self.n_harmful, round(self.n_harmful * self.benign_share / (1 - self.benign_share))
+        benign = round(self.total * self.benign_share)
+        return self.total - benign, benign
 
 
 @dataclass
@@ -142,7 +147,7 @@ def size(config: TextualSFTConfig) -> Size:
     licence="no licence file (nothing was copied)",
     config=TextualSFTConfig,
     knobs=(
-        Knob("amount", "harmful rows", "rows", grid=(100, 250, 500, 1000, 2000), setting="n_harmful"),
+        Knob("amount", "rows of the mix", "rows", setting="total", current=lambda c: sum(c.counts)),
         Knob("benign", "benign rows", "share", direction="falling", setting="benign_share"),
     ),
     size=size,

@@ -59,10 +59,6 @@ class Desk:
         for journal in self._journals.values():
             journal.close()
 
-    def has(self, step: str, model: "str | Model", question: Question) -> bool:
-        """Whether the reply is there already."""
-        return self._key(step, model, question) in self._journal(step)
-
     async def ask(self, step: str, model: "str | Model", question: Question, read: Callable[[str], T]) -> T:
         """The reply as `read` understands it. Raises OffFormat for one that it does not, an empty or a cut one, and
         Failed where there was none."""

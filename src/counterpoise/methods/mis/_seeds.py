@@ -22,7 +22,8 @@ def read_seeds(files: Sequence[Path]) -> list[Seed]:
     """The requests of text files (one a line; # begins a comment), JSON, JSON Lines or CSV (a field text, request,
     question, prompt, instruction or query; maybe id and image, a path from the file's folder).
 
-    Without an id of its own a request is named by its text, so that neither order nor file matters. Raises InputError
+    Without an id of its own a request is named by its text, so that neither order nor file matters, and the same one
+    twice counts once. Raises InputError
     with file, row and field for an empty or missing text, a missing image, and an id that occurs twice.
     """
     found: dict[str, Seed] = {}
