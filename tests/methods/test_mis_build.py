@@ -336,3 +336,10 @@ def test_the_expert_plays_no_other_part():
 
     with pytest.raises(InputError, match="plays the roles of"):
         asyncio.run(get_model("counterpoise-icons/expert").generate("What is 1 + 1?"))
+
+
+def test_what_a_picture_shows_is_read_from_pictures_of_ours_only():
+    page = IconPainter().paint("a large stone", 1)
+    assert shown_in(page) == "large stone" and shown_in(IconPainter().paint("gun", 2)) == "gun"
+    assert shown_in(Image.from_pil(tiny.picture(1)).read()) is None
+    assert shown_in(b"") is None and shown_in(page[:40]) is None

@@ -51,10 +51,14 @@ class IconPainter:
 
 def shown_in(data: bytes) -> str | None:
     """What the renderer drew in a PNG of ours; None for any other picture."""
-    import PIL.Image
-
-    with PIL.Image.open(io.BytesIO(data)) as picture:
-        return picture.info.get(SHOWN)
+    place = 8  # behind the signature; then chunks: length, type, data, checksum
+    while place + 8 <= len(data) and data.startswith(b"\x89PNG"):
+        length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        name, zero, text = data[place + 8 : place + 8 + length].partition(b"\0")
+        if kind == b"tEXt" and zero and name.decode("latin-1") == SHOWN:
+            return text.decode("latin-1")
+        place += 12 + length
+    return None
 
 
 class DiffusersPainter:
