@@ -47,10 +47,9 @@ def benchmark(name: str) -> Benchmark:
     Raises InputError that suggests the nearest name and lists the known ones, or says what is wrong with the file.
     """
     if probe := re.fullmatch(r"one-word(?::([^,/]+),([^,/]+))?/(.+)", name):
-        from ._one_word import probed
+        from ._one_word import ANSWERED, REFUSED, probed
 
-        words = [word for word in probe.groups()[:2] if word]
-        return probed(benchmark(probe[3]), *words)
+        return probed(benchmark(probe[3]), probe[1] or ANSWERED, probe[2] or REFUSED)
     if name.startswith("inspect_evals/"):
         from .inspect import load_theirs
 

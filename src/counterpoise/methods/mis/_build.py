@@ -58,7 +58,7 @@ def build(
     with only_process(out), Desk(out / "steps", config.connections) as desk:
         run = _Run(desk, studio, players, config.rounds, [Item(seed) for seed in seeds])
         asyncio.run(run.all())
-        named = {role: tuple(map(str, found)) for role, found in players.items()}
+        named: dict[str, tuple[str, ...]] = {role: tuple(map(str, found)) for role, found in players.items()}
         built = Built(out, run.items, desk.calls, desk.kept, studio.painted, named)
         _write(built, config, studio.painter.name, files)
     return built
