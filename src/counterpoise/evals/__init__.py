@@ -5,6 +5,7 @@ from ._early import watched
 from ._evaluate import EvalResult, evaluate
 from ._items import Item, item
 from ._journal import Journal
+from ._one_word import WordPair, word_pair
 from ._registry import all_sources, benchmark, benchmarks, register, sources_of
 from ._reply import PROBLEMS, AnyReply, answered, from_output, generated, in_parts
 from ._scorecard import rows
@@ -25,6 +26,7 @@ __all__ = [
     "Sampling",
     "Suite",
     "Target",
+    "WordPair",
     "all_sources",
     "answered",
     "benchmark",
@@ -43,4 +45,5 @@ __all__ = [
     "suites",
     "too_short",
     "watched",
+    "word_pair",
 ]

@@ -8,6 +8,7 @@ from ._answers import own_answers
 from ._constrained_sft import ConstrainedSFTConfig
 from ._dpo import DPOConfig, pair_of
 from ._knobs import Knob, Scale, Size
+from ._mirage import MirageConfig
 from ._multitask_mix import MultitaskMixConfig
 from ._outcome import AlignResult, write_run
 from ._ptst import PTSTConfig
@@ -23,6 +24,7 @@ from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, mad
 from ._sr_llm import SRLLMConfig, rewrite_texts
 from ._steering import SteeringConfig
 from ._text_guided import TextGuidedConfig, bind_answered, text_anchors, text_requests, twin_targets
+from ._textual_sft import TextualSFTConfig
 from ._user_sets import UserSet, user_rows
 from .duo import DUOConfig, ESDConfig, UCEConfig
 from .mimic import MimicConfig
@@ -41,6 +43,7 @@ __all__ = [
     "Knob",
     "Method",
     "MimicConfig",
+    "MirageConfig",
     "MixRecord",
     "MultitaskMixConfig",
     "Overlaps",
@@ -57,6 +60,7 @@ __all__ = [
     "Source",
     "SteeringConfig",
     "TextGuidedConfig",
+    "TextualSFTConfig",
     "UCEConfig",
     "UWMConfig",
     "UserSet",
