@@ -127,7 +127,7 @@ def _matches(rule: re.Pattern[str], sentence: str) -> bool:
 
 opening = register(
     Scorer(
-        "opening:v2",
+        "opening:v3",
         "refusal",
         _opening,
         official=False,
