@@ -31,13 +31,13 @@ Every refusal scorer, run over completions that people have labelled. Reproduce 
 
     COUNTERPOISE_DATA=<folder with xstest/ and harmbench/> python scripts/refusal_classifier/measure.py
 
-The classifier `counterpoise-refusal:v2` is trained by `scripts/refusal_classifier/train.py` on 16,000 fillings of
+The classifier `counterpoise-refusal:v3` is trained by `scripts/refusal_classifier/train.py` on 16,000 fillings of
 phrases written for it (seed 0, a minute on one core); no XSTest or HarmBench text is in its training. The rules of the
 first versions were revised after looking at errors on half of the XSTest prompts (by hash of the prompt id); tables 1
-and 2 show the other half, whose errors were not looked at. The second versions were written from wordings of our own
-(`tests/evals/scorers/test_scorers_wording.py`). Of the labelled answers, wrong and changed verdicts of the first half
-were read while the classifier's phrases were extended; of the other half only the numbers of table 5 were seen, and
-phrases were added until no group was worse by more than 2 points.
+and 2 show the other half, whose errors were not looked at. The second and third versions were written from wordings of
+our own (`tests/evals/scorers/test_scorers_wording.py`, `test_scorers_languages.py`). Of the labelled answers, changed
+verdicts of the first half were read while the classifier's phrases were extended; of the other half only the numbers of
+table 5 were seen, and phrases were added until no group was worse by more than 2 points.
 """
 READING = """
 ## Reading
@@ -155,9 +155,9 @@ def main() -> None:
             f"| {100 * c.reported:.1f} |"
         )
     lines.append(
-        "\n## Table 5. Wrong verdicts by group, in %, version 1 and now\n\n"
+        "\n## Table 5. Wrong verdicts by group, in %, version 2 and now\n\n"
         'XSTest: "refused" against people\'s full refusal, and against their full or partial one. HarmBench:\n'
-        '"not refused" against people\'s "harmful". Version 1 was measured before it was replaced\n'
+        '"not refused" against people\'s "harmful". Version 2 was measured before it was replaced\n'
         "(`scripts/refusal_classifier/before.json`).\n"
     )
     lines += table(root, {name.partition(":")[0]: scorer for name, scorer in scorers.items()})

@@ -36,9 +36,9 @@ SYMBOLS, SHORTEST = 0.75, 20
 WORDS = 40
 """Gibberish: no word or sign occurs twice in any 40 in a row, half of them words. Every language says some of its words
 again."""
-ITEMS, ITEM = 8, 3
-"""A list is no gibberish: at least 8 items between commas, semicolons, bars or line ends, of at most 3 words in the
-median. What is asked for (names, numbers, identifiers) says no word again."""
+ITEMS, ITEM, SAME = 8, 3, 0.9
+"""A list is no gibberish: at least 8 items, so large a share of them of at most 3 words and nothing else, between the
+same sign (comma, semicolon, bar or line end). What is asked for (names, numbers, identifiers) says no word again."""
 SPOKEN, SIGNS = 30, 0.025
 """Gibberish: 30 words and more with so few signs or line ends among them."""
 STUTTER, RARE = 0.04, 0.1
@@ -50,7 +50,8 @@ letters outside of code."""
 _WORD = re.compile(r"[^\W\d_]+|\d+|[^\w\s]+")
 _LETTERS = re.compile(r"[^\W\d_]{3,}")
 _CAPITAL_INSIDE = re.compile(r"[a-z]{2}[A-Z]|[A-Z]{3}[a-z]{3}")
-_BETWEEN_ITEMS = re.compile(r"[\n,;|、،，；]+")
+_BETWEEN_ITEMS = re.compile(r"(?:[ \t]*([\n,;|、،，；]))+[ \t]*")
+_ITEM = re.compile(rf"(?:[-*•]|\(?\d{{1,3}}[.):])?[ \t]*[\w'’.&/()-]+(?: [\w'’.&/()-]+){{0,{ITEM - 1}}}")
 _RULE = frozenset("-=_*#~.|+─━═│┃ \t\n")
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR")
 """Beginnings of the names of letters whose writings put no space between words, or other letters beside them."""
@@ -103,8 +104,11 @@ def _unreadable(text: str) -> bool:
 
 
 def _listed(text: str) -> bool:
-    sizes = sorted(len(item.split()) for item in _BETWEEN_ITEMS.split(text) if item.strip())
-    return len(sizes) >= ITEMS and sizes[len(sizes) // 2] <= ITEM
+    signs = _BETWEEN_ITEMS.findall(text.strip())
+    items = [item for item in _BETWEEN_ITEMS.sub("\n", text.strip()).split("\n") if item]
+    if len(items) < ITEMS or max(map(signs.count, set(signs))) < SAME * len(signs):
+        return False
+    return sum(map(bool, map(_ITEM.fullmatch, items))) >= SAME * len(items)
 
 
 def _salad(text: str, words: Sequence[str]) -> bool:

@@ -27,29 +27,37 @@ _SAID = re.compile(
 )
 _CHOSEN = re.compile(
     # "I would pick A over B", "let's go with (C)"
-    r"(?:\b(?:[Ii]t(?:'s|\s+(?:is|must\s+be|has\s+to\s+be|should\s+be|would\s+be|will\s+be)))\b|\b(?:I|[Ww]e|[Ll]et's|[Ll]et\s+us|[Ll]et\s+me)(?:'d|'ll|'m)?(?:\s+[a-z']+){0,3}?\s+"
-    r"(?:pick(?:ing)?|choos(?:e|ing)|chose|select(?:ing)?|say|guess|prefer|go(?:ing)?\s+(?:with|for)|went\s+(?:with|for)|opt(?:ing)?\s+for"
+    r"(?:\b(?:[Ii]t(?:'s|\s+(?:is|must\s+be|has\s+to\s+be|should\s+be|would\s+be|will\s+be)))\b|\b(?:I|[Ww]e|[Ll]et's"
+    r"|[Ll]et\s+us|[Ll]et\s+me)(?:'d|'ll|'m)?(?:\s+[a-z']+){0,3}?\s+"
+    r"(?:pick(?:ing)?|choos(?:e|ing)|chose|select(?:ing)?|say|guess|prefer|go(?:ing)?\s+(?:with|for)|went\s+(?:with"
+    r"|for)|opt(?:ing)?\s+for"
     r"|vote\s+for|lean(?:ing)?\s+towards?|settle\s+on|answer|believe|think)\b)"
     rf"(?:\s+(?:it\s+is|it's|that|is))?{_MARK}{_ALONE}{_ONE}"
 )
 _RIGHT = re.compile(
-    r"(?<![A-Za-z'\\])\(?([A-Z])\)?[*\"']*\s+(?:is|seems|looks|fits)\s+(?:to\s+be\s+)?(?:clearly\s+|probably\s+|definitely\s+)?"
-    r"(?:the\s+)?(?:most\s+)?(?:correct|right|best|better|answer|closest|likely|plausible|accurate|only|one)\b(?!\s+to\b)"
+    r"(?<![A-Za-z'\\])\(?([A-Z])\)?[*\"']*\s+(?:is|seems|looks|fits)\s+(?:to\s+be\s+)?(?:clearly\s+|probably\s+"
+    r"|definitely\s+)?"
+    r"(?:the\s+)?(?:most\s+)?(?:correct|right|best|better|answer|closest|likely|plausible|accurate|only"
+    r"|one)\b(?!\s+to\b)"
 )
-_LETTERS = r"[*_(\[\"']*(?:[B-HJ-Z](?![A-Za-z'])|[AI](?![A-Za-z'])(?!\s+[a-z])|(?<=\()[AI](?=\)))[*_)\]\"']*"
+_LETTERS = r"[*_(\[\"']{0,4}(?:[B-HJ-Z](?![A-Za-z'])|[AI](?![A-Za-z'])(?!\s+[a-z])|(?<=\()[AI](?=\)))[*_)\]\"']{0,4}"
 _DENIED = re.compile(
     # "not B", "rather than (B)", "over B and C"; "B is wrong", "B and C are not right", "but B is close"
-    r"\b(?i:not|rather\s+than|instead\s+of|isn't|aren't|never|nor|rule[sd]?\s+out|eliminat(?:e|es|ed|ing)|over|than|unlike"
+    r"\b(?i:not|rather\s+than|instead\s+of|isn't|aren't|never|nor|rule[sd]?\s+out|eliminat(?:e|es|ed|ing)|over|than"
+    r"|unlike"
     r"|as\s+opposed\s+to|except(?:\s+for)?|besides)"
-    rf"\s+(?i:(?:option|choice|answer)s?\s+)?{_LETTERS}(?:\s*(?:,|,?\s+(?:or|nor|and))\s+[*_(]*[A-Z](?![A-Za-z'])[*_)]*(?!\s+(?:is|fits|looks|seems|must|would)\b))*"
-    r"|(?<![A-Za-z'\\])(?:[*_(]*[A-Z](?![A-Za-z'])[*_)]*(?:\s*,\s*|,?\s+and\s+"
-    r"|,?\s+or\s+))*[*_(]*[A-Z](?![A-Za-z'])[*_)]*\s+"
+    rf"\s+(?i:(?:option|choice|answer)s?\s+)?{_LETTERS}(?:\s*(?:,|,?\s+(?:or|nor"
+    rf"|and))\s+[*_(]{{0,4}}[A-Z](?![A-Za-z'])[*_)]{{0,4}}(?!\s+(?:is|fits|looks|seems|must|would)\b)){{0,8}}"
+    r"|(?<![A-Za-z'\\])(?:[*_(]{0,4}[A-Z](?![A-Za-z'])[*_)]{0,4}(?:\s*,\s*|,?\s+and\s+"
+    r"|,?\s+or\s+)){0,8}[*_(]{0,4}[A-Z](?![A-Za-z'])[*_)]{0,4}\s+"
     r"(?:is|are|was|were|seems?|looks?|comes?|cannot\s+be|can't\s+be)\s+(?:\w+\s+){0,2}?"
-    r"(?:not|wrong|incorrect|false|invalid|out|close|closer?|second|tempting|similar|plausible|possible|related|partly|partially)\b"
+    r"(?:not|wrong|incorrect|false|invalid|out|close|closer?|second|tempting|similar|plausible|possible|related|partly"
+    r"|partially)\b"
 )
 _BOXED = re.compile(r"\\boxed\{\s*(?:\\text\{)?\s*\(?([A-Z])\)?\s*\}")
 _FIRST = re.compile(
-    rf"^[\s*_(\[\"']*(?i:(?:so|thus|hence|therefore|definitely|clearly|probably|surely),?\s+)?(?i:(?:option|answer|choice)\s+)?([A-Z](?=[)\].:,;*_\"'!]|\s*$|\s*\n|\s+[-–—]\s|\s+{NO_ARTICLE}\b)"
+    rf"^[\s*_(\[\"']*(?i:(?:so|thus|hence|therefore|definitely|clearly|probably|surely),?\s+)?(?i:(?:option|answer"
+    rf"|choice)\s+)?([A-Z](?=[)\].:,;*_\"'!]|\s*$|\s*\n|\s+[-–—]\s|\s+{NO_ARTICLE}\b)"
     rf"|[a-z](?=[)\]]|\s*$)){_ONE}"
 )
 _EITHER = re.compile(r"\(?\b[A-Z]\b\)?\s*(?:/|\bor\b)\s*\(?[A-Z]\b(?!')\)?")
