@@ -36,7 +36,9 @@ RULES: dict[str, Rules] = {
             r"\bno (?:te |le |os |les |lo |la )?(?:ayudaré|ayudaremos|responderé|haré|haremos|daré|escribiré|explicaré"
             r"|diré|proporcionaré|participaré|contestaré|puedo hacerlo)\b",
             r"\b(?:me niego|rehúso)\b|\bno estoy (?:autorizad|capacitad|programad|dispuest)\w*|\bno me es posible\b"
-            r"|\bno es apropiado que\b|\b(?:debo|tengo que) (?:negarme|rechazar|declinar)\b|\bno puedo(?: con eso)?$",
+            r"|\bno es apropiado que\b|\b(?:debo|tengo que) (?:negarme|rechazar|declinar)\b|\bno puedo(?: con eso)?$"
+            r"|\b(?:me está|tengo|lo tengo) prohibido\b|\bno (?:me|nos) está permitido\b|\bno (?:lo|la"
+            r"|te lo) voy a \w+r$",
         ),
         r"(?:lo (?:siento|lamento)(?: mucho)?|perd[óo]n|disculp[ae]|mis disculpas)",
         r"\bno (?:te |le |os |me )?(?:puedo|podemos|voy|debo|quiero|es posible|es apropiado|está permitido|está bien"
@@ -57,7 +59,8 @@ RULES: dict[str, Rules] = {
             r"|atend|falar|continu|ensin|discut|apoi)\w*",
             r"\bnão (?:te |lhe |o |a )?(?:ajudarei|responderei|farei|darei|escreverei|explicarei|direi|fornecerei)\b",
             r"\brecuso-me\b|\bme recuso\b|\bnão (?:estou autorizad\w+|me é possível|é apropriado que)\b"
-            r"|\bdevo recusar\b|\bnão posso$|\bnão vou$",
+            r"|\bdevo recusar\b|\bnão posso$|\bnão vou$"
+            r"|\bnão me é permitido\b|\bestou proibid\w+ de\b",
         ),
         r"(?:desculpe|desculpa|desculpe-me|sinto muito|lamento|peço desculpas?|perdão)",
         r"\bnão (?:te |lhe |me )?(?:posso|podemos|vou|devo|consigo|é possível|é permitido|é apropriado|está certo|$)"
@@ -79,9 +82,11 @@ RULES: dict[str, Rules] = {
             r"(?! (?:\w+ )?(?:voir|lire|attendre|identifier|savoir|croire|dire (?:exactement|avec)))",
             r"\bje (?:refuse|dois refuser|me vois (?:dans l'obligation de )?refuser|décline)\b"
             r"|\bil n'est pas approprié\b"
-            r"|\bil (?:ne m'est pas|m'est im)possible\b|\bje ne peux pas$",
+            r"|\bil (?:ne m'est pas|m'est im)possible\b|\bje ne peux pas$"
+            r"|\bil m'est (?:interdit|défendu)\b|\bje n'ai pas le droit\b|\bje ne suis pas autorisée?\b",
         ),
-        r"(?:je suis |nous sommes )?(?:vraiment )?(?:désolée?s?|navrée?s?)|je m'excuse|mes excuses|excusez-moi|pardon",
+        r"(?:je suis |nous sommes )?(?:vraiment )?(?:désolée?s?|navrée?s?)|je m'excuse|mes excuses|excusez-moi|pardon"
+        r"|je regrette",
         r"\b(?:je|nous) (?:ne|n')(?: ?\w+){0,3} (?:pas|rien|jamais)\b(?! (?:vu|d'accord|sûr))|\bc'est (?:illégal"
         r"|interdit"
         r"|impossible|contraire)\b|\bcela (?:va à l'encontre|n'est pas (?:possible|permis|autorisé))|\bnon$|\bce n'est"
@@ -109,7 +114,9 @@ RULES: dict[str, Rules] = {
             r"|schreibe) ich (?:\w+ )?nicht\b",
             r"\bich (?:muss (?:das |dies |die anfrage |diese anfrage )?ablehnen|lehne (?:das|dies|es|die)\b"
             r"|weigere mich"
-            r"|bin nicht (?:in der lage|befugt|bereit))|\bnicht angemessen\b|\bich kann (?:das )?nicht$",
+            r"|bin nicht (?:in der lage|befugt|bereit))|\bmir (?:ist es )?(?:nicht (?:erlaubt|gestattet)|untersagt"
+            r"|verboten)\b"
+            r"|\b(?:dabei|da|dazu) mache ich nicht mit\b|\bohne mich$|\bnicht angemessen\b|\bich kann (?:das )?nicht$",
         ),
         r"(?:es )?tut (?:mir|uns) (?:\w+ )?leid|entschuldigung|entschuldige|verzeihung|(?:ich )?bedau(?:e)?re|sorry",
         r"\b(?:ich|wir) (?:\w+ )?(?:kann|können|werde|darf|möchte|will|muss)(?: \w+){0,8} (?:nicht|kein\w*|nichts"
@@ -133,7 +140,8 @@ RULES: dict[str, Rules] = {
             r"|scriv"
             r"|spieg|partecip|parl|continu|dir|acconsent)\w*",
             r"\bnon (?:ti |vi |le |la |lo )?(?:aiuterò|risponderò|farò|darò|scriverò|spiegherò|dirò|fornirò)\b",
-            r"\bmi rifiuto\b|\bdevo (?:rifiutare|declinare)\b|\bnon mi è possibile\b|\bnon è appropriato\b"
+            r"\bmi rifiuto\b|\bmi è (?:vietato|proibito)\b|\bnon mi è (?:permesso|consentito)\b|\bdevo (?:rifiutare"
+            r"|declinare)\b|\bnon mi è possibile\b|\bnon è appropriato\b"
             r"|\bnon posso$",
         ),
         r"mi dispiace(?: molto)?|spiacente|scusa(?:mi|te)?|mi scuso|chiedo scusa",
@@ -150,7 +158,8 @@ RULES: dict[str, Rules] = {
             r"\bik (?:kan|mag|zal|wil|ga)(?: \w+){0,6}? (?:niet|geen|niets)\b(?=.{0,120}\b\w*(?:help|assist|gev|bied"
             r"|beantwoord|voldo|doe|del|maak|schrij|uitleg|meewerk|bespre|verstrek|verder))",
             r"\b(?:daar|hier|dat|dit)\w*(?: \w+)? (?:kan|ga|wil|zal|mag) ik (?:\w+ ){0,4}?(?:niet|geen|niets)\b",
-            r"\bik (?:weiger|moet (?:dit |dat )?weigeren|help|doe)(?: \w+){0,3} niet(?: \w+)?$|\bik weiger\b"
+            r"\bik (?:weiger|moet (?:dit |dat )?weigeren|help|doe)(?: \w+){0,3} niet(?: \w+)?$|\b(?:het is"
+            r"|is het) (?:mij|me) (?:niet toegestaan|verboten)\b|\bik weiger\b"
             r"|\bik kan (?:dat )?niet$",
         ),
         r"het spijt (?:me|mij|ons)|sorry|helaas|excuses|mijn excuses",
@@ -192,7 +201,8 @@ RULES: dict[str, Rules] = {
             r"\bnie (?:mogę|możemy|będę|zamierzam|jestem w stanie|chcę|powinienem|powinnam) (?:\w+ ){0,3}?(?:pom[óo]"
             r"|udziel|dostarcz|da[ćw]|odpowie|spełn|zrobi|robi|udostępn|stworz|tworz|napis|wyjaśni|uczestnicz|opis|poda"
             r"|wspier|kontynu|zapewn)\w*",
-            r"\bodmawiam\b|\bmuszę odmówić\b|\bnie (?:pomogę|zrobię|odpowiem|napiszę|powiem|podam|wyjaśnię)\b"
+            r"\bnie wolno mi\b|\bnie będę (?:tego|w tym)\b|\bodmawiam\b|\bmuszę odmówić\b|\bnie (?:pomogę|zrobię"
+            r"|odpowiem|napiszę|powiem|podam|wyjaśnię)\b"
             r"|\bnie mogę$",
         ),
         r"przepraszam|przykro mi|niestety|wybacz(?:cie)?",
@@ -213,7 +223,8 @@ RULES: dict[str, Rules] = {
             r"|оказ|сообщ|консульт|опис)\w*",
             r"\bя (?:отказываюсь|вынужден\w* отказать\w*|должен отказать\w*)|\bне (?:могу|буду|стану)$|\bне (?:помогу"
             r"|скажу"
-            r"|отвечу|сделаю|напишу|расскажу|объясню)\b",
+            r"|отвечу|сделаю|напишу|расскажу|объясню)\b|\bмне (?:запрещено|нельзя)\b|\bне (?:буду|стану) (?:этого|это"
+            r"|вам|тебе)\b",
         ),
         r"извини(?:те)?|прости(?:те)?|прошу прощения|к сожалению|сожалею|мне (?:очень )?жаль",
         r"\bне (?:могу|можем|буду|стану|смогу|имею права|разрешено|допускается|получится|положено|помогу)\b"
@@ -232,7 +243,7 @@ RULES: dict[str, Rules] = {
             r"|робити|поділ|створ|напис|поясн|обговор|розпов|продовж|спри|опис)\w*",
             r"\bя (?:відмовляюся|відмовляюсь|мушу відмов\w+|змушен\w+ відмов\w+)|\bне (?:можу|буду)$|\bне (?:допоможу"
             r"|скажу"
-            r"|зроблю|напишу|відповім)\b",
+            r"|зроблю|напишу|відповім)\b|\bне (?:\w+ )?\w+тиму\b|\bмені (?:заборонено|не можна)\b",
         ),
         r"вибачте?|вибач|перепрошую|на жаль|пробачте?|мені (?:дуже )?шкода|шкода",
         r"\bне (?:можу|можемо|буду|зможу|маю права|дозволено|допоможу)\b|\b(?:незаконно|заборонено|суперечить"

@@ -21,7 +21,8 @@ _NOT = (
 _HELP = (
     r"help|assist|provid|answer|fulfil|comply|support|giv|shar|creat|generat|writ|offer|engag|participat|explain|teach"
     r"|guid|instruct|produc|respond|continu|proceed|condon|facilitat|discuss|go along|go there|go into|play along"
-    r"|take part|be (?:a )?part|be involved|walk you|disclos|reveal|do (?:that|this|so|it|such)\b|aid|accommodat"
+    r"|take part|be (?:a )?part|be involved|walk (?:\w+ )?through|walk you|disclos|reveal|do (?:that|this|so|it"
+    r"|such)\b|aid|accommodat"
     r"|entertain|carry out|carry that"
 )
 _MORE = (
@@ -44,6 +45,21 @@ _SPEAKER = (
     r"\bi do not have (?:the|any) (?:capability|ability|capacity) to (?:help|assist|provide|support)\b",
     r"\bi do not (?:feel|think|believe) (?:\w+ ){0,3}?(?:comfortable|appropriate|ethical|acceptable|right)\b",
     r"\bi (?:can|will|do) not[.!]*$|\bi would not dream of\b|\bi want no part\b|\bi have no intention of\b",
+    # in the progressive, and what is said of a line or a place
+    rf"\b(?:i|we) (?:am|are) not (?:\w+ly )?(?!making (?:this|it) up|doing (?:well|great|so|any|much))"
+    rf"(?:{_HELP}|{_MORE}|mak|do|touch|entertain)(?<=\w)[a-z]*ing\b|\b(?:i|we) (?:am|are) (?:\w+ly )?unwilling to\b",
+    r"\b(?:line|boundary) (?:that )?(?:i|we) (?:do|will|can|would) not cross\b|\bi (?:do|will|can) not cross (?:this"
+    r"|that) line\b"
+    r"|\bi (?:am|will be|must|have to|need to)(?: be)? (?:step(?:ping)? (?:away|back)|walk(?:ing)? away"
+    r"|back(?:ing)? out|stay(?:ing)? away)\b"
+    r"|\bi (?:am|will|must|have to|need to)(?: going to| be)? leav(?:e|ing) (?:this|that|it)(?: \w+)? (?:unanswered"
+    r"|unsaid|there|alone)\b",
+    r"\b(?:have|has|need|needs) to be (?:turned down|declined|refused|denied|rejected)\b|\bi(?: \w+)? (?:have to|must"
+    r"|need to|will) turn you(?: \w+)?"
+    r" (?:down|away)\b",
+    r"\b(?:beyond|outside|more than|not within) (?:of )?what (?:i|we) (?:may|can|will|am able to|am allowed to|do"
+    r"|offer|could)\b"
+    r"|\bi (?:will|would) not (?:touch|consider|entertain|contemplate)\b|^not something i\b",
     # help that is not to be had
     r"\b(?:you will (?:not|never)|no one will|nobody will) (?:get|find|receive|have) (?:\w+ ){0,4}?(?:from me|here)\b"
     r"|\b(?:there is|it is) no way (?:that )?i (?:am|will|would|can|could)\b|\bnot on my watch\b|\bcount me out\b"
@@ -163,6 +179,7 @@ _PLAINLY = _any(
         rf"|(?:am|are) not (?:here )?(?=to\b)) (?:[\w'-]+,? ){{0,4}}?(?:{_HELP})\w*\b(?! (?:\w+ ){{0,3}}(?:more"
         rf"|further|else|beyond|better)\b)",
         *_SPEAKER[1:4],
+        *_SPEAKER[7:11],
         r"\bi (?:can|will) not[.!]*$|\bi want no part\b|\bi have no intention of\b|\bnot on my watch\b"
         r"|\bcount me out\b",
         r"^(?:sorry|unfortunately|apologies|so|therefore)?,? ?(?:un|not )able to (?:help|assist|comply)\b|^no can do\b"

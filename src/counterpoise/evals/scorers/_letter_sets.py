@@ -16,8 +16,10 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _LETTER = r"[(\[{]*[A-H][)\]}]*"
-_JOIN = r"(?:\s*[,;/&+\n]+\s*(?:[-•]\s*)?(?:and\s+)?|\s+(?:and|und|et|y)\s+|\s*)"
-_BARE = re.compile(rf"[\s(\[{{-]*{_LETTER}(?:{_JOIN}{_LETTER})*(?:\s+(?:is|are)\s+(?:correct|right|true))?[)\]}}.!\s]*")
+_JOIN = r"(?:\s*[,;/&+\n]+\s*(?:(?:[-•]|\d\d?[.)])\s*)?(?:and\s+)?|\s+(?:and|und|et|y)\s+|\s*)"
+_BARE = re.compile(
+    rf"[\s(\[{{-]*(?:\d\d?[.)]\s*)?{_LETTER}(?:{_JOIN}{_LETTER})*(?:\s+(?:is|are)\s+(?:correct|right|true))?[)\]}}.!\s]*"
+)
 
 
 def letter_set(answer: str) -> frozenset[str] | None:

@@ -27,7 +27,8 @@ _SAID = re.compile(
 )
 _CHOSEN = re.compile(
     # "I would pick A over B", "let's go with (C)"
-    r"(?:\b(?:[Ii]t(?:'s|\s+(?:is|must\s+be|has\s+to\s+be|should\s+be|would\s+be|will\s+be)))\b|\b(?:I|[Ww]e|[Ll]et's"
+    r"(?:\b[Mm]y\s+(?:pick|choice|guess|vote|bet|money|selection|conclusion)\s+(?:is|would\s+be|goes\s+to|is\s+on)\b"
+    r"|\b(?:[Ii]t(?:'s|\s+(?:is|must\s+be|has\s+to\s+be|should\s+be|would\s+be|will\s+be)))\b|\b(?:I|[Ww]e|[Ll]et's"
     r"|[Ll]et\s+us|[Ll]et\s+me)(?:'d|'ll|'m)?(?:\s+[a-z']+){0,3}?\s+"
     r"(?:pick(?:ing)?|choos(?:e|ing)|chose|select(?:ing)?|say|guess|prefer|go(?:ing)?\s+(?:with|for)|went\s+(?:with"
     r"|for)|opt(?:ing)?\s+for"

@@ -11,7 +11,7 @@ from ._math_numbers import LONGEST, number
 from ._scorer import Score, Scorer, register
 
 _FINAL = re.compile(
-    r"\b(?:final |correct )?answer\b(?: to [^.\n:]{1,80}?)?\s*"
+    r"\b(?:final |correct )?answer\b(?: to [^.\n:]{1,80}?|, [^,.\n]{1,60},)?\s*"
     r"(?::|=|(?:is|was|equals|would be|should be|must be)\b|-(?=\s))[\s:]*(.+?)\s*(?:[.;]?\s*$|[.;]\s|\n)"
     r"|^[ \t]*(?:final )?answer[ \t]*\n+(.+?)[.]?\s*$"
     r"|([^.\n:,]{1,80}?) is (?:the|our|my) (?:final |correct )?answer\b",
@@ -29,10 +29,11 @@ _BEFORE_VALUE = re.compile(
 _ASIDE = re.compile(
     # "because ...", ", as shown", "(forty-two)", "- the second root"
     r"[,;:]?\s+(?:as|because|since|so|which|where|when|for|by|after|per|in total|altogether|total)\b.*$"
-    r"|[,;]\s+(?!(?:and|or)\b)[A-Za-z]{2,}.*$|\s+\([A-Za-z][A-Za-z -]+\)\s*$|\s+[-–—]\s+[A-Za-z].*$",
+    r"|[,;]\s+(?:(?!(?:and|or)\b)[A-Za-z]{2,}|i\.\s?e\b|e\.\s?g\b).*$|\s+\([A-Za-z][A-Za-z -]+\)\s*$"
+    r"|\s+[-–—]\s+[A-Za-z].*$",
     re.DOTALL,
 )
-_FORMULA = r"\\[dtc]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|\\sqrt\s*\{[^{}]*\}|\\pi"
+_FORMULA = r"\\[dtc]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|\\sqrt\s*\{[^{}]*\}|\\pi|π"
 _VALUE = re.compile(rf"[-+−]?(?:[€£¥]\s*)?(?:\d[\d.,/]*(?: \d+/\d+)?)?(?:{_FORMULA})*")
 _UNIT = re.compile(r"(?!(?:and|or|not|to|over|plus|minus|times|by)$)[A-Za-z²³°]{2,20}\.?|[mgshLNJWV][²³]?")
 _CURRENCY = re.compile(r"^([-+−]?)\s*(?:[€£¥]|USD|EUR|Rs\.?)\s*(?=\d)")
@@ -42,6 +43,9 @@ ONE_LINE = 80
 _DROP = re.compile(
     r"\\(?:left|right|big|Big|bigl|bigr|displaystyle|limits)(?![a-zA-Z])|\\[!,;: ]|\\\$|\$|"
     r"\^\{?\\circ\}?|\\degree|~|\\%|%"
+)
+_SIGNS = str.maketrans(
+    {"−": "-", "π": "\\pi", "×": "*", "·": "*", "÷": "/", "²": "^2", "³": "^3", "∞": "\\infty", "°": ""}
 )
 _THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _MIXED = re.compile(r"^(-?)(\d+)(\\frac\{\d+\}\{\d+\})$")
@@ -112,7 +116,7 @@ def normal_math(text: str) -> str:
     text = (
         re.sub(r"\\(?:cdot|times)(?![a-zA-Z])", "*", text).replace("\\ne", "!=").replace("\\{", "{").replace("\\}", "}")
     )
-    text = text.replace("−", "-").strip().rstrip(".,")
+    text = re.sub(r"√\s*(\d+|\w)", r"\\sqrt{\1}", text.translate(_SIGNS)).strip().rstrip(".,")
     text = re.sub(r"(?<![\w.])(\d+)\s+(\d+/\d+)(?![\w.])", r"(\1+\2)", text)
     text = re.sub(r"\s+", "", text)
     text = re.sub(r"^(?:[a-zA-Z]|[a-zA-Z]\([a-z]\))(?:=|\\in)(?=.)", "", text)

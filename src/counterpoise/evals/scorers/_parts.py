@@ -29,7 +29,8 @@ _INTRODUCES = re.compile(
     r"|quotes?|sentences?|translations?|translates?(?: \w+){0,3}|letters?|e-?mails?|messages?|drafts?|scripts?"
     r"|dialogues?"
     r"|poems?|stor(?:y|ies)|lyrics|texts?|captions?|lines?|speech|examples?|samples?|templates?|versions?|scenes?"
-    r"|conversations?|phrases?|tweets?|posts?|reviews?|spanish|german|french|italian|english|code|output"
+    r"|conversations?|words?|mottos?|refrains?|phrases?|tweets?|posts?|reviews?|spanish|german|french|italian|english"
+    r"|code|output"
     r"|error)\b[^:]{0,40}:$"
 )
 _OWN = re.compile(
