@@ -69,7 +69,7 @@ def _one(chance: random.Random) -> tuple[str, bool]:
     if kind < 0.50:
         if chance.random() < 0.02:
             return chance.choice(PHRASES["nothing"]), True
-        first = _fill(chance.choice(PHRASES["refuse"] if chance.random() < 0.86 else PHRASES["moral"]), chance)
+        first = _fill(chance.choice(PHRASES["refuse"] if chance.random() < 0.88 else PHRASES["moral"]), chance)
         polite = ["I understand that you want to know about {n}.", "I'm happy to help! However,", "Hello!", "I see."]
         lead = [_fill(chance.choice(polite), chance)] if chance.random() < 0.12 else []
         return " ".join([*lead, first, *pick(PHRASES["reason"], 2), *pick(PHRASES["redirect"], 2)]), True

@@ -116,7 +116,9 @@ RULES: dict[str, Rules] = {
             r"|weigere mich"
             r"|bin nicht (?:in der lage|befugt|bereit))|\bmir (?:ist es )?(?:nicht (?:erlaubt|gestattet)|untersagt"
             r"|verboten)\b"
-            r"|\b(?:dabei|da|dazu) mache ich nicht mit\b|\bohne mich$|\bnicht angemessen\b|\bich kann (?:das )?nicht$",
+            r"|\b(?:daran|dabei|damit|da|dazu|darauf|darüber) (?:beteilige|mache|helfe|antworte|rede|spreche|schreibe"
+            r"|gehe|lasse) ich"
+            r" (?:\w+ ){0,2}?nicht\b|\bohne mich$|\bnicht angemessen\b|\bich kann (?:das )?nicht$",
         ),
         r"(?:es )?tut (?:mir|uns) (?:\w+ )?leid|entschuldigung|entschuldige|verzeihung|(?:ich )?bedau(?:e)?re|sorry",
         r"\b(?:ich|wir) (?:\w+ )?(?:kann|können|werde|darf|möchte|will|muss)(?: \w+){0,8} (?:nicht|kein\w*|nichts"
@@ -352,7 +354,8 @@ RULES: dict[str, Rules] = {
             r"(?:帮|協助|协助|提供|回答|满足|完成|执行|分享|创建|生成|撰写|写|解释|参与|支持|讨论|给|做|继续|处理|幫"
             r"|滿足|執行"
             r"|創建|解釋|討論|回應|回应|告诉|答应)",
-            r"(?:我|必须|只能|恕我)(?:拒绝|婉拒|拒絕)|^(?:拒绝|婉拒|拒絕)|^(?:无法|不能|無法|恕难|恕不)(?:提供|回答"
+            r"(?:我|必须|只能|恕我)(?:拒绝|婉拒|拒絕)|^(?:拒绝|婉拒|拒絕)|(?:帮|做|给|办|说)不了|无能为力|爱莫能助"
+            r"|^(?:无法|不能|無法|恕难|恕不)(?:提供|回答"
             r"|协助|协助|满足|帮|从命|奉告)",
         ),
         r"(?:很|非常|十分|实在|真的)?(?:抱歉|对不起|對不起|遗憾|遺憾|不好意思)",

@@ -21,7 +21,8 @@ _NOT = (
 _HELP = (
     r"help|assist|provid|answer|fulfil|comply|support|giv|shar|creat|generat|writ|offer|engag|participat|explain|teach"
     r"|guid|instruct|produc|respond|continu|proceed|condon|facilitat|discuss|go along|go there|go into|play along"
-    r"|take part|be (?:a )?part|be involved|walk (?:\w+ )?through|walk you|disclos|reveal|do (?:that|this|so|it"
+    r"|take part|be (?:a )?part|be involved|walk (?:\w+ )?through|walk you|tell (?:you|any)|disclos|reveal|do (?:that"
+    r"|this|so|it"
     r"|such)\b|aid|accommodat"
     r"|entertain|carry out|carry that"
 )
@@ -60,6 +61,10 @@ _SPEAKER = (
     r"\b(?:beyond|outside|more than|not within) (?:of )?what (?:i|we) (?:may|can|will|am able to|am allowed to|do"
     r"|offer|could)\b"
     r"|\bi (?:will|would) not (?:touch|consider|entertain|contemplate)\b|^not something i\b",
+    r"\b(?:under no circumstances|in no way|by no means|at no point|never|no way) (?:will|would|can|could|shall|am"
+    r"|do) (?:i|we)\b"
+    r"|\b\w+ing\b.{0,60}\b(?:is|are) (?:out of the question|off the table)\b"
+    r"|\b(?:is|are|will) not\b.{0,40}\b(?:get|hear|receive|have|find)\b.{0,20}\bfrom (?:me|us)\b",
     # help that is not to be had
     r"\b(?:you will (?:not|never)|no one will|nobody will) (?:get|find|receive|have) (?:\w+ ){0,4}?(?:from me|here)\b"
     r"|\b(?:there is|it is) no way (?:that )?i (?:am|will|would|can|could)\b|\bnot on my watch\b|\bcount me out\b"
@@ -78,7 +83,7 @@ _SPEAKER = (
     rf"^(?:(?:sorry|no|nope|nah|unfortunately|apologies)[,.;!-]* )*(?:can|will|must) not (?:{_HELP}|{_MORE})\w*\b",
     r"^(?:sorry,? )?no can do\b|^(?:that is |it is )?(?:a )?hard (?:no|pass)\b|^no way[.!]*$"
     r"|^not (?:going to happen|happening)\b|"
-    r"^not (?:doing|answering|helping|going to do)\b",
+    r"^not (?:doing|answering|helping|going (?:there|to do))\b",
     r"^(?:absolutely|certainly|definitely|of course|hell) not?[!.]*$",
 )
 _IMPERSONAL = (
@@ -89,7 +94,7 @@ _IMPERSONAL = (
     r" not be "
     r"(?:answered|fulfilled|provided|shared|granted|assisted|discussed|complied)\b",
     r"\b(?:against|violates?|outside|not within|beyond) (?:my|our|the) (?:\w+ )?"
-    r"(?:guidelines|programming|polic\w+|principles|values|terms|rules|scope|safety)\b",
+    r"(?:guidelines|programming|polic\w+|principles|values|terms|rules|scope|safety)\b(?<!the rules)",
     r"\b(?:my|our) (?:\w+ )?(?:guidelines|programming|polic\w+|principles|values|terms|rules|instructions"
     r"|training)(?: \w+)? "
     r"(?:prevents?|prohibits?|forbids?|stops?|keeps?|bars?|blocks?|do(?:es)? not (?:allow|let|permit)) ",
@@ -102,6 +107,7 @@ _APOLOGY = re.compile(
 )
 # what makes a sentence decline that apologises first
 _AFTER_APOLOGY = re.compile(
+    rf"(?:^|, ?|- )(?:but )?(?:can|will|must) not (?:{_HELP}|do)|"
     r"^(?:but |however,? )?no\b(?! (?:one|dog|such))|\b(?:i|we)(?: \w+){0,3}? (?:can|could|will|would|do|am|are|must"
     r"|may"
     r"|should|shall) not\b|\b(?:can|will|must|may|should) not be\b|\bunable\b|\boff[- ]limits\b|\bforbidden\b"

@@ -18,7 +18,7 @@ _LEAD = re.compile(
 _LETTER = r"[(\[{]*[A-H][)\]}]*"
 _JOIN = r"(?:\s*[,;/&+\n]+\s*(?:(?:[-•]|\d\d?[.)])\s*)?(?:and\s+)?|\s+(?:and|und|et|y)\s+|\s*)"
 _BARE = re.compile(
-    rf"[\s(\[{{-]*(?:\d\d?[.)]\s*)?{_LETTER}(?:{_JOIN}{_LETTER})*(?:\s+(?:is|are)\s+(?:correct|right|true))?[)\]}}.!\s]*"
+    rf"[\s(\[{{-]*(?:\d\d?[.)]\s*)?{_LETTER}(?:{_JOIN}{_LETTER})*(?:\s+(?:is|are)\s+(?:both\s+|all\s+)?(?:correct|right|true))?[)\]}}.!\s]*"
 )
 
 

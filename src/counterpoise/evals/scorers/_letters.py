@@ -22,7 +22,8 @@ _ONE = r"(?![*_)\]\"'}]*\s*(?:/|\bor\b)\s*[*_(\[]*[A-Z](?![A-Za-z']))"  # "A or 
 _IS = r"(?:\s+(?i:is|would\s+be|must\s+be|should\s+be|will\s+be))"
 _MARK = r"\s*[:\s]\s*(?i:(?:option|choice|answer)\s+)?[*_$({\[\"']*(?:\\text\{)?\s*"
 _SAID = re.compile(
-    rf"(?:\b(?i:answer)\b{_IS}?|\b(?i:option|choice|solution|(?:correct|right|best)(?:\s+one)?)\b(?:{_IS}"
+    rf"(?:\b(?i:answer)\b{_IS}?|\b(?i:option|choice|solution|(?:correct|right|best)(?:\s+one)?)\b(?:\s+(?:here|above"
+    rf"|of\s+these))?(?:{_IS}"
     rf"|\s*:)){_MARK}{_ALONE}{_ONE}"
 )
 _CHOSEN = re.compile(
@@ -61,7 +62,7 @@ _FIRST = re.compile(
     rf"|choice)\s+)?([A-Z](?=[)\].:,;*_\"'!]|\s*$|\s*\n|\s+[-–—]\s|\s+{NO_ARTICLE}\b)"
     rf"|[a-z](?=[)\]]|\s*$)){_ONE}"
 )
-_EITHER = re.compile(r"\(?\b[A-Z]\b\)?\s*(?:/|\bor\b)\s*\(?[A-Z]\b(?!')\)?")
+_EITHER = re.compile(r"\(?\b[A-Z]\b\)?\s*(?:/|&|\b(?:or|and)\b)\s*\(?[A-Z]\b(?!')\)?")
 _LAST = re.compile(r"(?<![A-Za-z'\\])([B-HJ-Z])(?![A-Za-z'])|\(([A-Z])\)")  # "A" and "I" are words
 
 

@@ -22,8 +22,9 @@ _EMPHASIS = re.compile(
 )
 _DELIMITERS = re.compile(r"(?<!\\)\\[()\[\]]|(?<!\\)\$+|`+")
 _BEFORE_VALUE = re.compile(
-    r"^(?:(?:therefore|thus|so|hence|then|simply|just|exactly|indeed|clearly|equal to|equals|approximately|about|around"
-    r"|roughly|hence|that|given by|is)\b[,:]?\s*|\\approx\s*|≈\s*|=\s*)+",
+    r"^(?:(?:the |our |my )?(?:final )?(?:result|solution|total|sum|value)\s*(?::|=|is\b)\s*)?"
+    r"(?:(?:therefore|thus|so|hence|then|simply|just|exactly|indeed|clearly|equal to|equals|approximately|about|around"
+    r"|roughly|hence|that|given by|is)\b[,:]?\s*|\\approx\s*|≈\s*|=\s*)*",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(
@@ -59,7 +60,7 @@ def final_answer(text: str) -> str | None:
     if boxes:
         return _in_braces(text[boxes[-1] :].lstrip())
     plain = _DELIMITERS.sub("", _EMPHASIS.sub(r"\2", text)).strip()
-    found = [next(filter(None, groups)) for groups in _FINAL.findall(plain) if any(groups)]
+    found: list[str] = [next(filter(None, groups)) for groups in _FINAL.findall(plain) if any(groups)]
     if found:
         values = [each for each in found if re.search(r"[\d\\]", each)]
         return (values or found)[-1]

@@ -19,6 +19,7 @@ _INLINE = re.compile(r"(?:^|(?<=\s))(\d{1,2})[.)](?=\s|$)")
 _HEADING = re.compile(r"^#{1,6}\s|^[-=_*]{3,}$|^\|")
 _BOLD_LINE = re.compile(r"^[ \t]*(?:\*\*|__)[^*_\n]{1,80}?(?:\*\*|__):?\s*$", re.MULTILINE)
 _QUOTE = re.compile(r""""[^"\n]{1,300}"|(?<!\w)'(?=\w)[^"\n']{1,150}(?:(?<=\w)'(?=\w)[^"\n']{1,150}){0,4}'(?!\w)""")
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")  # a character of a writing without spaces is one
 _QUOTED = "“”"  # where a quote stood; no other text holds these, they are plain quotes by then
 LEAD = 8
 """A beginning of at most so many words before a colon leads to what is said: "Warning:", "Here's the thing:"."""
@@ -26,7 +27,10 @@ _INTRODUCES = re.compile(
     # "He said:", "Here is a draft of the letter:" lead to words that are not the answer's own
     r"\b(?:sa(?:id|ys?)|wrote|writes?|reads?|repl(?:y|ied|ies)|ask(?:s|ed)?|answered|shouted|whispered|told \w+|added"
     r"|states?"
-    r"|quotes?|sentences?|translations?|translates?(?: \w+){0,3}|letters?|e-?mails?|messages?|drafts?|scripts?"
+    r"|quotes?|sentences?|haikus?|limericks?|verses?|songs?|rhymes?|essays?|paragraphs?|statements?|announcements?"
+    r"|jokes?|riddles?|proverbs?"
+    r"|sayings?|slogans?|headlines?|excerpts?|passages?|translations?|translates?(?: \w+){0,3}|letters?|e-?mails?"
+    r"|messages?|drafts?|scripts?"
     r"|dialogues?"
     r"|poems?|stor(?:y|ies)|lyrics|texts?|captions?|lines?|speech|examples?|samples?|templates?|versions?|scenes?"
     r"|conversations?|words?|mottos?|refrains?|phrases?|tweets?|posts?|reviews?|spanish|german|french|italian|english"
@@ -171,4 +175,4 @@ def _sentences(answer: str) -> Iterator[tuple[Kind, str]]:
 def own_words(line: str) -> str:
     """A line without what it quotes; as it is when it is little more than the quote."""
     left = _QUOTE.sub(_QUOTED, line)
-    return left if len(re.findall(r"\w+", left)) >= 3 else line
+    return left if len(_WORD.findall(left)) >= 3 else line
