@@ -28,7 +28,7 @@ _HELP = (
 )
 _MORE = (
     r"satisfy|recommend|encourag|suggest|promot|tell|advis|complet|process|show|describ|mak|endors|agree|allow"
-    r"|honou?r|speculat|comment|supply|grant|address|fill"
+    r"|honou?r|speculat|comment|supply|grant|address|fill|add\b|label|finish"
 )
 _SPEAKER = (
     # I can not help with ..., we are not able to provide ..., I am an AI and do not condone ...
@@ -65,6 +65,7 @@ _SPEAKER = (
     r"|do) (?:i|we)\b"
     r"|\b\w+ing\b.{0,60}\b(?:is|are) (?:out of the question|off the table)\b"
     r"|\b(?:is|are|will) not\b.{0,40}\b(?:get|hear|receive|have|find)\b.{0,20}\bfrom (?:me|us)\b",
+    r"\bis where (?:i|we|my \w+)(?: \w+)? (?:stops?|ends?|draw|quit)\b|\bno\b.{0,50}\bfrom (?:me|us)[.!]*$",
     # help that is not to be had
     r"\b(?:you will (?:not|never)|no one will|nobody will) (?:get|find|receive|have) (?:\w+ ){0,4}?(?:from me|here)\b"
     r"|\b(?:there is|it is) no way (?:that )?i (?:am|will|would|can|could)\b|\bnot on my watch\b|\bcount me out\b"

@@ -11,14 +11,16 @@ _MARKUP = re.compile(r"\*+|_{2,}|`+|\\text(?=\{)|\\boxed(?=\{)|[$\\]")
 _LEAD = re.compile(
     # "The correct answers are", "Options:", "Both"
     r"^\W*(?:(?:so|thus|therefore|hence),?\s+)?(?:(?:the|my|your)\s+)?(?:(?:final|correct|right|best)\s+)*"
-    r"(?:(?:answers?|options?|choices?|letters?|ones?)(?:\s+(?:is|are|would\s+be|should\s+be))?(?:\s*:)?"
+    r"(?:(?:answers?|picks?|selected|selection|chosen|options?|choices?|letters?|ones?)(?:\s+(?:is|are|would\s+be"
+    r"|should\s+be))?(?:\s*:)?"
     r"\s*(?:(?:options?|choices?|letters?)\s+)?)?(?:both\s+)?",
     re.IGNORECASE,
 )
 _LETTER = r"[(\[{]*[A-H][)\]}]*"
 _JOIN = r"(?:\s*[,;/&+\n]+\s*(?:(?:[-•]|\d\d?[.)])\s*)?(?:and\s+)?|\s+(?:and|und|et|y)\s+|\s*)"
 _BARE = re.compile(
-    rf"[\s(\[{{-]*(?:\d\d?[.)]\s*)?{_LETTER}(?:{_JOIN}{_LETTER})*(?:\s+(?:is|are)\s+(?:both\s+|all\s+)?(?:correct|right|true))?[)\]}}.!\s]*"
+    rf"[\s(\[{{-]*(?:\d\d?[.)]\s*)?{_LETTER}(?:{_JOIN}{_LETTER})*(?:\s+(?:is|are)\s+(?:both\s+|all\s+)?(?:correct"
+    rf"|right|true))?[)\]}}.!\s]*"
 )
 
 
