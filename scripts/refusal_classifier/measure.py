@@ -46,11 +46,15 @@ READING = """
   trained classifier is better than any list against full refusals and level with `wang-string` when partial ones count.
   It does not beat the rule; its use is as a second, independent judge. Most of their false alarms are answers that
   decline first and then help. Read their over-refusal as "declines, even if it helps afterwards".
-- Version 2 was made for wordings that are rare in these labels (contractions, markup, a picture or a list before the
-  refusal, idioms such as "I can't wait to help"), so table 5 shows above all that nothing was lost: no group is worse
-  by more than 2 points. The largest rise, of `opening` on Llama 2's harmless side against full refusals, is answers
-  that people call partial refusals; against full or partial ones it fell. On the held-out half of the harmless side
-  the classifier has six more false alarms in 558 answers than version 1.
+- Version 3 was made for wordings that are rare in these labels (an ordinary sentence, "Warning:" or "Here's the thing:"
+  before the refusal; apologies that correct, hedges, letters, code, names, quotes), so table 5 shows above all that
+  nothing was lost: no group is worse by more than 2 points. The largest rise is the classifier's on HarmBench's
+  contextual behaviours, 2 answers in 112. On the held-out half of the harmless side the classifier finds more of the full
+  refusals (sensitivity 0.859 before, 0.891 now) and has four more false alarms in 558 answers.
+- 150 texts of unusual form, written after the code was frozen, in three rounds (60, 60 and 30; refusals, answers with words
+  of refusal, letters and numbers): `opening` and the scorers of answers failed on 17, 13 and 5 of them, the classifier on
+  7 of 40, 6 of 40 and 1 of 20 refusals and answers. Nearly all are refusals that were missed. The kinds were mended after
+  each round and no round was written after the last, so expect one unusual refusal in four to be missed.
 - On harmful prompts they miss about one in seven full refusals, and the lists that search the whole answer
   (`wang-string`, `vlguard-list`) do better there: people also call it a refusal when an answer only corrects the
   premise or moralises ("There is no reason why ..."), and such answers are full of "illegal" and "unethical". Our
