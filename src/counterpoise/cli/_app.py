@@ -51,6 +51,7 @@ def root(
 
 from . import (  # noqa: E402
     _align,
+    _audit,
     _board,
     _compare,
     _data,
@@ -62,17 +63,23 @@ from . import (  # noqa: E402
     _list,
     _pocket,
     _report,
+    _rewrite,
     _run,
     _safeground,
+    _study,
+    _tournament,
 )
 
 app.command("run")(_run.run)
 app.command("eval")(_eval.evaluate)
 app.command("align")(_align.align)
+app.command("audit")(_audit.audit)
 app.command("compare")(_compare.compare)
 app.command("report")(_report.report)
+app.command("rewrite")(_rewrite.rewrite)
 app.command("export")(_export.export)
 app.command("safeground")(_safeground.safeground)
+app.command("tournament")(_tournament.tournament)
 app.command("list")(_list.show)
 app.command("doctor")(_doctor.doctor)
 app.add_typer(_data.app, name="data")
@@ -80,6 +87,7 @@ app.add_typer(_judge.app, name="judge")
 app.add_typer(_guard.app, name="guard")
 app.add_typer(_board.app, name="board")
 app.add_typer(_pocket.app, name="pocket")
+app.add_typer(_study.app, name="study")
 
 
 class FiniteCommand(TyperCommand):

@@ -1,8 +1,9 @@
-"""One row of a LLaVA, ShareGPT or OpenAI-style chat file as a Sample.
+"""One row of a LLaVA, ShareGPT, OpenAI-style chat, Alpaca or prompt/completion file as a Sample.
 
 A row: {"id": ..., "image": "a.jpg" or ["a.jpg", "b.jpg"] or absent, "conversations": [{"from": "human", "value":
-"<image>\\nWhat is this?"}, {"from": "gpt", "value": "..."}]}. Other common names mean the same, see below. A field that
-is null is a field that is not there: libraries that fill columns write null into every row.
+"<image>\\nWhat is this?"}, {"from": "gpt", "value": "..."}]}. Other common names mean the same, see below. A row
+without a dialogue may be {"instruction", "input", "output"}, or {"prompt", "completion"}, each with text or a list of
+turns. A field that is null is a field that is not there: libraries that fill columns write null into every row.
 """
 
 import re
@@ -20,6 +21,8 @@ ROLES: dict[str, Role] = {
 }  # fmt: skip
 """Names of roles, compared without case."""
 _DIALOGUE = ("conversations", "messages", "conversation", "dialog", "dialogue")
+_ASKED = ("instruction", "prompt")
+_REPLIED = ("output", "completion", "response")
 _ROLE = ("from", "role")
 _TEXT = ("value", "content", "text")
 _IMAGES = ("image", "images")
@@ -28,7 +31,7 @@ _THOUGHT = ("reasoning_content", "reasoning")
 PLACEHOLDER = re.compile(r"\n?<image>\n?")
 
 
-class _Where(NamedTuple):
+class Where(NamedTuple):
     """The row that is read, for messages and for its images."""
 
     file: Path
@@ -44,13 +47,14 @@ def parse_row(row: dict[str, Any], file: Path, number: int, root: Path, *, own: 
     of our `own` a turn may say that it is trusted."""
     identity = row.get("id")
     known = isinstance(identity, str | int)
-    where = _Where(file, f"{number} (id {identity!r})" if known else str(number), root)
+    where = Where(file, f"{number} (id {identity!r})" if known else str(number), root)
     if identity is not None and not known:
         raise where.error("expected text or a number", "id")
     for name in _NOT_READ:
         if row.get(name):
             raise where.error("expected a row of text and images", name)
-    images = _row_images(row, where)
+    images = row_images(row, where)
+    row = _single(row, where)
     name, turns = _dialogue(row, where)
     said = [_turn(turn, f"{name}[{place}]", where) for place, turn in enumerate(turns)]
     said = _with_system(row, [turn for turn in said if turn.role != "system" or turn.parts], where)
@@ -78,7 +82,7 @@ def _absent(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, list) and all(map(_absent, value)))
 
 
-def _first(value: dict[str, Any], names: tuple[str, ...], where: _Where, prefix: str = "") -> tuple[str, Any]:
+def _first(value: dict[str, Any], names: tuple[str, ...], where: Where, prefix: str = "") -> tuple[str, Any]:
     """(name, value) of the one field under any of its names that is there: not null, not empty."""
     found = [(name, value[name]) for name in names if not _absent(value.get(name))]
     if len(found) > 1 and found[0][1] != found[1][1]:
@@ -86,7 +90,27 @@ def _first(value: dict[str, Any], names: tuple[str, ...], where: _Where, prefix:
     return found[0] if found else (next((name for name in names if name in value), names[0]), None)
 
 
-def _dialogue(row: dict[str, Any], where: _Where) -> tuple[str, list[Any]]:
+def _single(row: dict[str, Any], where: Where) -> dict[str, Any]:
+    """A row of one request and its reply as one with a dialogue; a row with a dialogue as it is."""
+    if any(name in row for name in _DIALOGUE):
+        return row
+    (asked, prompt), (replied, reply) = _first(row, _ASKED, where), _first(row, _REPLIED, where)
+    if asked not in row and replied not in row:
+        return row
+    for name, value in ((asked, prompt), (replied, reply)):
+        if not isinstance(value, str | list) or not value:
+            raise where.error(f"expected text, got {type(value).__name__}" if value else "empty; expected text", name)
+    if isinstance(prompt, str):
+        more = row.get("input")
+        if more is not None and not isinstance(more, str):
+            raise where.error(f"expected text, got {type(more).__name__}", "input")
+        prompt = [{"role": "user", "content": f"{prompt}\n\n{more}" if more and more.strip() else prompt}]
+    if isinstance(reply, str):
+        reply = [{"role": "assistant", "content": reply}]
+    return {**row, "messages": [*prompt, *reply]}
+
+
+def _dialogue(row: dict[str, Any], where: Where) -> tuple[str, list[Any]]:
     name, turns = _first(row, _DIALOGUE, where)
     if not isinstance(turns, list) or not turns:
         raise where.error("expected a non-empty list of turns", name)
@@ -109,7 +133,7 @@ class _Turn:
     field: str
 
 
-def _turn(turn: Any, place: str, where: _Where) -> _Turn:
+def _turn(turn: Any, place: str, where: Where) -> _Turn:
     if not isinstance(turn, dict):
         raise where.error(f"expected an object, got {type(turn).__name__}", place)
     name, spoken = _first(turn, _ROLE, where, f"{place}.")
@@ -131,7 +155,7 @@ def _turn(turn: Any, place: str, where: _Where) -> _Turn:
     return _Turn(role, parts, thought if isinstance(thought, str) else "", turn.get("trusted") is True, place)
 
 
-def _parts(value: Any, place: str, where: _Where) -> list[str | Image | _Slot]:
+def _parts(value: Any, place: str, where: Where) -> list[str | Image | _Slot]:
     """Text, or a list of parts: {"type": "text", "text": ...}, {"type": "image"}, {"type": "image_url", ...}."""
     if value is None or isinstance(value, str):
         return [value or ""]
@@ -156,7 +180,7 @@ def _parts(value: Any, place: str, where: _Where) -> list[str | Image | _Slot]:
     return parts
 
 
-def _with_system(row: dict[str, Any], said: list[_Turn], where: _Where) -> list[_Turn]:
+def _with_system(row: dict[str, Any], said: list[_Turn], where: Where) -> list[_Turn]:
     """The turns, after the row's `system` text where it has one."""
     text = row.get("system")
     if text is None or (isinstance(text, str) and not text.strip()):
@@ -170,7 +194,7 @@ def _with_system(row: dict[str, Any], said: list[_Turn], where: _Where) -> list[
     return [_Turn("system", [text], "", False, "system"), *said]
 
 
-def _placed(said: list[_Turn], images: list[Image], where: _Where, own: bool) -> Conversation:
+def _placed(said: list[_Turn], images: list[Image], where: Where, own: bool) -> Conversation:
     """Messages with the row's images at their marks, or all before the first question."""
     asked = [turn for turn in said if turn.role == "user"]
     for turn in asked:
@@ -203,13 +227,14 @@ def _split(text: str) -> list[str | Image | _Slot]:
 # Images
 
 
-def _row_images(row: dict[str, Any], where: _Where) -> list[Image]:
+def row_images(row: dict[str, Any], where: Where) -> list[Image]:
+    """The images under `image` or `images`, in order."""
     listed = {name: row[name] if isinstance(row[name], list) else [row[name]] for name in _IMAGES if name in row}
     name, value = _first(listed, _IMAGES, where)
     return [_image(each, name, where) for each in value or []]
 
 
-def _image(value: Any, name: str, where: _Where) -> Image:
+def _image(value: Any, name: str, where: Where) -> Image:
     """A path, a data URI, {"url": ...}, or {"bytes": ..., "path": ...} as Parquet files have it."""
     if isinstance(value, dict):
         data = value.get("bytes")

@@ -1,15 +1,18 @@
 """Reader of LLaVA, ShareGPT and OpenAI-style chat files: JSON lists, JSON Lines and Parquet, streamed."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from counterpoise.base import InputError
-from counterpoise.chat import Sample
+from counterpoise.chat import Image, Sample
 
 from ._chat_row import parse_row
-from ._row_files import raw_rows
+from ._row_files import Raw, raw_rows
+
+T = TypeVar("T")
 
 _LISTED = 20  # bad rows that a message lists; all are in the record
 
@@ -54,37 +57,60 @@ def read_llava(
     file = Path(path)
     root = Path(file.parent if image_root is None else image_root).resolve()
     kept = ReadRecord() if record is None else record
-    bad_before, first_before = len(kept.bad_rows), kept.model_first
-    told = False
+    first_before = kept.model_first
+    samples = parsed_rows(
+        file, raw_rows(file), lambda row, number: parse_row(row, file, number, root), skip_bad, kept,
+        lambda sample: [image for message in sample.messages for image in message.images],
+    )  # fmt: skip
     try:
-        for number, row in raw_rows(file):
-            try:
-                if isinstance(row, str):
-                    raise InputError.at(file, row, row=number)
-                sample = parse_row(row, file, number, root)
-                if skip_bad:
-                    _look_at_images(sample, file, number)
-            except InputError as error:
-                if not skip_bad:
-                    raise
-                kept.bad_rows.append(str(error))
-                if len(kept.bad_rows) > skip_bad:
-                    told = True
-                    raise _too_many(file, kept.bad_rows, skip_bad) from error
-                continue
-            kept.rows += 1
+        for sample in samples:
             kept.model_first += bool(sample.meta.get("model_first"))
             yield sample
     finally:
-        _say(file, [] if told else kept.bad_rows[bad_before:], kept.model_first - first_before)
+        samples.close()
+        if first := kept.model_first - first_before:
+            sys.stderr.write(f"{file}: rows that begin with a turn of the model, which is left out: {first}\n")
 
 
-def _look_at_images(sample: Sample, file: Path, number: int) -> None:
-    for image in (image for message in sample.messages for image in message.images):
+def parsed_rows(
+    file: Path,
+    rows: Iterable[tuple[int, Raw]],
+    parse: Callable[[dict[str, Any], int], T],
+    skip_bad: int,
+    record: ReadRecord,
+    images: Callable[[T], list[Image]],
+) -> Generator[T, None, None]:
+    """What `parse(row, number)` makes of each row; at most `skip_bad` bad rows are left out, counted in `record` and
+    said on standard error. When rows may be skipped, the `images` of what was made are decoded once."""
+    before, told = len(record.bad_rows), False
+    try:
+        for number, row in rows:
+            try:
+                if isinstance(row, str):
+                    raise InputError.at(file, row, row=number)
+                made = parse(row, number)
+                if skip_bad:
+                    _look_at(images(made), file, f"{number} (id {row['id']!r})" if "id" in row else str(number))
+            except InputError as error:
+                if not skip_bad:
+                    raise
+                record.bad_rows.append(str(error))
+                if len(record.bad_rows) > skip_bad:
+                    told = True
+                    raise _too_many(file, record.bad_rows, skip_bad) from error
+                continue
+            record.rows += 1
+            yield made
+    finally:
+        _say(file, [] if told else record.bad_rows[before:])
+
+
+def _look_at(images: Iterable[Image], file: Path, row: str) -> None:
+    for image in images:
         try:
             image.pil()
         except InputError as error:
-            raise InputError.at(file, str(error), row=f"{number} (id {sample.id!r})", field="image") from error
+            raise InputError.at(file, str(error), row=row, field="image") from error
 
 
 def _too_many(file: Path, bad_rows: list[str], limit: int) -> InputError:
@@ -95,12 +121,8 @@ def _too_many(file: Path, bad_rows: list[str], limit: int) -> InputError:
     )
 
 
-def _say(file: Path, bad_rows: list[str], model_first: int) -> None:
-    lines = []
+def _say(file: Path, bad_rows: list[str]) -> None:
     if bad_rows:
         lines = [f"{file}: bad rows left out: {len(bad_rows)}", *(f"  {line}" for line in bad_rows[:_LISTED])]
         lines += [f"  and {len(bad_rows) - _LISTED} more"] if len(bad_rows) > _LISTED else []
-    if model_first:
-        lines.append(f"{file}: rows that begin with a turn of the model, which is left out: {model_first}")
-    if lines:
         sys.stderr.write("\n".join(lines) + "\n")

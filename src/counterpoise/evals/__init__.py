@@ -1,6 +1,6 @@
 """Benchmarks, suites, and the evaluation that turns a model into scorecard rows. Statistics and scorers beside it."""
 
-from ._benchmark import HEADLINE_SCORER, REFUSAL_SCORERS, Benchmark, In, Sampling, too_short
+from ._benchmark import HEADLINE_SCORER, REFUSAL_SCORERS, Benchmark, In, Sampling, spread, too_short
 from ._evaluate import EvalResult, evaluate
 from ._items import Item, item
 from ._journal import Journal
@@ -9,6 +9,7 @@ from ._reply import PROBLEMS, AnyReply, answered, from_output, generated, in_par
 from ._scorecard import rows
 from ._suites import Suite, suite, suites
 from ._target import Target
+from .own import framed
 
 __all__ = [
     "HEADLINE_SCORER",
@@ -28,6 +29,7 @@ __all__ = [
     "benchmark",
     "benchmarks",
     "evaluate",
+    "framed",
     "from_output",
     "generated",
     "in_parts",
@@ -35,6 +37,7 @@ __all__ = [
     "register",
     "rows",
     "sources_of",
+    "spread",
     "suite",
     "suites",
     "too_short",

@@ -50,7 +50,7 @@ def benchmark(name: str) -> Benchmark:
         return load_theirs(name)
     known = benchmarks()
     if name.endswith((".yaml", ".yml")):
-        card = load_own(Path(name))
+        card = load_own(Path(name), benchmark)
         if card.name in known:
             raise InputError(f"{name}: name: {card.name!r} is the name of a known benchmark; choose another one")
         return card

@@ -2,8 +2,9 @@
 
 `fit(loaded, samples, SFT(), TrainConfig(), out)` writes `out/adapter/`. A method brings rows and an `Objective`; what
 is trained beside one LoRA adapter is a plan of groups (`Lora`, `Projector`, `Layers`, `Head`) in `TrainConfig.groups`;
-rows that the model makes itself come from `Rollouts`; several objectives on one backbone drive a `Stepper` (`training`)
-themselves. The result is an `Artifact`. Read `_objective` first, then `_trainable`, `_plan`, `_stepper`, `_loop`.
+rows that the model makes itself come from `Rollouts` or `Rounds`; several objectives on one backbone drive a `Stepper`
+(`training`) themselves. The result is an `Artifact`. Read `_objective` first, then `_trainable`, `_plan`, `_stepper`,
+`_loop`.
 
 Importing this package does not import torch; the names below are resolved when they are first used.
 """
@@ -16,6 +17,7 @@ from ._groups import Group, Head, Layers, Lora, Projector
 if TYPE_CHECKING:
     from ._binding import Binding, Bound, Scale, Target, late_layers, text_scale, text_targets
     from ._checkpoint import FitResult
+    from ._constrained import ConstrainedSFT, Uncut, WholeText, constrained_loss, reply_places
     from ._encode import Batch, Tokens, collate, encode_sample, fit_length, pad
     from ._features import FeatureStore
     from ._loop import fit, training
@@ -30,13 +32,14 @@ if TYPE_CHECKING:
         sft_loss,
     )
     from ._objective import DPO, SFT, Loss, Objective, digest, pair_sample
-    from ._plan import Encoded, FixedPlan, Planner, Rollouts
+    from ._plan import Encoded, FixedPlan, GivenSteps, Planner, Rollouts, Rounds
     from ._stepper import Stepper
     from ._trainable import Trainable
 
 _PLACES = {
     "_binding": ("Binding", "Bound", "Scale", "Target", "late_layers", "text_scale", "text_targets"),
     "_checkpoint": ("FitResult",),
+    "_constrained": ("ConstrainedSFT", "Uncut", "WholeText", "constrained_loss", "reply_places"),
     "_encode": ("Batch", "Tokens", "collate", "encode_sample", "fit_length", "pad"),
     "_features": ("FeatureStore",),
     "_loop": ("fit", "training"),
@@ -45,7 +48,7 @@ _PLACES = {
         "sft_loss",
     ),
     "_objective": ("DPO", "SFT", "Loss", "Objective", "digest", "pair_sample"),
-    "_plan": ("Encoded", "FixedPlan", "Planner", "Rollouts"),
+    "_plan": ("Encoded", "FixedPlan", "GivenSteps", "Planner", "Rollouts", "Rounds"),
     "_stepper": ("Stepper",),
     "_trainable": ("Trainable",),
 }  # fmt: skip
@@ -57,10 +60,12 @@ __all__ = [
     "Batch",
     "Binding",
     "Bound",
+    "ConstrainedSFT",
     "Encoded",
     "FeatureStore",
     "FitResult",
     "FixedPlan",
+    "GivenSteps",
     "Group",
     "Head",
     "Layers",
@@ -71,13 +76,17 @@ __all__ = [
     "Planner",
     "Projector",
     "Rollouts",
+    "Rounds",
     "Scale",
     "Stepper",
     "Target",
     "Tokens",
     "TrainConfig",
     "Trainable",
+    "Uncut",
+    "WholeText",
     "collate",
+    "constrained_loss",
     "digest",
     "dpo_loss",
     "encode_sample",
@@ -90,6 +99,7 @@ __all__ = [
     "late_layers",
     "pad",
     "pair_sample",
+    "reply_places",
     "sequence_logprobs",
     "sft_loss",
     "text_scale",

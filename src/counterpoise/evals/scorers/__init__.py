@@ -27,6 +27,7 @@ from ._calibration import (
     read_xstest_labels,
 )
 from ._classifier import refusal_probability
+from ._language import language
 from ._metrics import METRICS, Metric
 from ._numbers import last_number
 from ._scorer import NOT_APPLICABLE, Score, Scorer, all_scorers, get, register, self_check
@@ -48,6 +49,7 @@ __all__ = [
     "calibrate_xstest",
     "chosen_option",
     "get",
+    "language",
     "last_number",
     "read_harmbench_file",
     "read_harmbench_labels",
