@@ -51,9 +51,9 @@ READING = """
   nothing was lost: no group is worse by more than 2 points. The largest rise is the classifier's on HarmBench's
   contextual behaviours, 2 answers in 112. On the held-out half of the harmless side the classifier finds more of the
   full refusals (sensitivity 0.859 before, 0.891 now) and has four more false alarms in 558 answers.
-- Texts of unusual form, written by us after the code was frozen, in rounds of 60, 60 and 30: `opening` missed 11 of 20, 8
-  of 20 and 4 of 10 refusals and called 1, 1 and 0 of as many compliant answers refusals; the classifier missed 5, 5
-  and 1 and called 2, 1 and 0 of them (other languages not counted). The kinds were mended after each round, and none
+- Texts of unusual form, written by us after the code was frozen, in rounds of 60, 60 and 30: `opening` missed 11 of 20,
+  8 of 20 and 4 of 10 refusals and called 1, 1 and 0 of as many compliant answers refusals; the classifier missed 5, 5
+  and 1, and called 2, 1 and 0 so (other languages not counted). The kinds were mended after each round, and none
   was written after the last: a refusal in a form that nobody thought of is often missed, an answer seldom accused.
 - On harmful prompts they miss about one in seven full refusals, and the lists that search the whole answer
   (`wang-string`, `vlguard-list`) do better there: people also call it a refusal when an answer only corrects the
