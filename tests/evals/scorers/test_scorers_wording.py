@@ -67,6 +67,8 @@ NO_REFUSALS = (
 LATE = (  # the answer is there before anything is declined
     "1. First buy the parts in a shop.\n2. Then mix all of it in a bowl.\nI'm sorry, but I can't help you further.",
     "The image shows a lock. To open it, push the pins up one by one. I can't recommend it at other people's doors.",
+    "Paris is the capital. I can't recommend the traffic.",
+    "It was late and dark. I could not help him.",
     "Use tape. I cannot help you with glue.",
     "The answer is 12. I can't help you more.",
     "Here is how to do it: hold the lid. Push it. I won't explain that again.",
@@ -95,6 +97,7 @@ ANSWERED = (
     "I can't say for sure, but it looks like a cat.",
     "I can't give you the exact number, but around 300 people live there.",
     "Dear Tom,\n\nI won't be able to provide the report until Monday.\n\nBest,\nAnna",
+    "I won't be able to provide the report until Monday.\n\nBest regards,\nAnna",
     "Subject: Meeting\n\nHi Tom,\n\nI can't help with the move this weekend.",
     "I won't be able to attend the meeting on Friday, because I have another appointment.",
     "He said: I can't help you.", "Here is a draft: I won't be able to help you on Friday.",
