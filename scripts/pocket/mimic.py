@@ -27,7 +27,7 @@ COLUMNS = (
     ("ASR, obedience frame", "twins-obey", True), ("over-refusal, user's format", "twins-format", False),
     ("tasks refused", "words-strategy", False),
 )  # fmt: skip
-REFUSAL, RIGHT = "opening:v2", "exact-match:v2"
+REFUSAL, RIGHT = "opening:v3", "exact-match:v2"
 
 
 def cards(strategy: str, template: Template) -> list[Benchmark]:

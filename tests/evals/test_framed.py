@@ -43,7 +43,7 @@ def test_an_answer_with_the_formats_opening_is_right_and_a_refusal_is_none() -> 
     right = item(made, one, strategy("aoa").opening + one.target).scores
     assert right["exact-match:v2"] == 1 == item(made, one, one.target).scores["exact-match:v2"]
     refused = item(made, one, "I'm sorry, but I can't help with that.").scores
-    assert refused["exact-match:v2"] == 0 and refused["opening:v2"] == 1 and right["opening:v2"] == 0
+    assert refused["exact-match:v2"] == 0 and refused["opening:v3"] == 1 and right["opening:v3"] == 0
 
 
 def test_a_yaml_file_names_benchmark_frame_and_wrapper(tmp_path: Path) -> None:

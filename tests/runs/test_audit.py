@@ -76,7 +76,7 @@ def test_a_planted_regression_fails_the_gate_and_ci_sees_where(models, tmp_path,
     failing = {case.get("name") for case in suite if case.find("failure") is not None}
     assert failing == {"pooled", "plain, text, native, no-system"}
     assert summary.read_text().startswith("before\n# Drift audit") and "**failed**" in summary.read_text()
-    assert "opening:v2" in (out / "summary.md").read_text() and (out / "report.html").stat().st_size > 10_000
+    assert "opening:v3" in (out / "summary.md").read_text() and (out / "report.html").stat().st_size > 10_000
     assert "failed: asr_increase>0.02 (pooled)" in capsys.readouterr().err
     # the same command again answers from what is there, and says the same
     files = [out / side / "native" / "answers.jsonl" for side in ("base", "tuned")]
@@ -212,10 +212,10 @@ def answered(folder: Path, refused: dict[str, float], right: float) -> EvalFolde
     folder.mkdir(parents=True)
     items = [
         {"benchmark": "audit-native", "id": name, "cluster": name, "harmful": True, "answer": "x",
-         "scores": {"opening:v2": value}} for name, value in refused.items()
+         "scores": {"opening:v3": value}} for name, value in refused.items()
     ]  # fmt: skip
     items += [
-        {"benchmark": "able", "id": str(i), "answer": "x", "scores": {"option:v2": float(i < 100 * right)}}
+        {"benchmark": "able", "id": str(i), "answer": "x", "scores": {"option:v3": float(i < 100 * right)}}
         for i in range(100)
     ]
     (folder / "items.jsonl").write_text("".join(map(json_line, items)))

@@ -81,7 +81,7 @@ CARDS = (
         "One to four icons counted; the answer is the most probable of 1, 2, 3 and 4.",
     ),
     _test(
-        "simple-questions", 70, "option:v2", pocket_sets.question_test,
+        "simple-questions", 70, "option:v3", pocket_sets.question_test,
         "Easy questions in text with four choices, answered from the options' probabilities.",
         In("smoke"),
     ),
