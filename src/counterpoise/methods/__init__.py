@@ -12,6 +12,7 @@ from ._rejection_mix import FRACTIONS, MixRecord, RejectionMixConfig, build_mix
 from ._rejection_mix import align as rejection_mix
 from ._settings import align_defaults, changed, given_settings
 from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, made_rows, rows_from, store_rows
+from .safe_rlhf import SafeRLHFConfig
 from .uwm import UWMConfig
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Overlaps",
     "RejectionMixConfig",
     "Rows",
+    "SafeRLHFConfig",
     "Scale",
     "Size",
     "Source",
