@@ -62,8 +62,10 @@ from . import (  # noqa: E402
     _list,
     _pocket,
     _report,
+    _rewrite,
     _run,
     _safeground,
+    _tournament,
 )
 
 app.command("run")(_run.run)
@@ -71,8 +73,10 @@ app.command("eval")(_eval.evaluate)
 app.command("align")(_align.align)
 app.command("compare")(_compare.compare)
 app.command("report")(_report.report)
+app.command("rewrite")(_rewrite.rewrite)
 app.command("export")(_export.export)
 app.command("safeground")(_safeground.safeground)
+app.command("tournament")(_tournament.tournament)
 app.command("list")(_list.show)
 app.command("doctor")(_doctor.doctor)
 app.add_typer(_data.app, name="data")

@@ -12,14 +12,22 @@ from typing import TYPE_CHECKING, Any
 from ._root import concepts, data_home, data_root, lexicon
 
 if TYPE_CHECKING:
+    from ._instructions import PromptStyle, instruction_prompt, read_instructions, read_prompts, read_training
     from ._leakage import Leak, LeakKind, check_leakage, overlap_with
     from ._llava import ReadRecord, read_llava
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
     from ._preferences import SEVERITIES, Preference, Rated, Reply, Severity, rated, read_preferences, read_rated
     from ._quadruples import Quadruple, image_classes, read_quadruples
+    from ._rewrites import Rewrite, RewriteRecord, read_rewrites
     from ._row_files import read_parquet
+    from ._transcripts import holds_pairs, read_pairs
 
 _WHERE = {
+    "PromptStyle": "_instructions",
+    "instruction_prompt": "_instructions",
+    "read_instructions": "_instructions",
+    "read_training": "_instructions",
+    "read_prompts": "_instructions",
     "Leak": "_leakage",
     "LeakKind": "_leakage",
     "Preference": "_preferences",
@@ -36,6 +44,11 @@ _WHERE = {
     "overlap_with": "_leakage",
     "rank": "_mix",
     "rated": "_preferences",
+    "Rewrite": "_rewrites",
+    "RewriteRecord": "_rewrites",
+    "read_rewrites": "_rewrites",
+    "holds_pairs": "_transcripts",
+    "read_pairs": "_transcripts",
     "read_llava": "_llava",
     "read_parquet": "_row_files",
     "read_preferences": "_preferences",
@@ -51,10 +64,13 @@ __all__ = [
     "Leak",
     "LeakKind",
     "Preference",
+    "PromptStyle",
     "Quadruple",
     "Rated",
     "ReadRecord",
     "Reply",
+    "Rewrite",
+    "RewriteRecord",
     "SampleFile",
     "Severity",
     "check_leakage",
@@ -62,16 +78,23 @@ __all__ = [
     "data_home",
     "data_root",
     "draw",
+    "holds_pairs",
     "image_classes",
+    "instruction_prompt",
     "lexicon",
     "overlap_with",
     "rank",
     "rated",
+    "read_instructions",
     "read_llava",
+    "read_pairs",
     "read_parquet",
     "read_preferences",
+    "read_prompts",
     "read_quadruples",
     "read_rated",
+    "read_rewrites",
+    "read_training",
     "shuffled",
     "source_of",
     "write_samples",

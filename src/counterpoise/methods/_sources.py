@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 
 from counterpoise.base import InputError, notice, sha256_file
 from counterpoise.chat import Sample
-from counterpoise.data import ReadRecord, SampleFile, draw, read_llava, write_samples
+from counterpoise.data import PromptStyle, ReadRecord, SampleFile, draw, read_training, write_samples
 
 Source = Iterable[Sample] | Callable[[int], Iterable[Sample]]
 """Rows (finitely many), or a function from the seed to rows, which is called only when they are needed."""
@@ -41,15 +41,17 @@ def rows_from(
     built_in: Callable[[int], Rows],
     *,
     skip_bad: int = 0,
+    style: PromptStyle = "chat",
 ) -> Rows:
     """The rows of one source: those that the caller gives, else those of the user's files, else the built-in ones.
 
     Args:
-        files: LLaVA/ShareGPT files; read in order of their names.
+        files: LLaVA/ShareGPT or instruction files; read in order of their names.
         images: folder that their image paths start from; default: each file's own folder.
         kind: what the rows are for, in messages: `rejection`.
         built_in: from the seed to rows; called only when nothing else is there.
         skip_bad: so many bad rows of the files are left out; once the rows are read, the origin names them.
+        style: how the rows of instruction files are put to the model.
 
     Raises InputError when two files have one name, which tells sources apart.
     """
@@ -63,13 +65,15 @@ def rows_from(
     ordered = sorted(files, key=lambda file: file.name)
     hashes = {file.name: sha256_file(file) for file in ordered if file.is_file()}
     origin: dict[str, Any] = {"from": "files", "sha256": hashes}
-    return Rows(_read(ordered, images, skip_bad, origin), origin)
+    return Rows(_read(ordered, images, skip_bad, style, origin), origin)
 
 
-def _read(files: Sequence[Path], images: Path | None, skip_bad: int, origin: dict[str, Any]) -> Iterator[Sample]:
+def _read(
+    files: Sequence[Path], images: Path | None, skip_bad: int, style: PromptStyle, origin: dict[str, Any]
+) -> Iterator[Sample]:
     record = ReadRecord()
     for file in files:
-        yield from read_llava(file, images, skip_bad=skip_bad, record=record)
+        yield from read_training(file, images, style=style, skip_bad=skip_bad, record=record)
     origin |= {"rows_read": record.rows, "bad_rows": record.bad_rows, "model_first": record.model_first}
 
 

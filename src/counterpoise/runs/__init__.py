@@ -10,6 +10,7 @@ from ._given import given_config
 from ._grids import check
 from ._main import run_main
 from ._plan import Plan, align_plan, eval_plan, run_plan
+from ._rewrite import RewriteResult, rewrite_file
 from ._search import Grid, Search, excess, search
 from ._stages import RealStages, Stages, is_adapter, suite_names
 from ._target import Limit, estimates, half_of, parse_target
@@ -19,6 +20,7 @@ __all__ = [
     "Limit",
     "Plan",
     "RealStages",
+    "RewriteResult",
     "RunConfig",
     "Search",
     "Stages",
@@ -36,6 +38,7 @@ __all__ = [
     "is_adapter",
     "parse_target",
     "placed",
+    "rewrite_file",
     "run_config",
     "run_main",
     "run_plan",

@@ -114,11 +114,11 @@ def run_plan(config: RunConfig) -> Plan:
         most = ceil(log2(len(searched[0].values) + 1))
         worst = len(searched[0].values) + sum(len(grid.values) - 1 for grid in searched[1:])
         note = f"usually {most} doses of {searched[0].knob.name}; at worst {worst}"
-        one = _training("dose: trainings", method, work.settings(config, strongest))
+        one = training("dose: trainings", method, work.settings(config, strongest))
         dose = one.times(most, note)
         stages = [once, dose, once.times(most).named("dose: measurements"), after]
     else:
-        stages = [once, _training(f"align ({method.name})", method, resolved), after]
+        stages = [once, training(f"align ({method.name})", method, resolved), after]
     title = f"counterpoise run {config.model}: suite {config.suite}, into {config.out}"
     notes += _settings(config, method, resolved)
     return Plan(title, tuple(stages), parameters(config.model), tuple(notes), power_table(planned))
@@ -128,12 +128,18 @@ def align_plan(config: RunConfig) -> Plan:
     """The plan of `counterpoise align`. Raises InputError for whatever the command would refuse at its start."""
     method = check(config)
     resolved = RealStages().settings(config, config.dose)
-    stage = _training(f"align ({method.name})", method, resolved)
+    stage = training(f"align ({method.name})", method, resolved)
     title = f"counterpoise align {config.model}: {method.name}, into {config.out}"
     return Plan(title, (stage,), parameters(config.model), tuple(_settings(config, method, resolved)))
 
 
-def _training(name: str, method: Method, resolved: Any) -> Stage:
+def measured(chosen: Suite, limit: int | None, max_new_tokens: int | None) -> tuple[Stage, list[str]]:
+    """One measurement of a suite as one stage, with what there is to say of it."""
+    stages, notes, _ = _measure(chosen.benchmarks, limit, max_new_tokens, chosen)
+    return _sum("measure", stages), notes
+
+
+def training(name: str, method: Method, resolved: Any) -> Stage:
     """One training, as large as the method says it is with these settings."""
     if method.size is None:
         return Stage(name, 0, 0, note="the method does not say how much work it is", known=False)

@@ -2,23 +2,31 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 
 from counterpoise.base import LOCK, InputError, environment, read_json, sha256_bytes, write_json
 from counterpoise.report import EvalFolder
 
-from ._config import RunConfig
-
 PARTS = (
     "before", "after", "align", "adapter", "weights", "edit", "dose", "dose.json", "scorecard.json", "report.html",
     "report_files", "run.json",
 )  # fmt: skip
+
+
+class Identified(Protocol):
+    """What a record is of: a folder, and all that must not change when its work is continued."""
+
+    @property
+    def out(self) -> Path: ...
+
+    @property
+    def identity(self) -> dict[str, Any]: ...
 
 
 class Record:
@@ -28,12 +36,15 @@ class Record:
         self.path, self.value = path, value
 
     @classmethod
-    def open(cls, config: RunConfig, weights: Callable[[], str], *, force: bool) -> "Record":
+    def open(
+        cls, config: Identified, weights: Callable[[], str], *, force: bool, parts: Sequence[str] = PARTS
+    ) -> "Record":
         """Start or continue the run in `config.out`; `weights` hashes the model's files and may have to fetch them.
 
         Raises InputError when the folder belongs to another configuration, to other weights under the same name (a
         retrained or updated model), or to something else. `force` removes what an earlier run left in its own folder,
-        and nothing else; a folder without `run.json` is never cleared. Nothing is changed before everything is checked.
+        its `parts`, and nothing else; a folder without `run.json` is never cleared. Nothing is changed before
+        everything is checked.
         """
         file = config.out / "run.json"
         begun = file.is_file()
@@ -46,7 +57,7 @@ class Record:
             _same({"weights": known.get("weights", "not recorded")}, {"weights": found}, file)
             return cls(file, known)
         if begun:
-            _clear(config.out)
+            _clear(config.out, parts)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         value = {"config": config.identity, "weights": found, "stages": {}, "timings": {}, "started": started}
         value |= environment()
@@ -104,8 +115,8 @@ def _same(known: dict[str, Any], wanted: dict[str, Any], file: Path) -> None:
         raise InputError(f"{file}: another run ({parts}); choose another --out, or --force to start over")
 
 
-def _clear(out: Path) -> None:
-    for name in PARTS:
+def _clear(out: Path, parts: Sequence[str]) -> None:
+    for name in parts:
         part = out / name
         if part.is_dir() and not part.is_symlink():
             shutil.rmtree(part)

@@ -2,8 +2,9 @@
 
 `fit(loaded, samples, SFT(), TrainConfig(), out)` writes `out/adapter/`. A method brings rows and an `Objective`; what
 is trained beside one LoRA adapter is a plan of groups (`Lora`, `Projector`, `Layers`, `Head`) in `TrainConfig.groups`;
-rows that the model makes itself come from `Rollouts`; several objectives on one backbone drive a `Stepper` (`training`)
-themselves. The result is an `Artifact`. Read `_objective` first, then `_trainable`, `_plan`, `_stepper`, `_loop`.
+rows that the model makes itself come from `Rollouts` or `Rounds`; several objectives on one backbone drive a `Stepper`
+(`training`) themselves. The result is an `Artifact`. Read `_objective` first, then `_trainable`, `_plan`, `_stepper`,
+`_loop`.
 
 Importing this package does not import torch; the names below are resolved when they are first used.
 """
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ._artifact import load_head
     from ._binding import Binding, Bound, Scale, Target, late_layers, text_scale, text_targets
     from ._checkpoint import FitResult, Metrics
+    from ._constrained import ConstrainedSFT, Uncut, WholeText, constrained_loss, reply_places
     from ._encode import Batch, Tokens, collate, encode_sample, fit_length, pad
     from ._features import FeatureStore
     from ._loop import fit, training
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
         sft_loss,
     )
     from ._objective import DPO, SFT, Loss, Objective, digest, pair_sample
-    from ._plan import Encoded, FixedPlan, Planner, Rollouts
+    from ._plan import Encoded, FixedPlan, Planner, Rollouts, Rounds
     from ._stepper import Stepper
     from ._trainable import Trainable
 
@@ -39,6 +41,7 @@ _PLACES = {
     "_artifact": ("load_head",),
     "_binding": ("Binding", "Bound", "Scale", "Target", "late_layers", "text_scale", "text_targets"),
     "_checkpoint": ("FitResult", "Metrics"),
+    "_constrained": ("ConstrainedSFT", "Uncut", "WholeText", "constrained_loss", "reply_places"),
     "_encode": ("Batch", "Tokens", "collate", "encode_sample", "fit_length", "pad"),
     "_features": ("FeatureStore",),
     "_loop": ("fit", "training"),
@@ -47,7 +50,7 @@ _PLACES = {
         "sft_loss",
     ),
     "_objective": ("DPO", "SFT", "Loss", "Objective", "digest", "pair_sample"),
-    "_plan": ("Encoded", "FixedPlan", "Planner", "Rollouts"),
+    "_plan": ("Encoded", "FixedPlan", "Planner", "Rollouts", "Rounds"),
     "_stepper": ("Stepper",),
     "_trainable": ("Trainable",),
 }  # fmt: skip
@@ -59,6 +62,7 @@ __all__ = [
     "Batch",
     "Binding",
     "Bound",
+    "ConstrainedSFT",
     "Encoded",
     "FeatureStore",
     "FitResult",
@@ -74,13 +78,17 @@ __all__ = [
     "Planner",
     "Projector",
     "Rollouts",
+    "Rounds",
     "Scale",
     "Stepper",
     "Target",
     "Tokens",
     "TrainConfig",
     "Trainable",
+    "Uncut",
+    "WholeText",
     "collate",
+    "constrained_loss",
     "digest",
     "dpo_loss",
     "encode_sample",
@@ -94,6 +102,7 @@ __all__ = [
     "load_head",
     "pad",
     "pair_sample",
+    "reply_places",
     "sequence_logprobs",
     "sft_loss",
     "text_scale",

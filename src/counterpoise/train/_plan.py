@@ -4,11 +4,12 @@ A fixed plan repeats itself: which rows make which step is a pure function of th
 it. Rollouts make the rows of a step with the weights of that moment.
 """
 
+import itertools
 import math
 import queue
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -192,6 +193,44 @@ class Rollouts(Planner[R]):
             with stepper.generating() as engine:
                 rows = self.make(engine, number)
             yield encode_rows(stepper.loaded, objective, rows, stepper.limit)
+
+
+@dataclass(frozen=True)
+class Rounds(Planner[R]):
+    """Rounds of making rows with the weights of that moment, each followed by passes over what was made.
+
+    `make(engine, number, places)` returns the rows of a round (from 0) at these of its `n_rows` places, by place; a
+    place may stay empty. Every process makes the rows of its own places. A resumed run makes the rows of its round
+    again: what is expensive belongs into a journal.
+    """
+
+    make: Callable[[Engine, int, Sequence[int]], Mapping[int, R]]
+    n_rows: int
+    rounds: int
+    config: TrainConfig
+    """epochs are passes a round; batches are drawn from all places, so that their number is known beforehand."""
+    identity: str
+    """Of all that decides the rows."""
+
+    @property
+    def total(self) -> int:  # type: ignore[override]
+        return self.rounds * n_steps(self.n_rows, self.config.epochs, self.config.batch_size)
+
+    def fingerprint(self) -> str:
+        return digest(("rounds", self.identity, self.n_rows, self.rounds))
+
+    def steps(self, stepper: "Stepper", objective: Objective[R]) -> Iterator[Encoded]:
+        epochs, batch, seed = self.config.epochs, self.config.batch_size, self.config.seed
+        mine = range(stepper.processes.rank, self.n_rows, stepper.processes.world)
+        per_round = n_steps(self.n_rows, epochs, batch)
+        begun, done = divmod(stepper.number, per_round)
+        for number in range(begun, self.rounds):
+            with stepper.generating() as engine:
+                made = self.make(engine, number, mine)
+            plan = steps(self.n_rows, epochs=epochs, batch_size=batch, seed=seed + number)
+            for step in itertools.islice(plan, done if number == begun else 0, None):
+                rows = [made[place] for place in step.rows if place in made]
+                yield encode_rows(stepper.loaded, objective, rows, stepper.limit, number)
 
 
 def survey(rows: Sequence[Any]) -> tuple[list[int], str]:

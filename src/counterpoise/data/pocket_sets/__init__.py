@@ -6,8 +6,10 @@ variety, to be bound to their text twins), `system_questions` (benign images, as
 multi-image methods and captioners), `ordinary_instructions` (all benign kinds mixed) and `rejection_source`
 (out-of-domain benign images whose answers rejection-mix replaces), `preference_pairs` (two replies with two orders,
 labelled by the rule `rate_reply`; `prefer` makes a pair of any two replies). Tests: `reading_test`, `naming_test`,
-`counting_test`, `question_test`, `system_test` and `rejection_domain_test`. No training sample holds a validation or
-test family or icon style.
+`counting_test`, `arithmetic_test`, `question_test`, `system_test` and `rejection_domain_test`. No training sample holds
+a validation or test family or icon style.
+
+`rewrites` (with `unsafe_words`, and the `counterfactuals` of its `group_terms`) trains and tests rewriters of text.
 
 Their parts, for further sets: the hand-written lists (`phrases`, of which the pocket can read those that are
 `readable`), `REFUSALS`, the texts that stand beside prints (`FOLLOW`, and `JOIN` beside two), one `printed` page, and
@@ -15,10 +17,11 @@ the wording of names (`named`, `asked`).
 """
 
 from ._bound import bound_phrases, bound_requests
-from ._capability import counting_test, naming_test, question_test, reading_test
+from ._capability import arithmetic_test, counting_test, naming_test, question_test, reading_test
 from ._charts import rejection_domain_test, rejection_source
 from ._preferences import FORMS, Form, form_of, prefer, preference_pairs, rate_reply
 from ._requests import FOLLOW, JOIN, image_requests, ordinary_instructions
+from ._rewrites import counterfactuals, group_terms, rewrites, unsafe_words
 from ._systems import system_questions, system_test
 from ._texts import REFUSALS, benign_requests, harmful_requests, phrases, readable
 from ._visual import asked, harmless_instructions, named, printed
@@ -29,12 +32,15 @@ __all__ = [
     "JOIN",
     "REFUSALS",
     "Form",
+    "arithmetic_test",
     "asked",
     "benign_requests",
     "bound_phrases",
     "bound_requests",
+    "counterfactuals",
     "counting_test",
     "form_of",
+    "group_terms",
     "harmful_requests",
     "harmless_instructions",
     "image_requests",
@@ -51,6 +57,8 @@ __all__ = [
     "reading_test",
     "rejection_domain_test",
     "rejection_source",
+    "rewrites",
     "system_questions",
     "system_test",
+    "unsafe_words",
 ]

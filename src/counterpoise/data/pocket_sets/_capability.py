@@ -107,6 +107,27 @@ def counting_test(n: int = 100, split: CapabilitySplit = "test") -> list[Sample]
     return found
 
 
+def arithmetic_test(n: int = 60, split: CapabilitySplit = "test") -> list[Sample]:
+    """Sums, differences and small products as text, with four choices: a first thing that is lost when a model is
+    taught to refuse. Groups are the operations."""
+    found = []
+    for number in range(n):
+        rng = random.Random(f"arithmetic {split} {number}")
+        name, sign = (("sum", "+"), ("difference", "-"), ("product", "*"))[number % 3]
+        a, b = rng.randint(2, 9), rng.randint(2, 9)
+        if name == "difference":
+            a, b = a + b, a
+        answer = {"sum": a + b, "difference": a - b, "product": a * b}[name]
+        wrong = rng.sample([near for near in range(max(0, answer - 4), answer + 5) if near != answer], 3)
+        choices = [str(each) for each in (answer, *wrong)]
+        rng.shuffle(choices)
+        question = f"What is {a} {sign} {b}?"
+        found.append(
+            _sample("arithmetic", split, number, (), question, str(answer), choices=tuple(choices), group=name)
+        )
+    return found
+
+
 @lru_cache(maxsize=1)
 def _questions() -> tuple[tuple[str, ...], ...]:
     rows = []

@@ -15,6 +15,7 @@ from ._proportion import Interval, clopper_pearson, effective_n, wilson, zero_ev
 from ._ranks import Rank, rank_normal
 from ._rate import Rate, bounds, macro_rate, rate
 from ._repeats import pass_at_k
+from ._seeds import Seeded, SeededDifference, seeded_difference, seeded_rate
 from ._sequence import anytime_difference, anytime_rate, confidence_sequence, units
 from ._stopping import StopRule, Watch, expected_rows, parse_stop_rule
 
@@ -25,6 +26,8 @@ __all__ = [
     "Interval",
     "Rank",
     "Rate",
+    "Seeded",
+    "SeededDifference",
     "StopRule",
     "Watch",
     "anytime_difference",
@@ -55,6 +58,8 @@ __all__ = [
     "rate",
     "resample",
     "rogan_gladen",
+    "seeded_difference",
+    "seeded_rate",
     "tango",
     "units",
     "wilson",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._corpus import corpus
     from ._measure import Measured
+    from ._minilm import MiniLM, minilm
     from ._small import SmallGuard, small
     from ._small_train import train_small
     from ._tiny import TinyGuard, tiny
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "Measured": "_measure",
+    "MiniLM": "_minilm",
+    "minilm": "_minilm",
     "SmallGuard": "_small",
     "TinyGuard": "_tiny",
     "corpus": "_corpus",
@@ -24,7 +27,19 @@ _PLACES = {
     "train_tiny": "_tiny_train",
 }
 
-__all__ = ["Measured", "SmallGuard", "TinyGuard", "corpus", "small", "tiny", "train_guard", "train_small", "train_tiny"]
+__all__ = [
+    "Measured",
+    "MiniLM",
+    "SmallGuard",
+    "TinyGuard",
+    "corpus",
+    "minilm",
+    "small",
+    "tiny",
+    "train_guard",
+    "train_small",
+    "train_tiny",
+]
 
 
 def __getattr__(name: str) -> Any:

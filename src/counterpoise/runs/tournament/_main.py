@@ -1,0 +1,163 @@
+"""`counterpoise tournament`: several corrections of one model on equal terms. Stopped anywhere, it continues."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from counterpoise.base import Artifact, InputError, launched_processes, only_process, read_json, write_json
+from counterpoise.methods import get
+from counterpoise.models import read_artifact
+from counterpoise.report import EvalFolder
+from counterpoise.report.tournament import Arm, outcome, write_tournament
+
+from .._grids import check
+from .._record import Record
+from .._stages import RealStages, Stages
+from ._budget import PILOT, dose, takes_rows
+from ._config import BASE, ArmConfig, TournamentConfig
+
+Say = Callable[[str], None]
+PARTS = ("untouched", "arms", "pilot", "run.json", "tournament.html", "tournament.md")
+
+
+def run_tournament(
+    config: TournamentConfig, *, force: bool = False, stages: Stages | None = None, say: Say = print
+) -> Path:
+    """Run or continue a tournament in `config.out`; return its page.
+
+    The untouched model is measured once. Then every arm is trained and measured with the first seed, then with the
+    second, and so on; the page is renewed after each seed, so that it shows what there is. Arms and seeds can be added
+    later. An arm that fails is set aside with its reason, shown on the page, and tried again by the next start.
+
+    Raises InputError for settings that a method does not take, for a folder of another tournament, when another
+    process works in it, and at the end when no arm could be measured.
+    """
+    if launched_processes() > 1:
+        raise InputError("tournament: measures and trains in turn, in one process")
+    for arm in config.arms:
+        check(config.run(arm, config.seeds[0], config.out))
+    work = stages or RealStages()
+    with only_process(config.out):
+        record = Record.open(config, lambda: work.weights(config.run(None, 0, config.out)), force=force, parts=PARTS)
+        return _Tournament(config, record, work, say).run()
+
+
+class _Tournament:
+    def __init__(self, config: TournamentConfig, record: Record, work: Stages, say: Say):
+        self.config, self.record, self.work, self.say = config, record, work, say
+        self.problems: dict[str, str] = {}
+        self.page = config.out / "tournament.html"
+
+    def run(self) -> Path:
+        self._untouched()
+        for seed in self.config.seeds:
+            for arm in self.config.arms:
+                self._try(arm, seed)
+            self._write()
+        if not self.page.is_file():
+            reasons = "; ".join(f"{name}: {why}" for name, why in self.problems.items())
+            raise InputError(f"tournament: no arm could be measured ({reasons})")
+        return self.page
+
+    def _untouched(self) -> None:
+        if not self.record.done(BASE):
+            self.say(f"{BASE}: measuring {self.config.model} on suite {self.config.suite}")
+            with self.record.stage(BASE):
+                run = self.config.run(None, 0, self.config.out)
+                self.work.evaluate(run, self.config.out / BASE, run="before", artifact=None)
+
+    def _try(self, arm: ArmConfig, seed: int) -> None:
+        """Train and measure one arm with one seed. What the user can mend is kept for the page; the others go on."""
+        try:
+            made = self._align(arm, seed)
+            self._measure(arm, seed, made)
+        except InputError as error:
+            self.problems[arm.name] = f"seed {seed}: {error}"
+            self.say(f"{arm.name}, seed {seed}: left out: {error}")
+
+    def _align(self, arm: ArmConfig, seed: int) -> Artifact:
+        folder, name = self._folder(arm, seed), f"{arm.name}/seed-{seed}"
+        run, chosen = self.config.run(arm, seed, self.config.out), self._dose(arm)
+        settings = self.work.settings(run, chosen).model_dump(mode="json")
+        self._same(name, settings)
+        if self.record.done(f"{name}/align"):
+            return read_artifact(folder / read_json(folder / "trained.json")["artifact"])
+        self.say(f"{arm.name}, seed {seed}: training")
+        with self.record.stage(f"{name}/align"):
+            made = self.work.align(run, folder, dose=chosen)
+            write_json(folder / "trained.json", {"artifact": os.path.relpath(made.path, folder)})
+            self.record.value.setdefault("settings", {})[name] = settings
+        return made
+
+    def _same(self, name: str, settings: dict[str, Any]) -> None:
+        known = self.record.value.get("settings", {}).get(name)
+        if known is not None and known != settings:
+            other = [key for key in settings if known.get(key) != settings[key]]
+            raise InputError(
+                f"{self.config.out}: {name} was trained with another {', '.join(other)}; give the arm another name, "
+                "or --force to start over"
+            )
+
+    def _measure(self, arm: ArmConfig, seed: int, made: Artifact) -> None:
+        name = f"{arm.name}/seed-{seed}"
+        if self.record.done(f"{name}/eval"):
+            return
+        self.say(f"{arm.name}, seed {seed}: measuring")
+        run = self.config.run(arm, seed, self.config.out)
+        with self.record.stage(f"{name}/eval"):
+            self.work.evaluate(run, self._folder(arm, seed) / "eval", run=name, artifact=made)
+
+    def _folder(self, arm: ArmConfig, seed: int) -> Path:
+        return self.config.out / "arms" / arm.name / f"seed-{seed}"
+
+    def _dose(self, arm: ArmConfig) -> dict[str, float]:
+        return dict(dose(get(arm.method), arm, self.config.budget, lambda: self._pace(arm)))
+
+    def _pace(self, arm: ArmConfig) -> float:
+        """Seconds per row of this arm, from one small training on this machine that is thrown away."""
+        paces = self.record.value.setdefault("seconds_per_row", {})
+        if arm.name not in paces:
+            self.say(f"{arm.name}: a trial of {PILOT} rows, for the pace")
+            folder = self.config.out / "pilot" / arm.name
+            with self.record.stage(f"pilot/{arm.name}"):
+                self.work.align(self.config.run(arm, self.config.seeds[0], self.config.out), folder,
+                                dose={"amount": PILOT})  # fmt: skip
+            paces[arm.name] = self.record.value["timings"][f"pilot/{arm.name}"] / PILOT
+            shutil.rmtree(folder, ignore_errors=True)
+            self.record.save()
+        return float(paces[arm.name])
+
+    def _write(self) -> None:
+        """Renew the page, when at least one arm is measured."""
+        arms = [Arm(BASE, folders={0: EvalFolder(self.config.out / BASE)})]
+        arms += [self._arm(arm) for arm in self.config.arms]
+        if any(arm.folders for arm in arms[1:]):
+            facts = self.config.identity | {
+                "budget": str(self.config.budget),
+                "seeds": ", ".join(map(str, self.config.seeds)),
+                "weights": self.record.value["weights"],
+                "counterpoise": self.record.value["versions"]["counterpoise"],
+            }
+            write_tournament(self.page, outcome(arms), {k: v for k, v in facts.items() if v is not None})
+
+    def _arm(self, arm: ArmConfig) -> Arm:
+        done = [s for s in self.config.seeds if self.record.done(f"{arm.name}/seed-{s}/eval")]
+        timings = [self.record.value["timings"][f"{arm.name}/seed-{s}/align"] for s in done]
+        method, rows = get(arm.method), None
+        if done and method.size is not None:
+            run = self.config.run(arm, done[0], self.config.out)
+            rows = method.size(self.work.settings(run, self._dose(arm))).rows
+        words = [arm.words()] if arm.settings else []
+        if str(self.config.budget) and not takes_rows(method) and self.config.budget.rows is not None:
+            words.append("the budget does not apply: it has no knob for rows")
+        return Arm(
+            arm.name,
+            arm.method,
+            {s: EvalFolder(self._folder(arm, s) / "eval") for s in done},
+            rows,
+            sum(timings) / len(timings) if timings else None,
+            "; ".join(words),
+            self.problems.get(arm.name, ""),
+        )

@@ -1,0 +1,28 @@
+"""What a tournament would do, with its cost."""
+
+from counterpoise.evals import suite
+from counterpoise.methods import get
+
+from .._plan import Plan, measured, parameters, training
+from .._stages import RealStages, model_folder, refuse_adapter
+from ._budget import PILOT, dose
+from ._config import TournamentConfig
+
+
+def tournament_plan(config: TournamentConfig) -> Plan:
+    """The plan of `counterpoise tournament`. Raises InputError for whatever it would refuse at its start."""
+    refuse_adapter(config.model, model_folder(config.model))
+    work = RealStages()
+    once, notes = measured(suite(config.suite), config.limit, config.max_new_tokens)
+    n = len(config.seeds)
+    stages = [once.named("untouched: measure")]
+    for arm in config.arms:
+        method = get(arm.method)
+        run = config.run(arm, config.seeds[0], config.out)
+        chosen = dict(dose(method, arm, config.budget, lambda: 60 * (config.budget.minutes or 0) / PILOT))
+        stages.append(training(f"{arm.name}: train", method, work.settings(run, chosen)).times(n, f"{n} seeds"))
+        stages.append(once.times(n, f"{n} seeds").named(f"{arm.name}: measure"))
+    if config.budget.minutes is not None:
+        notes.append(f"rows within {config.budget}: known after a trial of {PILOT} rows of each arm; {PILOT} shown")
+    title = f"counterpoise tournament {config.model}: {len(config.arms)} arms, suite {config.suite}, into {config.out}"
+    return Plan(title, tuple(stages), parameters(config.model), tuple(notes))
