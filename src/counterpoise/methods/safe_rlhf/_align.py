@@ -103,7 +103,7 @@ def _score_stage(
     loaded: "Loaded", config: SafeRLHFConfig, out: Path, pairs: "Pairs", stage: str, resume: bool
 ) -> tuple[Artifact, dict[str, Any]]:
     """Train one of the two and measure it on the held-out pairs."""
-    from counterpoise.train import Head, Lora, fit
+    from counterpoise.train import Head, Lora, digest, fit
 
     from ._scores import CostModel, RewardModel, cost_metrics, reward_metrics
 
@@ -117,7 +117,7 @@ def _score_stage(
     objective = RewardModel(scoring.mu) if stage == "reward" else CostModel(scoring.k, scoring.mu, scoring.sign)
     result = fit(loaded, rows, objective, settings, out, resume=resume)
     found = dataclasses.asdict(result) | {"rows_with_order": len(rows)}
-    file, run = out / "held_out.json", f"{result.fingerprint} {len(pairs.held_out)}"
+    file, run = out / "held_out.json", f"{result.fingerprint} {digest(pairs.held_out)}"
     if pairs.held_out:
         known = read_json(file) if file.is_file() else {}
         if known.get("run") != run:

@@ -29,7 +29,8 @@ def choose(rewards_BN: NDArray[np.float64], costs_BN: NDArray[np.float64], budge
     none is."""
     allowed = costs_BN <= budget
     by_reward = np.where(allowed, rewards_BN, -np.inf).argmax(1)
-    return np.where(allowed.any(1), by_reward, costs_BN.argmin(1))
+    chosen: NDArray[np.int64] = np.where(allowed.any(1), by_reward, costs_BN.argmin(1))
+    return chosen
 
 
 def best_of_n(

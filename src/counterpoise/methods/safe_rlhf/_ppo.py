@@ -10,6 +10,7 @@ one optimizer step each.
 import math
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -166,12 +167,14 @@ class Loop:
     def run(self) -> dict[str, float]:
         """All steps that are left; returns the line of the last one."""
         stepper, main = self.stepper, self.stepper.processes.main
-        metrics = Metrics(stepper.out / "metrics.jsonl", stepper.number) if main else None
-        bar = Progress("ppo", stepper.total, unit="steps", done=stepper.number) if main else None
         line: dict[str, float] = self.history[-1] if self.history else {}
-        try:
-            if bar:
-                bar.__enter__()
+        with ExitStack() as stack:
+            bar = (
+                stack.enter_context(Progress("ppo", stepper.total, unit="steps", done=stepper.number)) if main else None
+            )
+            metrics = Metrics(stepper.out / "metrics.jsonl", stepper.number) if main else None
+            if metrics:
+                stack.callback(metrics.close)
             while stepper.number < stepper.total:
                 line = self.update()
                 if metrics:
@@ -184,11 +187,6 @@ class Loop:
                 if stepper.number % stepper.config.save_every_steps == 0 or stepper.number == stepper.total:
                     stepper.extra = {"multiplier": self.multiplier.state(), "history": self.history}
                     stepper.save()
-        finally:
-            if bar:
-                bar.__exit__(None, None, None)
-            if metrics:
-                metrics.close()
         return line
 
     def update(self) -> dict[str, float]:
@@ -208,7 +206,11 @@ class Loop:
         losses = self.learn(rows)
         line = processes.total(step_sums(episodes, looked, estimates))
         line = averaged(line) | losses
-        line |= {"lambda": multiplier, "cost_window": self.multiplier.mean_cost, "dropped": float(dropped)}
+        line |= {
+            "lambda": multiplier,
+            "cost_window": self.multiplier.mean_cost,
+            **processes.total({"dropped": float(dropped)}),
+        }
         line["rollout_seconds"], line["seconds"] = round(rolled, 3), round(time.monotonic() - started, 3)
         self.history = [*self.history, {name: line[name] for name in ("lambda", "refused", "broken", "reward", "cost")}]
         return line

@@ -91,6 +91,11 @@ def align(
     from ._data import gather
 
     started = time.monotonic()
+    if loaded.adapter is not None and config.steps == "both":
+        raise InputError(
+            f"{loaded.name}: is an adapter on a base, and the second step would start from the base; save the merged "
+            "weights and train on those"
+        )
     given = config.model_dump(include={"pairs", "images", "skip_bad_rows", "n_pairs", "seed"})
     with in_turn(out):
         pairs = gather(SafeRLHFConfig(**given), loaded, out, overlaps)
