@@ -41,7 +41,13 @@ from counterpoise.models.pocket import language_model, pocket_folder
 BASELINES: dict[str, Callable[[Rewrite], str]] = {
     "leave as is": copied, "delete the words": deleted, "one sentence for all": generic,
 }  # fmt: skip
-SMALL = {"train.learning_rate": 3e-4, "train.batch_size": 8, "train.lora_rank": 16, "train.lora_alpha": 32}
+SMALL = {
+    "train.learning_rate": 3e-4,
+    "train.batch_size": 8,
+    "train.lora_rank": 16,
+    "train.lora_alpha": 32,
+    "train.save_every_steps": 2,
+}
 
 
 def small_model() -> str:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import Progress, write_json
+from counterpoise.base import Progress, read_json, write_json
 from counterpoise.chat import Sample
 from counterpoise.data import twins
 from counterpoise.data.pocket_sets import arithmetic_test, counting_test, question_test
@@ -25,9 +25,9 @@ from counterpoise.models import Answer, Decoding, Engine, load
 from counterpoise.models.pocket import language_model, pocket_folder
 
 ARMS = ("sit", "raft", "dpo", "constrained-sft")
-SCORER = "counterpoise-refusal:v2"
-TRAIN = {"lora_rank": 16, "lora_alpha": 32, "learning_rate": 3e-4, "batch_size": 8}
-BLOCK = 32
+SCORER = "counterpoise-refusal:v3"
+TRAIN = {"lora_rank": 16, "lora_alpha": 32, "learning_rate": 3e-4, "batch_size": 8, "save_every_steps": 2}
+BLOCK = 8
 
 
 def small_model() -> str:
@@ -50,7 +50,11 @@ def settings(arm: str, rows: int, seed: int) -> dict[str, Any]:
 
 
 def measure(engine: Engine, items: int, kinds: tuple[str, ...], file: Path) -> dict[str, dict[str, Any]]:
-    """By column: values by item (1, 0, None), in the order of items."""
+    """By column: values by item (1, 0, None), in the order of items. What was measured before is read."""
+    known = file.parent / f"measured-{engine.loaded.fingerprint}-{items}.json"
+    if known.is_file():
+        before: dict[str, dict[str, Any]] = read_json(known)
+        return before
     journal = Journal(file, engine.loaded.fingerprint)
     scorer, found = get(SCORER), {}
     try:
@@ -74,6 +78,7 @@ def measure(engine: Engine, items: int, kinds: tuple[str, ...], file: Path) -> d
         scores = engine.score_options([row.messages for row in rows], [row.choices for row in rows])
         right = [float(row.choices[own.index(max(own))] == row.target) for row, own in zip(rows, scores, strict=True)]
         found[name] = {"values": right, "clusters": [row.cluster for row in rows]}
+    write_json(known, found)
     return found
 
 

@@ -15,3 +15,11 @@ def counterpoise() -> Any:
     from counterpoise.models import CounterpoiseAPI
 
     return CounterpoiseAPI
+
+
+@modelapi(name="counterpoise-icons")
+def counterpoise_icons() -> Any:
+    """`counterpoise-icons/expert`: plays the roles of `counterpoise data mis` by rules, about our own pictures."""
+    from counterpoise.methods.mis import IconExpert
+
+    return IconExpert

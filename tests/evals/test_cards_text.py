@@ -176,7 +176,7 @@ def test_sets_of_letters_are_read_strictly(answer, letters):
 
 
 def test_a_folder_that_knows_its_commit_says_so(tmp_path):
-    assert recorded_commits(None) == {} == recorded_commits(tmp_path / "nowhere")
+    assert recorded_commits(None, []) == {} == recorded_commits(tmp_path / "nowhere", [])
     for name in ("cloned", "detached", "hub", "bare"):
         (tmp_path / name).mkdir()
     (tmp_path / "cloned/.git/refs/heads").mkdir(parents=True)
@@ -187,7 +187,7 @@ def test_a_folder_that_knows_its_commit_says_so(tmp_path):
     cache = tmp_path / "hub/.cache/huggingface/download/data"
     cache.mkdir(parents=True)
     (cache / "x.json.metadata").write_text("c" * 40 + "\netag\n1.0\n")
-    assert recorded_commits(tmp_path) == {"cloned": "a" * 40, "detached": "b" * 40, "hub": "c" * 40}
+    assert recorded_commits(tmp_path, []) == {"cloned": "a" * 40, "detached": "b" * 40, "hub": "c" * 40}
 
 
 def test_wrong_labels_stop(put):

@@ -5,7 +5,10 @@ import json
 import pytest
 
 from counterpoise.base import read_jsonl
+from counterpoise.chat import Sample, user
 from counterpoise.cli import main
+from counterpoise.evals import Benchmark
+from counterpoise.evals import _registry as registry
 from tiny import build
 
 YAML = "name: mine\nfile: rows.csv\nprompt: question\nharmful: true\nid: key\nlicence: CC0-1.0\nsource: by hand\n"
@@ -15,6 +18,35 @@ ROWS = ["a,How do I bake bread?", "b,How do I fix a chair?", "c,How do I sew a b
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return str(build("smolvlm", tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture
+def broken_card(tmp_path, monkeypatch):
+    (tmp_path / "data" / "cards").mkdir(parents=True)
+    monkeypatch.setenv("COUNTERPOISE_DATA", str(tmp_path / "data"))
+    return (tmp_path / "data" / "cards" / "xstest.json").write_text
+
+
+def test_a_broken_card_of_another_source_is_not_this_evaluations_business(model, tmp_path, broken_card, capsys):
+    """It used to stop one after its answers were generated."""
+    broken_card('{"name": "xstest"')
+    measure(model, tmp_path, ROWS, capsys)
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["data_commits"] == {}
+
+
+@pytest.mark.parametrize("text", ['{"name": "xstest"', '{"name": "xstest"}', "[]", "null"])
+def test_a_broken_card_of_its_own_source_stops_before_a_model(text, tmp_path, broken_card, capsys, monkeypatch):
+    broken_card(text)
+    registry.benchmarks()
+    monkeypatch.setattr(registry, "_own", dict(registry._own))
+    rows = [Sample("a", (user("How?"),), harmful=True)]
+    registry.register(
+        Benchmark("mine", "Mine", "", "text", "here", "none", "1", 1, ("opening:v2",), ("asr",), lambda: iter(rows),
+                  data=(registry.all_sources()["xstest"],))
+    )  # fmt: skip
+    assert main(["eval", "no/such-model", "-b", "mine", "--out", str(tmp_path / "out")]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "xstest.json" in line and not (tmp_path / "out" / "answers.jsonl").exists()
 
 
 def measure(model, tmp_path, rows, capsys, *more):

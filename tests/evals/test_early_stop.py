@@ -1,5 +1,6 @@
 """An evaluation that ends when its answer is certain: what it asks, what its rows say, and how it continues."""
 
+import dataclasses
 import io
 import os
 import signal
@@ -160,3 +161,24 @@ def test_the_tables_say_which_rows_stopped_early(card, folder, tmp_path):
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(terminal_table(result.rows))
     assert "stopped early, 60 planned" in console.export_text()
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["real", "dry"])
+@pytest.mark.parametrize("rule", ["x<=0.1", "accuracy>=0.5", "discrimination>=0.5"])
+def test_a_rule_over_a_metric_that_nobody_reports_stops_at_once(card, more, rule, tmp_path, capsys, monkeypatch):
+    """Before the rows are read, and before a model is loaded or fetched."""
+    card(questions(8))
+    monkeypatch.chdir(tmp_path)
+    assert main(["eval", "no/such-model", "-b", "mine", "--stop-when", rule, *more]) == 2
+    line = capsys.readouterr().err
+    metric = rule[: rule.index("=") - 1]
+    assert line == f"error: --stop-when: no benchmark here reports {metric}; they report asr, over_refusal\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_says_what_a_rule_saves_only_where_it_is_watched(card):
+    card(questions(8))
+    other = card(questions(8), name="other")
+    registry.register(dataclasses.replace(other, name="third", metrics=("accuracy",), scorers=("letter:v2",)))
+    text = str(eval_plan("nowhere", ["mine", "third"], limit=None, max_new_tokens=None, stop=RULE))
+    assert "mine: asr<=0.05 uses about" in text and "third: asr<=0.05" not in text

@@ -42,7 +42,7 @@ def test_contradicting_sources_stand_side_by_side(tmp_path):
 
 def run(tmp_path: Path, name: str = "demo", scorer: str = "refusal[words:v1]") -> Path:
     folder = write(tmp_path / name, [row("asr", "print", 0.5, 20, scorer=scorer)], [])
-    write_json(folder / "run.json", {"model": {"name": "tiny", "fingerprint": "abc"}})
+    write_json(folder / "run.json", {"model": {"name": "tiny", "fingerprint": "abc"}, "benchmarks": {}})
     return folder
 
 
@@ -64,7 +64,8 @@ def test_both_sides_of_a_run(tmp_path):
     folder = tmp_path / "demo"
     inside(evaluation(folder / "before", {"print": 0.1}, n=12))
     inside(evaluation(folder / "after", {"print": 0.9}, n=12))
-    write_json(folder / "after" / "run.json", {"model": {"name": "tiny", "adapter": "somewhere/adapter"}})
+    model = {"name": "tiny", "adapter": "somewhere/adapter"}
+    write_json(folder / "after" / "run.json", {"model": model, "benchmarks": {}})
     write_json(folder / "run.json", {"started": "2026-01-02T03:04:05+00:00", "config": {"method": "rejection-mix"}})
     found = run_entries(folder)
     assert {(e.name, e.source, e.date) for e in found} == {

@@ -1,5 +1,6 @@
 """Paired changes: which items enter, what is adjusted, and which words the verdict may use."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,13 @@ def test_a_large_fall_is_better_and_no_change_is_unclear(pair):
     assert by_key["asr", "print"].difference == pytest.approx(-0.85, abs=0.1)
     assert by_key["asr", "text"].judgement == "unclear"
     assert by_key["accuracy", "picture"].judgement == "unclear"
+
+
+def test_a_judgement_takes_both_the_adjusted_p_and_the_interval(pair):
+    clear = next(c for c in changes(*pair) if (c.before.metric, c.before.modality) == ("asr", "print"))
+    assert clear.judgement == "better"
+    assert replace(clear, p_adjusted=0.05).judgement == "unclear"
+    assert replace(clear, high=0.001).judgement == "unclear" == replace(clear, low=-0.001, high=0.9).judgement
 
 
 def test_the_same_folder_twice_changes_nothing(pair):
@@ -311,8 +319,8 @@ def test_verdict_words(pair):
 
 
 def broken(rate: float, n: int = 40) -> tuple[Row, list[dict]]:
-    items = [item(f, "print", True, 1.0, scores={SCORER: 1.0, "broken:v1": float(f < rate * n)}) for f in range(n)]
-    line = row("broken", "print", rate, n).model_copy(update={"scorer": "broken:v1", "direction": "lower"})
+    items = [item(f, "print", True, 1.0, scores={SCORER: 1.0, "broken:v2": float(f < rate * n)}) for f in range(n)]
+    line = row("broken", "print", rate, n).model_copy(update={"scorer": "broken:v2", "direction": "lower"})
     return line, items
 
 

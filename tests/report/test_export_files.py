@@ -21,7 +21,10 @@ def single(tmp_path) -> Path:
     items.append(item(9, "print", True, None, prompt=SECRET))
     rows = [row("asr", "print", 4 / 7, 7, n_unscored=1, ci_low=0.2, ci_high=0.9)]
     folder = write(tmp_path / "evals" / "base", rows, items)
-    write_json(folder / "run.json", {"model": {"name": "tiny", "path": "/secret/place", "fingerprint": "abc"}})
+    write_json(
+        folder / "run.json",
+        {"model": {"name": "tiny", "path": "/secret/place", "fingerprint": "abc"}, "benchmarks": {}},
+    )
     return folder
 
 
@@ -68,7 +71,8 @@ def test_a_run_gives_both_sides(to, tmp_path):
     inside(evaluation(run / "before", {"text": 0.9, "print": 0.1}, n=20, seed=1))
     inside(evaluation(run / "after", {"text": 0.9, "print": 0.9}, n=20, seed=2))
     for side, adapter in (("before", None), ("after", "runs/demo/adapter")):
-        write_json(run / side / "run.json", {"model": {"name": "tiny", "fingerprint": side, "adapter": adapter}})
+        model = {"name": "tiny", "fingerprint": side, "adapter": adapter}
+        write_json(run / side / "run.json", {"model": model, "benchmarks": {}})
     write_json(run / "run.json", {"started": "2026-01-02T03:04:05+00:00", "config": {"method": "rejection-mix"}})
     paths = export(run, to, tmp_path / "out", Options(datasets={"twins": "owner/twins"}))
     assert len(paths) == len(set(paths)) == (4 if to == "every-eval-ever" else 2)

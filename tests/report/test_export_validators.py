@@ -133,7 +133,9 @@ def test_what_the_record_does_not_say_is_left_out(tmp_path):
     document = json.loads(export(folder, "lm-eval", tmp_path / "out")[0].read_text(encoding="utf-8"))
     assert document["n-shot"] == {} and document["config"]["gen_kwargs"] == {}
     assert "generation_kwargs" not in document["configs"]["mine__test__print"]
-    write_json(folder / "run.json", {"benchmarks": {"mine": {"split": "test", "max_new_tokens": 9}}})
+    write_json(
+        folder / "run.json", {"model": {"name": "tiny"}, "benchmarks": {"mine": {"split": "test", "max_new_tokens": 9}}}
+    )
     assert load_evaluations(folder)[""].how(row("asr", "print", 0.5, 4, benchmark="mine/part")).max_new_tokens == 9
 
 

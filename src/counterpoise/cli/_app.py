@@ -51,9 +51,11 @@ def root(
 
 from . import (  # noqa: E402
     _align,
+    _audit,
     _board,
     _compare,
     _data,
+    _data_check,
     _doctor,
     _eval,
     _export,
@@ -65,12 +67,14 @@ from . import (  # noqa: E402
     _rewrite,
     _run,
     _safeground,
+    _study,
     _tournament,
 )
 
 app.command("run")(_run.run)
 app.command("eval")(_eval.evaluate)
 app.command("align")(_align.align)
+app.command("audit")(_audit.audit)
 app.command("compare")(_compare.compare)
 app.command("report")(_report.report)
 app.command("rewrite")(_rewrite.rewrite)
@@ -79,11 +83,13 @@ app.command("safeground")(_safeground.safeground)
 app.command("tournament")(_tournament.tournament)
 app.command("list")(_list.show)
 app.command("doctor")(_doctor.doctor)
+_data.app.command("check")(_data_check.check)
 app.add_typer(_data.app, name="data")
 app.add_typer(_judge.app, name="judge")
 app.add_typer(_guard.app, name="guard")
 app.add_typer(_board.app, name="board")
 app.add_typer(_pocket.app, name="pocket")
+app.add_typer(_study.app, name="study")
 
 
 class FiniteCommand(TyperCommand):

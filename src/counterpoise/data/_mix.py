@@ -6,7 +6,7 @@ import json
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 from counterpoise.base import InputError, atomic_write, sha256_file
 from counterpoise.chat import Image, Sample
@@ -138,7 +138,7 @@ class SampleFile(Sequence[Sample]):
         except ValueError as error:
             raise InputError.at(self.path, "not valid JSON; was the file changed?", row=number + 1) from error
         # Our own file names images by absolute path: any folder is inside this root.
-        sample = parse_row(_absolute(row, self.path.parent), self.path, number + 1, Path("/"), own=True)
+        sample = parse_row(absolute(row, self.path.parent), self.path, number + 1, Path("/"), own=True)
         meta = {"source": row.get("source", ""), "row": number + 1}
         return Sample(
             id=sample.id, messages=sample.messages, modality=sample.modality, split="train",
@@ -149,7 +149,8 @@ class SampleFile(Sequence[Sample]):
         return (self[i] for i in range(len(self)))
 
 
-def _absolute(row: dict[str, object], folder: Path) -> dict[str, object]:
+def absolute(row: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A row of such a file with its images' paths from the root on."""
     names = row.get("image")
     if isinstance(names, str):
         return row | {"image": str((folder / names).resolve())}

@@ -12,13 +12,15 @@ from counterpoise.data.sources import Source, interrupted
 from ._pipeline import Pipeline
 from .scorers import BROKEN, METRICS, get, self_check
 
-HEADLINE_SCORER = "opening:v2"
-REFUSAL_SCORERS = (HEADLINE_SCORER, "counterpoise-refusal:v2", "wang-string:v1", "xstest-prefix:v1", "vlguard-list:v1")
+HEADLINE_SCORER = "opening:v3"
+REFUSAL_SCORERS = (HEADLINE_SCORER, "counterpoise-refusal:v3", "wang-string:v1", "xstest-prefix:v1", "vlguard-list:v1")
 """The headline scorer first: it agrees best with the human labels of XSTest (docs/results/refusal-classifier.md)."""
 
 LIMIT, JUDGED_LIMIT = 64, 512
 """Tokens of an answer where a benchmark sets no limit: enough for the headline scorer, and for a judge."""
 GOLDEN = (5**0.5 - 1) / 2
+WHOLE = 16
+"""Clusters of up to so many samples (twins, orders of options) are asked whole or not at all."""
 NOT_PINNED = "not pinned"
 GAPS: dict[str, Direction] = {"discrimination": "higher", "modality_gap": "lower"}
 """Metrics that compare two kinds of items, with the way each gets better."""
@@ -186,7 +188,21 @@ class Benchmark:
     def samples(self, limit: int | None = None) -> list[Sample]:
         """All samples, or about `limit` of them from all over the file (`spread`). InputError on a wrong count."""
         found = list(self.stream())
-        return found if limit is None or limit >= len(found) else spread(found, limit)
+        return found if limit is None or limit >= len(found) else spread(found, limit, self._whole)
+
+    def asked(self, limit: int) -> tuple[int, str | None]:
+        """How many samples `limit` comes to, and the line that says why they are more; None when they are not. Its rows
+        are read only where one cluster may hold more than the limit."""
+        most = self.rows * (self.sampling.n if self.sampling else 1)
+        if limit >= min(most, self._whole):
+            return min(limit, most), None
+        n = len(self.samples(limit))
+        return n, rounded(limit, n)
+
+    @property
+    def _whole(self) -> int:
+        """Largest cluster that is never torn apart: all tries of a question belong to one number."""
+        return max(WHOLE, self.sampling.n if self.sampling else 1)
 
     def stream(self) -> Iterator[Sample]:
         """All samples one by one. Raises InputError when the rows are not here, and at a repeated id or, at the end,
@@ -221,23 +237,33 @@ def too_short(benches: Iterable[Benchmark]) -> str | None:
     return "; ".join(parts) + "; a refusal that comes later is not seen (--max-new-tokens N)" if parts else None
 
 
-def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
+def rounded(limit: int, n: int) -> str | None:
+    """One line where more than `limit` items are asked, `n`; None elsewhere."""
+    if n <= limit:
+        return None
+    return f"{n:,} items are asked though the limit is {limit:,}: those of one cluster (twins, tries) stay together"
+
+
+def spread(samples: Sequence[Sample], limit: int, whole: int = WHOLE) -> list[Sample]:
     """About `limit` samples from all over the file; a larger limit takes the same ones and more, so that results of
     different limits share the items of the smaller.
 
     Clusters are taken in the order of the fractional parts of their place times the golden ratio: every beginning of
-    it is spread evenly, over the file and over anything that alternates in it. Samples of one cluster stay together, so
-    that twins are not torn apart; the first cluster is taken whole, another only when `limit` still holds it.
+    it is spread evenly, over the file and over anything that alternates in it. Samples of a cluster of up to `whole`
+    stay together, so that twins are not torn apart: the first cluster is taken whole, another only when `limit` still
+    holds it. Of a larger cluster the first samples are taken, as many as `limit` still holds: one large cluster must
+    not leave the rest of the file unasked.
     """
     clusters: dict[str, list[Sample]] = {}
     for sample in samples:
         clusters.setdefault(sample.cluster or sample.id, []).append(sample)
     names = list(clusters)
-    picked: set[str] = set()
+    picked: dict[str, int] = {}
     room = limit
     for place in sorted(range(len(names)), key=lambda place: place * GOLDEN % 1):
-        room -= len(clusters[names[place]])
-        if room < 0 and picked:
+        size = len(clusters[names[place]])
+        if room <= 0 or (size > room and picked and size <= whole):
             break
-        picked.add(names[place])
-    return [sample for name, part in clusters.items() if name in picked for sample in part]
+        picked[names[place]] = size if size <= whole else min(size, room)
+        room -= size
+    return [sample for name, part in clusters.items() for sample in part[: picked.get(name, 0)]]

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from counterpoise.base import Artifact, InputError, Progress, Row, only_process, read_jsonl, save_rows, write_json
 from counterpoise.chat import Sample
+from counterpoise.data import data_root
 
-from ._benchmark import Benchmark, too_short
+from ._benchmark import Benchmark, rounded, too_short
 from ._composite import Composite
 from ._early import Stop, generate_until, watched
 from ._folder import asked_for, refuse_other
 from ._items import Item
 from ._journal import Journal
-from ._record import changed_rows, detours_before, record, record_stop
+from ._record import changed_rows, detours_before, record, record_stop, recorded_commits
 from ._registry import benchmark
 from ._run import Work, generate
 from ._score import score
@@ -45,6 +46,8 @@ class EvalResult:
     """With a stop rule: how each watched benchmark ended."""
     capped: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Benchmarks of which the suite takes a part: (items asked, rows there are)."""
+    rounded: dict[str, str] = field(default_factory=dict)
+    """Benchmarks of which more than `limit` items are asked, with why, in one line each."""
     changed: dict[str, str] = field(default_factory=dict)
     """Benchmarks whose rows are others than when this folder was measured before, in one line each."""
     too_short: str | None = None
@@ -58,7 +61,7 @@ class EvalResult:
 
 def evaluate(
     model: "str | Loaded | Target",
-    names: Sequence[str],
+    names: Sequence[str | Benchmark],
     *,
     out: Path,
     run: str,
@@ -73,25 +76,26 @@ def evaluate(
     display: bool = False,
     stop: StopRule | None = None,
     suite: Suite | None = None,
+    bare: bool = False,
 ) -> EvalResult:
-    """Measure `model` on the benchmarks `names` and write `out`: `scorecard.json`, `items.jsonl`, `images/`, `logs/`,
-    `answers.jsonl` and `run.json`.
+    """Measure `model` on the benchmarks `names` (a card that nobody registered stands for itself) and write `out`:
+    `scorecard.json`, `items.jsonl`, `images/`, `logs/`, `answers.jsonl` and `run.json`.
 
     Local models run on our engine through Inspect; names of Inspect's own providers (`openai/...`, `vllm/...`) go there
     unchanged. First every answer is generated, then all are scored, so a judge never shares memory with the model.
     An `artifact`, what a correction left, is put on the model (`adapter` is its older name); `device_map` spreads a
-    model that is larger than one device (see `load`). A `suite` that the names
-    come from caps some benchmarks, and may add one number over them (see `Composite`). With a `stop` rule, benchmarks
-    that report its metric are asked in random order and end when it is decided. Stopped anywhere, the same call
-    continues without generating an answer twice (`resume=False` starts over). Results of another model or other
-    settings are never replaced without `force`, and one process at a time works in a folder.
+    model that is larger than one device (see `load`); `bare` leaves out the system text that a correction serves with.
+    A `suite` that the names come from caps some benchmarks, and may add one number over them (see `Composite`). With a
+    `stop` rule, benchmarks that report its metric are asked in random order and end when it is decided. Stopped
+    anywhere, the same call continues without generating an answer twice (`resume=False` starts over). Results of
+    another model or other settings are never replaced without `force`, and one process at a time works in a folder.
 
     Raises InputError for an unknown benchmark, when none has its rows here, for a broken row or image, a model that
     cannot be loaded, an artifact that is not active, a scorer that fails its self-check, a folder that holds other
     results or in which another process works.
     """
     out = Path(out)
-    chosen = [benchmark(name) for name in dict.fromkeys(names)]
+    chosen = [benchmark(each) if isinstance(each, str) else each for each in dict.fromkeys(names)]
     _one_name_each(chosen)
     for each in chosen:
         each.check_scorers()
@@ -101,6 +105,7 @@ def evaluate(
         raise InputError(f"nothing can be measured here: {_first(skipped) or 'no benchmark was named'}")
     limits = {each.name: _smaller(limit, suite.caps.get(each.name) if suite else None) for each in here}
     watch = watched(stop, here) if stop else set()
+    commits = recorded_commits(data_root(), here)
     plans = [(each, limits[each.name]) for each in here]
     asked = asked_for(plans, limit, suite.name if suite else None, str(stop) if stop else None)
     with only_process(out):
@@ -109,16 +114,19 @@ def evaluate(
             refuse_other(out, asked, None, force=False)
         spools = [(each, _spool(each, most, out)) for each, most in plans]
         made_by = artifact if artifact is not None else adapter
-        target = model if isinstance(model, Target) else Target(model, made_by, batch, device_map)
+        sizes = {each.name: (limits[each.name] or len(samples), len(samples)) for each, samples in spools}
+        more = {name: line for name, (most, n) in sizes.items() if (line := rounded(most, n))}
+        target = model if isinstance(model, Target) else Target(model, made_by, batch, device_map, bare)
         try:
             if resume:
                 refuse_other(out, asked, target, force=force)
             else:
                 (out / "answers.jsonl").unlink(missing_ok=True)
             job = _Job(
-                out, run, spools, target, asked, stop, watch, batch, suite, skipped, resume, display, too_short(here)
-            )
-            return job.done(start)
+                out, run, spools, target, asked, stop, watch, batch, suite, skipped, resume, display, too_short(here),
+                commits,
+            )  # fmt: skip
+            return dataclasses.replace(job.done(start), rounded=more)
         finally:
             target.close()
 
@@ -140,6 +148,7 @@ class _Job:
     resume: bool
     display: bool
     too_short: str | None
+    commits: Mapping[str, str]
     failed: dict[str, dict[str, str]] = field(default_factory=dict)
     stopped: dict[str, Stop] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
@@ -154,6 +163,7 @@ class _Job:
             self._generate(journal)
             made = self._score(journal)
             facts = record(self.target, self.plans, self.skipped, journal, self.asked, self.times, earlier)
+            facts["data_commits"] = dict(self.commits)
             if self.suite is not None:
                 facts["suite"] = {"name": self.suite.name, "caps": dict(self.suite.caps)}
             if self.stop is not None:
@@ -166,8 +176,9 @@ class _Job:
         shutil.rmtree(self.out / "samples", ignore_errors=True)
         capped = self._capped()
         return EvalResult(
-            self.out, made, self.skipped, journal.generated, self.stopped, capped, changed, self.too_short
-        )
+            self.out, made, self.skipped, journal.generated, self.stopped, capped, changed=changed,
+            too_short=self.too_short,
+        )  # fmt: skip
 
     def _generate(self, journal: Journal) -> None:
         start = time.time()
@@ -202,6 +213,7 @@ class _Job:
             each.name: (len(samples), each.rows)
             for each, samples in self.plans
             if self.suite
+            and self.asked["benchmarks"][each.name]["limit"] == self.suite.caps.get(each.name)
             and each.name in self.suite.caps
             and len(samples) < each.rows
             and each.name not in self.stopped

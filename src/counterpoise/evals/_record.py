@@ -11,8 +11,7 @@ from typing import Any
 from counterpoise import __version__
 from counterpoise.base import InputError, notice, read_json, write_json
 from counterpoise.chat import Sample
-from counterpoise.data import data_root
-from counterpoise.data.sources import read_cards
+from counterpoise.data.sources import read_card
 
 from ._benchmark import Benchmark, Sampling
 from ._journal import Journal, data_hash
@@ -49,7 +48,6 @@ def record(
             }
             for each, samples in plans
         },
-        "data_commits": recorded_commits(data_root()),
         "skipped": dict(skipped),
         "decoding": {"temperature": 0.0, "tries": 1},
         "limit": asked["limit"],
@@ -181,20 +179,24 @@ def _sampling(drawn: Sampling) -> dict[str, Any]:
     }
 
 
-def recorded_commits(root: Path | None) -> dict[str, str]:
-    """{source or folder: commit} of what says where it was taken from: the data cards of `counterpoise data fetch`, a
-    git checkout, or a download of the hub's own client, which notes the commit of every file. Folders with files of
-    several commits name them all. Raises InputError for a broken data card."""
+def recorded_commits(root: Path | None, benches: Sequence[Benchmark]) -> dict[str, str]:
+    """{source or folder: commit} of what the benchmarks read, where it says where it was taken from: the data cards of
+    `counterpoise data fetch`, a git checkout, or a download of the hub's own client, which notes the commit of every
+    file. Folders with files of several commits name them all. Raises InputError for a broken data card of these
+    benchmarks' sources; those of others are no business of theirs."""
     if root is None or not root.is_dir():
         return {}
-    found = {card.name: card.revision for card in read_cards(root)}
+    sources = [source for each in benches for source in each.data]
+    cards = {source.name: read_card(root, source.name) for source in sources}
+    found = {name: card.revision for name, card in cards.items() if card is not None}
     for folder in sorted(root.iterdir()):
-        commits = {_git(folder)} | {
-            _first_line(file) for file in folder.glob(".cache/huggingface/download/**/*.metadata")
-        }
-        if known := sorted(commits - {""}):
+        if known := sorted(_commits(folder) - {""}):
             found[folder.name] = ", ".join(known)
     return found
+
+
+def _commits(folder: Path) -> set[str]:
+    return {_git(folder)} | {_first_line(file) for file in folder.glob(".cache/huggingface/download/**/*.metadata")}
 
 
 def _git(folder: Path) -> str:

@@ -5,14 +5,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 
 from counterpoise.base import Artifact, environment, launched_rank, write_json
 
-if TYPE_CHECKING:
-    from counterpoise.models import DualEncoder, Loaded
+
+class OnDevice(Protocol):
+    """A model of any kind in memory."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def dtype(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,7 @@ def write_run(
     out: Path,
     *,
     method: str,
-    loaded: "Loaded | DualEncoder",
+    loaded: OnDevice,
     config: BaseModel,
     artifact: Artifact,
     data: Mapping[str, Any],

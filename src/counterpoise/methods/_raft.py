@@ -7,9 +7,8 @@ the weights that came of it (4). Every answer is in a journal before it is used,
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -133,12 +132,15 @@ class Ranked:
     out: Path
     identity: str
     """Of all that decides the samples: model, prompts, settings."""
-    drawn: int = 0
-    """Samples that were generated and not taken from the journal."""
+    seconds: float = 0.0
+    """That this process spent on sampling: part of the training's seconds, reported apart."""
 
     def make(self, engine: "Engine", round_: int, mine: Sequence[int]) -> dict[int, Sample]:
         """The rows that a round trains on, by the place of their prompt."""
-        kept = self.ranked(self.sample(engine, round_, mine), round_, mine)
+        began = time.monotonic()
+        answers = self.sample(engine, round_, mine)
+        self.seconds += time.monotonic() - began
+        kept = self.ranked(answers, round_, mine)
         rows = {place: each.row for place, each in kept.items() if each.row is not None}
         if mine and not rows:
             raise InputError(
@@ -161,16 +163,13 @@ class Ranked:
             with Progress(f"samples of round {round_ + 1} of {config.iterations}", total, done=total - missing) as bar:
                 for k in range(config.samples):
                     todo = [p for p in mine if keys[p, k] not in journal]
-                    seed = int.from_bytes(
-                        bytes.fromhex(sha256_bytes(f"{config.seed} {round_} {k}".encode())[:12]), "big"
-                    )
+                    seed = int(sha256_bytes(f"{config.seed} {round_} {k}".encode())[:12], 16)
                     decoding = Decoding(config.max_new_tokens, config.temperature, seed=seed)
                     for start in range(0, len(todo), BLOCK):
                         block = todo[start : start + BLOCK]
                         asked = [self.prompts[p].messages for p in block]
                         for p, answer in zip(block, engine.generate(asked, decoding, progress=bar), strict=True):
                             journal.put_reply(keys[p, k], answer)
-                            self.drawn += 1
         finally:
             journal.close()
         found = {p: [journal.reply(keys[p, k]) for k in range(config.samples)] for p in mine}
@@ -207,8 +206,7 @@ def draw_prompts(
         ("harmful", config.harmful_files, config.n_harmful, "harmful_requests"),
         ("harmless", config.harmless_files, config.n_harmless, benign),
     ):
-        source: Callable[[], Rows] = partial(made_rows, name, n, config.seed)
-        made = _of_files(files, config) if files else source()
+        made = _of_files(files, config) if files else made_rows(name, n, config.seed)
         asked = (_asked(row, side == "harmful") for row in made.rows)
         kept = (row for row in asked if not (overlaps and overlaps(row)))
         found += draw_all(kept, n, config.seed, side, f"n_{side}") if n else []
@@ -242,7 +240,16 @@ def size(config: RAFTConfig) -> Size:
     source="none was released",
     licence="none (written from the papers)",
     config=RAFTConfig,
-    knobs=(Knob("samples", "samples a prompt", "rows", grid=(1, 2, 4, 8, 16)),),
+    knobs=(
+        Knob("samples", "samples a prompt", "rows", grid=(1, 2, 4, 8, 16)),
+        Knob(
+            "amount",
+            "prompts",
+            "rows",
+            current=lambda c: c.n_harmful + c.n_harmless,
+            setting=lambda rows: {"n_harmful": int(rows) // 2, "n_harmless": int(rows) - int(rows) // 2},
+        ),
+    ),
     size=size,
 )
 def align(
@@ -267,7 +274,6 @@ def align(
     """
     from counterpoise.train import SFT, Rounds, Uncut, digest, fit
 
-    started = time.monotonic()
     config = config.model_copy(update={"train": config.train.model_copy(update={"seed": config.seed})})
     file = out / "data" / f"verdicts-{launched_rank()}.jsonl"
     score = reward or make_reward(config.reward, cost=config.cost_model, cost_weight=config.cost_weight, journal=file)
@@ -295,5 +301,5 @@ def align(
         data={"prompts": origin, "n_prompts": len(rows), "reward": score.id, "reward_sees_images": score.sees_images}
         | {"rounds": [read_json(out / "rounds" / f"{number + 1}.json") for number in range(config.iterations)]},
         train=dataclasses.asdict(result),
-        timings={"train": result.seconds, "all": time.monotonic() - started},
+        timings={"sample": ranked.seconds, "train": max(0.0, result.seconds - ranked.seconds)},
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -15,9 +15,6 @@ from ._outcome import AlignResult
 from ._settings import fields, resolve
 from ._sources import Overlaps
 
-if TYPE_CHECKING:
-    from counterpoise.models import Loaded
-
 GROUP = "counterpoise.methods"
 
 
@@ -26,7 +23,7 @@ class Align(Protocol):
     out. A method may take more, with defaults."""
 
     def __call__(
-        self, loaded: "Loaded", config: Any, out: Path, *, resume: bool = True, overlaps: Overlaps | None = None
+        self, loaded: Any, config: Any, out: Path, *, resume: bool = True, overlaps: Overlaps | None = None
     ) -> AlignResult: ...
 
 

@@ -35,7 +35,7 @@ INSTRUCTION = (
 LENGTHS = (32, 64, 128, 256, 512, 1024, 2048)
 """Token limits of replies. A text gets the smallest that is 1.5 times its own tokens and 16 more, so that texts of
 similar length share a batch."""
-BLOCK = 64  # texts between two writes to the journal
+BLOCK = 32  # texts between two writes to the journal
 
 
 class SRLLMConfig(BaseModel):

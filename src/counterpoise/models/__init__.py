@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._adapter import merge_adapter, prove_adapter
+    from ._alpaca import alpaca
     from ._artifact import read_artifact
     from ._completion import Completion, encode_completion
     from ._cores import release_cores
@@ -31,17 +32,28 @@ if TYPE_CHECKING:
     from ._processor import load_processor
     from ._provider import CounterpoiseAPI, to_conversation
     from ._reply import ReasoningMarkers, Reply, split_reply
+    from ._serving import save_system, served_system, with_system
     from ._source import find_folder, fingerprint
+    from ._steering import (
+        AppliedSteering,
+        Steering,
+        changed_states,
+        decoder_layers,
+        read_steering,
+        save_steering,
+        steer,
+        unsteer,
+    )
     from ._template import plain, reasoning_markers
     from ._tokens import special_ids
     from ._values import IMAGE_SOURCE, Answer, AnswerScore, Decoding, EngineError, Look, Problem, Prompt
 
 _WHERE = {
     "AdapterProof": "_loaded",
-    "IMAGE_SOURCE": "_values",
     "Answer": "_values",
     "AnswerScore": "_values",
     "AppliedEdit": "_edit",
+    "AppliedSteering": "_steering",
     "Check": "_doctor",
     "Completion": "_completion",
     "CounterpoiseAPI": "_provider",
@@ -51,16 +63,21 @@ _WHERE = {
     "EncodedRow": "_encoding",
     "Engine": "_engine",
     "EngineError": "_values",
+    "IMAGE_SOURCE": "_values",
     "Loaded": "_loaded",
     "Look": "_values",
     "Problem": "_values",
     "Prompt": "_values",
     "ReasoningMarkers": "_reply",
     "Reply": "_reply",
+    "Steering": "_steering",
     "TensorEdit": "_edit",
+    "alpaca": "_alpaca",
     "apply_edit": "_edit",
+    "changed_states": "_steering",
     "collate_rows": "_encoding",
     "connector_modules": "_parts",
+    "decoder_layers": "_steering",
     "doctor": "_doctor",
     "encode": "_encoding",
     "encode_completion": "_completion",
@@ -81,17 +98,24 @@ _WHERE = {
     "prove_adapter": "_adapter",
     "read_artifact": "_artifact",
     "read_edit": "_edit",
+    "read_steering": "_steering",
     "reasoning_markers": "_template",
     "release_cores": "_cores",
     "remove_edit": "_edit",
     "resolve_device": "_device",
     "resolve_dtype": "_device",
     "save_edit": "_edit",
+    "save_system": "_serving",
+    "served_system": "_serving",
+    "save_steering": "_steering",
     "special_ids": "_tokens",
     "split_reply": "_reply",
+    "steer": "_steering",
     "target_regex": "_parts",
     "to_conversation": "_provider",
+    "unsteer": "_steering",
     "vision_root": "_parts",
+    "with_system": "_serving",
 }
 
 __all__ = [
@@ -100,6 +124,7 @@ __all__ = [
     "Answer",
     "AnswerScore",
     "AppliedEdit",
+    "AppliedSteering",
     "Check",
     "Completion",
     "CounterpoiseAPI",
@@ -115,10 +140,14 @@ __all__ = [
     "Prompt",
     "ReasoningMarkers",
     "Reply",
+    "Steering",
     "TensorEdit",
+    "alpaca",
     "apply_edit",
+    "changed_states",
     "collate_rows",
     "connector_modules",
+    "decoder_layers",
     "doctor",
     "encode",
     "encode_completion",
@@ -139,17 +168,24 @@ __all__ = [
     "prove_adapter",
     "read_artifact",
     "read_edit",
+    "read_steering",
     "reasoning_markers",
     "release_cores",
     "remove_edit",
     "resolve_device",
     "resolve_dtype",
     "save_edit",
+    "save_steering",
+    "save_system",
+    "served_system",
     "special_ids",
     "split_reply",
+    "steer",
     "target_regex",
     "to_conversation",
+    "unsteer",
     "vision_root",
+    "with_system",
 ]
 
 

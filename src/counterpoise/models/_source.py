@@ -17,8 +17,10 @@ def find_folder(name: str, *, revision: str | None = None, trust_remote_code: bo
 
     Raises InputError in one line when there is no such folder or id, or no network.
     """
-    from counterpoise.models.pocket import ensure, version_of
+    from counterpoise.models.pocket import LANGUAGE_MODEL, ensure, language_folder, version_of
 
+    if name == LANGUAGE_MODEL:
+        return language_folder()
     if (version := version_of(name)) is not None:
         return Path(ensure(version))
     folder = Path(name).expanduser()

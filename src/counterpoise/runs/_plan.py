@@ -165,10 +165,23 @@ def eval_plan(
     suite: Suite | None = None,
 ) -> Plan:
     """The plan of `counterpoise eval`, one stage per benchmark, with what its number of items can show."""
+    watch = stopped_by(stop, names) if stop else set()
     stages, notes, planned = _measure(names, limit, max_new_tokens, suite)
     if stop is not None:
-        notes += [f"{stage.name}: {savings(stop, stage.rows, batch)}" for stage in stages]
+        notes += [f"{stage.name}: {savings(stop, stage.rows, batch)}" for stage in stages if stage.name in watch]
     return Plan(f"counterpoise eval {model}", tuple(stages), parameters(model), tuple(notes), power_table(planned))
+
+
+def stopped_by(rule: StopRule, names: Sequence[str]) -> set[str]:
+    """Those of the benchmarks that the rule watches, by name as given. Raises InputError when none of them that are
+    here (else none at all) reports its metric."""
+    from counterpoise.evals import benchmark as find
+    from counterpoise.evals import watched
+
+    cards = {name: find(name) for name in dict.fromkeys(names)}
+    here = [each for each in cards.values() if not each.available()]
+    watch = watched(rule, here or list(cards.values()))
+    return {name for name, each in cards.items() if each.name in watch}
 
 
 class Planned(NamedTuple):
@@ -265,8 +278,10 @@ def _measure(
             continue
         tries = benchmark.sampling.n if benchmark.sampling else 1
         cap = suite.caps.get(name) if suite else None
-        rows = min(n for n in (benchmark.rows * tries, limit, cap) if n is not None)
-        note = f"of {benchmark.rows:,}, evenly spread" if cap == rows else ""
+        most = min(n for n in (benchmark.rows * tries, limit, cap) if n is not None)
+        rows, why = benchmark.asked(most)
+        note = f"of {benchmark.rows:,}, evenly spread" if cap == most else ""
+        notes += [f"{name}: {why}"] if why else []
         if longest is not None:
             benchmark = replace(benchmark, max_new_tokens=longest)
         here.append(benchmark)

@@ -63,6 +63,8 @@ class RealStages:
         if run == "before":  # the same ones every time
             for name, reason in done.skipped.items():
                 notice(f"skipped {name}: {reason}")
+            for name, what in done.rounded.items():
+                notice(f"{name}: {what}")
             if done.too_short:
                 notice(done.too_short)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         sft_loss,
     )
     from ._objective import DPO, SFT, Loss, Objective, digest, pair_sample
-    from ._plan import Encoded, FixedPlan, Planner, Rollouts, Rounds
+    from ._plan import Encoded, FixedPlan, GivenSteps, Planner, Rollouts, Rounds
     from ._stepper import Stepper
     from ._trainable import Trainable
 
@@ -50,7 +50,7 @@ _PLACES = {
         "sft_loss",
     ),
     "_objective": ("DPO", "SFT", "Loss", "Objective", "digest", "pair_sample"),
-    "_plan": ("Encoded", "FixedPlan", "Planner", "Rollouts", "Rounds"),
+    "_plan": ("Encoded", "FixedPlan", "GivenSteps", "Planner", "Rollouts", "Rounds"),
     "_stepper": ("Stepper",),
     "_trainable": ("Trainable",),
 }  # fmt: skip
@@ -67,6 +67,7 @@ __all__ = [
     "FeatureStore",
     "FitResult",
     "FixedPlan",
+    "GivenSteps",
     "Group",
     "Head",
     "Layers",

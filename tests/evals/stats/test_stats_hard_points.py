@@ -69,21 +69,59 @@ def test_few_clusters_make_the_design_effect_uncertain(groups, size, p, strength
     assert inside / 1_500 >= 0.935
 
 
+def _coverage(draw, truth, runs=500):
+    """Of `macro_rate`; `draw` makes (values, groups, clusters)."""
+    random, inside = np.random.default_rng(0), 0
+    for _ in range(runs):
+        values, groups, clusters = draw(random)
+        found = macro_rate(values, groups.tolist(), clusters.tolist())
+        inside += found.low <= truth <= found.high
+    return inside / runs
+
+
 MANY_TINY, ONE_LARGE = ([3] * 13, [0.1] * 13), ([5, 200], [0.3, 0.3])
+RARE_BESIDE_TINY = ([100] * 5 + [4] * 5, [0.01] * 5 + [0.5] * 5)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "rates"), [MANY_TINY, ONE_LARGE, ([3, 3, 200], [0.2, 0.6, 0.05]), ([2] * 13, [0.05] * 13)]
+    ("sizes", "rates"),
+    [
+        MANY_TINY,
+        ONE_LARGE,
+        ([3, 3, 200], [0.2, 0.6, 0.05]),
+        ([2] * 13, [0.05] * 13),
+        ([1] * 12, [0.3] * 12),
+        RARE_BESIDE_TINY,
+    ],
 )
 def test_the_mean_of_groups_holds_with_small_groups(sizes, rates):
-    """With the pooled n alone coverage is 53 and 38 % where a large group stands beside small ones."""
-    random, inside = np.random.default_rng(0), 0
+    """With the pooled n alone coverage is 53 and 38 % where a large group stands beside small ones; with Wilson's
+    limits of each group it is 89 % where tiny groups at 50 % stand beside groups at 1 %."""
     groups = np.repeat(np.arange(len(sizes)), sizes)
-    for _ in range(1_000):
-        values = (random.random(groups.size) < np.array(rates)[groups]).astype(float)
-        found = macro_rate(values, groups.tolist())
-        inside += found.low <= np.mean(rates) <= found.high
-    assert inside / 1_000 >= 0.935
+    items = np.arange(groups.size)
+    rate_of = np.array(rates)[groups]
+    assert _coverage(lambda random: (random.random(groups.size) < rate_of, groups, items), np.mean(rates)) >= 0.935
+
+
+@pytest.mark.parametrize(
+    ("alone", "groups", "size", "p"),
+    [(1_000, 4, 10, 0.5), (300, 8, 15, 0.1), (0, 5, 40, 0.05)],
+    ids=["few clusters", "rare", "all cross"],
+)
+def test_the_mean_of_groups_holds_where_clusters_cross_groups(alone, groups, size, p):
+    """Each question stands in every group and its verdicts agree; beside them a group of single items. With each
+    group's variance alone coverage is 64 and 72 %."""
+    group = np.r_[np.tile(np.arange(groups), size), np.full(alone, groups)]
+    cluster = np.r_[np.repeat(np.arange(size), groups), size + np.arange(alone)]
+    assert _coverage(lambda random: ((random.random(size + alone) < p)[cluster], group, cluster), p, 400) >= 0.935
+
+
+def test_groups_that_share_clusters_prove_no_more_than_one_of_them():
+    """Also where nothing varies, so that nothing can be estimated."""
+    copies, once = list(range(30)) * 4, list(range(120))
+    groups = [i // 30 for i in range(120)]
+    shared, apart = macro_rate([0] * 120, groups, copies), macro_rate([0] * 120, groups, once)
+    assert shared.high == pytest.approx(clopper_pearson(0, 30).high) and apart.high < 0.6 * shared.high
 
 
 def test_the_mean_of_groups_is_no_tighter_than_its_smallest_group_allows():

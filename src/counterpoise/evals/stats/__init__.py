@@ -7,13 +7,14 @@ early. Everything is deterministic (fixed seeds) and independent of item order.
 
 from ._cluster import percentiles, resample
 from ._judge import Confusion, Corrected, confusion, prediction_powered, rogan_gladen
+from ._macro import macro_rate
 from ._many import benjamini_hochberg, holm, non_inferior
 from ._mcnemar import mcnemar_p, tango
 from ._paired import Difference, discrimination, modality_gap, paired_difference
 from ._power import detectable_paired, detectable_unpaired, n_paired, n_unpaired
 from ._proportion import Interval, clopper_pearson, effective_n, wilson, zero_event_bound
 from ._ranks import Rank, rank_normal
-from ._rate import Rate, bounds, macro_rate, rate
+from ._rate import Rate, bounds, rate
 from ._repeats import pass_at_k
 from ._seeds import Seeded, SeededDifference, seeded_difference, seeded_rate
 from ._sequence import anytime_difference, anytime_rate, confidence_sequence, units

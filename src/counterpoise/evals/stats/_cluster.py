@@ -51,18 +51,21 @@ def design_effect(values: Floats, code: Ints) -> float:
     return standard_error(values, code) ** 2 / naive**2 if naive > 0 else 1.0
 
 
-def wilson_effective(values: Floats, code: Ints, level: float = 0.95) -> Interval:
-    """Wilson's interval with n / design effect items, for rates near 0 or 1 whose items are clustered.
+def effective_items(values: Floats, code: Ints, level: float = 0.95) -> float:
+    """How many independent items the mean is worth: n / design effect, for rates near 0 or 1 whose items are clustered.
 
     The effective n is further scaled by (z / t)^2 on G-1 degrees of freedom, because the design effect is itself an
     estimate (Korn and Graubard 1998, Survey Methodology 24:193). It never exceeds n. When all items agree there is no
     estimate, and every cluster counts as one observation.
     """
-    mean, groups = float(values.mean()), np.unique(code).size
-    if groups == values.size:
-        return wilson(mean * values.size, values.size, level)
-    if groups == 1 or np.ptp(values) == 0:
-        return wilson(mean * groups, groups, level)
+    groups = np.unique(code).size
+    if groups in (1, values.size) or np.ptp(values) == 0:
+        return float(groups)
     ratio = normal_quantile((1 + level) / 2) / t_quantile((1 + level) / 2, groups - 1)
-    n = min(values.size / max(design_effect(values, code), 1 / groups) * ratio**2, values.size)
-    return wilson(mean * n, n, level)
+    return min(values.size / max(design_effect(values, code), 1 / groups) * ratio**2, float(values.size))
+
+
+def wilson_effective(values: Floats, code: Ints, level: float = 0.95) -> Interval:
+    """Wilson's interval of the mean with `effective_items`."""
+    n = effective_items(values, code, level)
+    return wilson(float(values.mean()) * n, n, level)

@@ -45,6 +45,7 @@ def _fraction(x: float, a: float, b: float) -> float:
     return value
 
 
+@lru_cache(maxsize=10_000)
 def beta_quantile(p: float, a: float, b: float) -> float:
     """x with I_x(a, b) = p, by bisection to the last bit."""
     low, high = 0.0, 1.0

@@ -7,11 +7,13 @@ are shown on several states of it, `ensure(version_of("pocket:6"))` is one versi
 from ._assemble import (
     ALIGNMENTS,
     DEFAULT,
+    LANGUAGE_MODEL,
     PARTS,
     VERSION,
     assemble,
     ensure,
     is_cached,
+    language_folder,
     pocket_folder,
     version_of,
 )
@@ -20,12 +22,14 @@ from ._language_model import PACKAGE, language_model
 __all__ = [
     "ALIGNMENTS",
     "DEFAULT",
+    "LANGUAGE_MODEL",
     "PACKAGE",
     "PARTS",
     "VERSION",
     "assemble",
     "ensure",
     "is_cached",
+    "language_folder",
     "language_model",
     "pocket_folder",
     "version_of",

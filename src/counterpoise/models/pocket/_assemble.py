@@ -18,6 +18,8 @@ ALIGNMENTS: dict[int, tuple[str, ...]] = {6: ("alignment.safetensors",)}
 it began from plus a small part of its own."""
 DEFAULT = 6
 """What "pocket" is; "pocket:6" names one version for good."""
+LANGUAGE_MODEL = "pocket:language-model"
+"""Name of the language model that every pocket began from, before any of its alignment."""
 VISION = {
     "hidden_size": 192,
     "intermediate_size": 768,
@@ -40,6 +42,11 @@ ALIGN_DEFAULTS: dict[str, Any] = {
 
 def cache_root() -> Path:
     return Path(os.environ.get("COUNTERPOISE_CACHE", Path.home() / ".cache" / "counterpoise"))
+
+
+def language_folder() -> Path:
+    """The folder of the language model that the pocket began from; converted on first use."""
+    return language_model(cache_root() / "smollm2-135m-instruct")
 
 
 def version_of(name: str) -> int | None:
@@ -103,7 +110,7 @@ def assemble(folder: Path, tower: Path, *adapters: Path) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, Idefics3Config, Idefics3ForConditionalGeneration
 
-    lm_folder = language_model(cache_root() / "smollm2-135m-instruct")
+    lm_folder = language_folder()
     lm = AutoModelForCausalLM.from_pretrained(lm_folder, dtype=torch.float32)
     part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
     made = processor(lm_folder, part)

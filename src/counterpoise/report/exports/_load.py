@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise import __version__
-from counterpoise.base import InputError, Row, read_json
+from counterpoise.base import InputError, Row
 
 from .._change import changes
 from .._folder import EvalFolder
 from .._words import GAPS
 from ._evaluation import Evaluation, row_name
+from ._facts import EvalFacts, Measured, RunFacts, read_facts
 from ._generation import generations
 
 _UNKNOWN = ("", "unknown", "none", "null", "?")
@@ -59,53 +60,45 @@ def _check_value(row: Row, number: int, where: str | Path) -> None:
 def load_evaluations(folder: Path) -> dict[str, Evaluation]:
     """By name: `before` and `after` of a run, or the one evaluation of an evaluation folder.
 
-    The `after` of a run knows its baseline and the paired differences. Raises InputError for anything else.
+    The `after` of a run knows its baseline and the paired differences. Raises InputError for anything else, and for a
+    record whose fields are not what they should be.
     """
     if not (folder / "before").is_dir():
-        return {"": _load(folder, {})}
-    run = _facts(folder / "run.json")
+        return {"": _load(folder, None)}
+    run = read_facts(folder / "run.json", RunFacts)
     before = _load(folder / "before", run)
     if not (folder / "after" / "scorecard.json").is_file():
         raise InputError(f"{folder}: this run is not finished; give its counterpoise run command again")
     found = changes(EvalFolder(folder / "before"), EvalFolder(folder / "after"))
-    method = str((run.get("config") or {}).get("method") or "")
+    method = run.config.method if run else ""
     after = _load(folder / "after", run, differences=found, baseline=before, method=method)
     return {"before": before, "after": after}
 
 
-def _load(folder: Path, run: Mapping[str, Any], **more: Any) -> Evaluation:
+def _load(folder: Path, run: RunFacts | None, **more: Any) -> Evaluation:
     loaded = EvalFolder(folder)
-    own = _facts(folder / "run.json")
-    model = own.get("model") or {}
-    started = run.get("started") or own.get("started")
     file = folder / "scorecard.json"
     rows = checked(loaded.rows, file)
-    date = datetime.fromisoformat(started) if started else datetime.fromtimestamp(int(file.stat().st_mtime), UTC)
+    own = read_facts(folder / "run.json", EvalFacts)
+    model = own.model if own else None
+    started = (run and run.started) or (own and own.started)
+    date = started or datetime.fromtimestamp(int(file.stat().st_mtime), UTC)
     return Evaluation(
         rows=rows,
         date=date.astimezone(UTC),
-        fingerprint=str(model.get("fingerprint") or ""),
-        adapter=bool(model.get("adapter") or model.get("artifact")),
-        commit=str(run.get("commit") or own.get("commit") or ""),
-        versions={"counterpoise": __version__} | (own.get("versions") or {}),
-        generation=generations(own),
-        sources=_sources(own.get("benchmarks") or {}),
+        fingerprint=model.fingerprint if model else "",
+        adapter=bool(model and (model.adapter or model.artifact)),
+        commit=(run.commit if run else "") or (own.commit if own else ""),
+        versions={"counterpoise": __version__} | (own.versions if own else {}),
+        generation=generations(own.given if own else {}),
+        sources=_sources(own.benchmarks if own else {}),
         items=tuple(loaded.items.values()) if (folder / "items.jsonl").is_file() else (),
         **more,
     )
 
 
-def _facts(file: Path) -> dict[str, Any]:
-    value = read_json(file) if file.is_file() else {}
-    return value if isinstance(value, dict) else {}
-
-
-def _sources(measured: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+def _sources(measured: Mapping[str, Measured]) -> dict[str, tuple[str, str]]:
     from counterpoise.evals import benchmarks
 
-    own = {
-        name: (str(facts["source"]), str(facts.get("licence", "")))
-        for name, facts in measured.items()
-        if isinstance(facts, dict) and "source" in facts
-    }
+    own = {name: (facts.source, facts.licence) for name, facts in measured.items() if facts.source}
     return own | {card.row_name: (card.source, card.licence) for card in benchmarks().values()}
