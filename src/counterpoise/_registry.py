@@ -5,6 +5,7 @@ from typing import Any
 from inspect_ai.model import modelapi
 
 from counterpoise.evals.judges.inspect_scorer import judge  # noqa: F401 (the scorer, for `inspect score`)
+from counterpoise.evals.judges.two_axes import two_axes  # noqa: F401 (win rates of one answer over another)
 from counterpoise.evals.tasks import *  # noqa: F403 (the tasks, for `inspect eval counterpoise/...`)
 
 

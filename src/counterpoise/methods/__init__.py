@@ -28,6 +28,7 @@ from ._textual_sft import TextualSFTConfig
 from ._user_sets import UserSet, user_rows
 from .duo import DUOConfig, ESDConfig, UCEConfig
 from .mimic import MimicConfig
+from .safe_rlhf import SafeRLHFConfig
 from .uwm import UWMConfig
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "SITConfig",
     "SRLLMConfig",
     "SafeLoRAConfig",
+    "SafeRLHFConfig",
     "Scale",
     "Size",
     "Source",
