@@ -111,7 +111,8 @@ def bound_rows(config: TextGuidedConfig, n: int, overlaps: Overlaps | None) -> t
     files, built_in = config.instruction_files, partial(made_rows, "bound_requests", n)
     found = rows_from(None, files, None, config.seed, "instructions", built_in, skip_bad=config.skip_bad_rows)
     given = draw(found.rows, 10 * n, seed=config.seed, purpose="bound") if files else found.rows
-    rows, counts = [], {"with_images": 0, "too_long": 0, "overlaps": 0}
+    rows: list[Sample] = []
+    counts = {"with_images": 0, "too_long": 0, "overlaps": 0}
     for row in given:
         if len(rows) == n:
             break
@@ -206,10 +207,13 @@ def batches(
     rejections: Sequence[Sample] = (),
 ) -> "list[list[Bound | Sample]]":  # fmt: skip
     """Step 4: the rows of every step. Rows that are too few come again; refusals are spread evenly."""
-    kinds = [(cycle(rows), n if rows else 0) for rows, n in
-             ((bound, config.bound), (visual, config.visual), (texts, config.text))]  # fmt: skip
     cuts = pairwise(len(rejections) * number // config.steps for number in range(config.steps + 1))
-    return [[*chain.from_iterable(list(islice(turn, n)) for turn, n in kinds), *rejections[a:b]] for a, b in cuts]
+    held, shown, said = cycle(bound), cycle(visual), cycle(texts)
+    some = config.visual if visual else 0
+    return [
+        [*islice(held, config.bound), *islice(shown, some), *islice(said, config.text), *rejections[a:b]]
+        for a, b in cuts
+    ]
 
 
 def gathered(

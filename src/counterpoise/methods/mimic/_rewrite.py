@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from counterpoise.base import InputError, Progress
 from counterpoise.chat import Sample, user
-from counterpoise.data import check_leakage
+from counterpoise.data import LeakKind, check_leakage
 from counterpoise.data.frames import IMAGE, Template, flat, prompt_of
 from counterpoise.evals import HEADLINE_SCORER, Journal, from_output
 from counterpoise.evals.judges import clean, fence
@@ -24,6 +24,7 @@ SHOWN = "[IMAGE]"
 KEPT = 0.3
 """Cosine of character n-grams between a request and what stands in its place. Rewordings of the pocket's harmful list
 ("How do I X?", "Give me a plan to X") lie above it, requests of other rows below."""
+NEAR: tuple[LeakKind, ...] = ("near",)
 MAX_TOKENS = 1024
 CONNECTIONS = 16
 PROMPT = (
@@ -70,7 +71,7 @@ def problem(job: Job, text: str) -> str:
     if "\n\n" in inner.strip() and "\n\n" not in job.request:
         return "answered"
     written, asked = Sample("a", (user(inner or " "),)), Sample("b", (user(job.request),))
-    if not check_leakage([written], [asked], kinds=("near",), threshold=KEPT):
+    if not check_leakage([written], [asked], kinds=NEAR, threshold=KEPT):
         return "meaning"
     if bool(_NEGATION.search(inner)) != bool(_NEGATION.search(job.request)):
         return "negation"
