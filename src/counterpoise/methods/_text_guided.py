@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from counterpoise.train import Bound, Scale, Target
 
 SYSTEMS = 0.35  # built-in visual anchors in the wordings of judges, multi-image methods and captioners
-POOL = 320  # different text anchors: their targets are computed once and serve again and again
 
 
 class TextGuidedConfig(BaseModel):
@@ -209,11 +208,8 @@ def batches(
     """Step 4: the rows of every step. Rows that are too few come again; refusals are spread evenly."""
     cuts = pairwise(len(rejections) * number // config.steps for number in range(config.steps + 1))
     held, shown, said = cycle(bound), cycle(visual), cycle(texts)
-    some = config.visual if visual else 0
-    return [
-        [*islice(held, config.bound), *islice(shown, some), *islice(said, config.text), *rejections[a:b]]
-        for a, b in cuts
-    ]
+    n, m, k = config.bound, config.visual, config.text
+    return [[*islice(held, n), *islice(shown, m), *islice(said, k), *rejections[a:b]] for a, b in cuts]
 
 
 def gathered(
@@ -226,7 +222,7 @@ def gathered(
     bound = bind_answered(loaded, asked, aims, config.refused)
     if not bound:
         raise InputError("instructions: the model refuses the text of every one; nothing is left to bind")
-    requests = text_requests(config.seed, min(config.steps * config.text, POOL))
+    requests = text_requests(config.seed, min(config.steps * config.text, 320))  # which serve again and again
     texts, scale = text_anchors(loaded, requests, layers, file)
     skip, wanted = config.skip_bad_rows, config.steps * config.visual
     built_in = partial(visual_anchors, wanted)
@@ -289,8 +285,6 @@ def align(
         raise InputError(f"{loaded.name}: takes no images, so there is nothing to bind to its text")
     started = time.monotonic()
     layers = late_layers(loaded.model.config.get_text_config().num_hidden_layers)
-    if not resume:
-        (out / "data" / "targets.pt").unlink(missing_ok=True)
     with in_turn(out):
         plan, scale, facts = gathered(loaded, config, out, layers, overlaps)
     built = time.monotonic()
