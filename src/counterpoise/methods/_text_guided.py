@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from counterpoise.train import Bound, Scale, Target
 
 SYSTEMS = 0.35  # built-in visual anchors in the wordings of judges, multi-image methods and captioners
-POOL = 320  # different text anchors: their targets are computed once and serve again and again
 
 
 class TextGuidedConfig(BaseModel):
@@ -207,12 +206,10 @@ def batches(
     rejections: Sequence[Sample] = (),
 ) -> "list[list[Bound | Sample]]":  # fmt: skip
     """Step 4: the rows of every step. Rows that are too few come again; refusals are spread evenly."""
-    sizes: list[tuple[Sequence[Bound | Sample], int]] = [
-        (bound, config.bound), (visual, config.visual), (texts, config.text),
-    ]  # fmt: skip
-    kinds = [(cycle(rows), n if rows else 0) for rows, n in sizes]
     cuts = pairwise(len(rejections) * number // config.steps for number in range(config.steps + 1))
-    return [[*chain.from_iterable(list(islice(turn, n)) for turn, n in kinds), *rejections[a:b]] for a, b in cuts]
+    held, shown, said = cycle(bound), cycle(visual), cycle(texts)
+    n, m, k = config.bound, config.visual, config.text
+    return [[*islice(held, n), *islice(shown, m), *islice(said, k), *rejections[a:b]] for a, b in cuts]
 
 
 def gathered(
@@ -225,7 +222,7 @@ def gathered(
     bound = bind_answered(loaded, asked, aims, config.refused)
     if not bound:
         raise InputError("instructions: the model refuses the text of every one; nothing is left to bind")
-    requests = text_requests(config.seed, min(config.steps * config.text, POOL))
+    requests = text_requests(config.seed, min(config.steps * config.text, 320))  # which serve again and again
     texts, scale = text_anchors(loaded, requests, layers, file)
     skip, wanted = config.skip_bad_rows, config.steps * config.visual
     built_in = partial(visual_anchors, wanted)
@@ -288,8 +285,6 @@ def align(
         raise InputError(f"{loaded.name}: takes no images, so there is nothing to bind to its text")
     started = time.monotonic()
     layers = late_layers(loaded.model.config.get_text_config().num_hidden_layers)
-    if not resume:
-        (out / "data" / "targets.pt").unlink(missing_ok=True)
     with in_turn(out):
         plan, scale, facts = gathered(loaded, config, out, layers, overlaps)
     built = time.monotonic()
