@@ -379,7 +379,7 @@ def test_a_whole_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_inside, "ALPHAS", (0.0, 1.0))
     settings = size("tiny", **SMALL)
     results = run(settings, tmp_path)
-    made = {f"{protocol}-{rate}" for protocol in ("ssft", "dpo", "unlearning") for rate in ("medium",)}
+    made = {f"{protocol}-medium" for protocol in ("ssft", "dpo", "unlearning")}
     assert set(results["models"]) == {"pretrained"} | made
     tuned = results["models"]["ssft-medium"]
     assert set(tuned["scores"]) >= {"std_safe", "std_unsafe", *ATTACKS} and len(tuned["weights"]) == 4
