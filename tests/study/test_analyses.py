@@ -9,7 +9,7 @@ RNG = np.random.default_rng(0)
 
 
 def test_tau_is_zero_at_the_midpoint_and_flips_with_the_centroids():
-    safe, unsafe = RNG.normal(size=(20, 5)), RNG.normal(size=(30, 5)) + 3
+    safe, unsafe = RNG.normal(size=(20, 5)), RNG.normal(size=(30, 5)) + 9
     at = a.centroids(safe, unsafe)
     assert a.tau(np.array([(at.safe + at.unsafe) / 2]), at) == pytest.approx([0])
     states = RNG.normal(size=(7, 5))

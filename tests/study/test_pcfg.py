@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from counterpoise.base import InputError
-from counterpoise.study.pcfg import TITLES, claims, run, size
+from counterpoise.study.pcfg import TITLES, _inside, _study, claims, run, size
 from counterpoise.study.pcfg._gpt import GPT, causal_mask
 from counterpoise.study.pcfg._grammar import ALLOWED, NODES, Grammar
 from counterpoise.study.pcfg._inside import added, mix
@@ -373,11 +373,13 @@ def test_a_killed_training_goes_on_to_the_same_weights(process: Process, tmp_pat
     assert [entry["step"] for entry in log] == [2, 4, 6, 8]
 
 
-def test_a_whole_study(tmp_path: Path) -> None:
+def test_a_whole_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every stage, in small; done stages are not done again, and another size is refused."""
+    monkeypatch.setattr(_study, "RATES", ("medium",))
+    monkeypatch.setattr(_inside, "ALPHAS", (0.0, 1.0))
     settings = size("tiny", **SMALL)
     results = run(settings, tmp_path)
-    made = {f"{protocol}-{rate}" for protocol in ("ssft", "dpo", "unlearning") for rate in ("medium", "small")}
+    made = {f"{protocol}-medium" for protocol in ("ssft", "dpo", "unlearning")}
     assert set(results["models"]) == {"pretrained"} | made
     tuned = results["models"]["ssft-medium"]
     assert set(tuned["scores"]) >= {"std_safe", "std_unsafe", *ATTACKS} and len(tuned["weights"]) == 4

@@ -54,7 +54,8 @@ class AppliedSteering:
         self._rows: Tensor | None = None
         layers = decoder_layers(base.model)
         self._handles = [base.model.register_forward_pre_hook(self._look, with_kwargs=True)]
-        self._handles += [layers[layer - 1].register_forward_hook(self._add(layer)) for layer in steering.vectors]
+        for layer in steering.vectors:  # first of all hooks: whoever records states records what the next block sees
+            self._handles.append(layers[layer - 1].register_forward_hook(self._add(layer), prepend=True))
 
     @contextmanager
     def off(self) -> Iterator[None]:
@@ -131,7 +132,7 @@ def changed_states(model: Any, changes: Mapping[int, Change]) -> Iterator[None]:
             if layer == 0:
                 handles.append(layers[0].register_forward_pre_hook(before(change), with_kwargs=True))
             else:
-                handles.append(layers[layer - 1].register_forward_hook(behind(change)))
+                handles.append(layers[layer - 1].register_forward_hook(behind(change), prepend=True))
         yield
     finally:
         for handle in handles:

@@ -132,7 +132,7 @@ def _embeddings_with_gradient(loaded: "Loaded", *, on: bool) -> Iterator[None]:
     handle = None
     if on:
         embed = loaded.model.get_input_embeddings()
-        handle = embed.register_forward_hook(lambda _, __, output: output.detach().requires_grad_(True))
+        handle = embed.register_forward_hook(lambda _, __, output: output.detach().requires_grad_(True).clone())
     try:
         yield
     finally:
