@@ -22,7 +22,6 @@ EXAMPLES = 4
 SHOWN = "[IMAGE]"
 """What a rewriter sees in the place of an image."""
 KEPT = 0.3
-NEAR: tuple[LeakKind, ...] = ("near",)
 """Cosine of character n-grams between a request and what stands in its place. Rewordings of the pocket's harmful list
 ("How do I X?", "Give me a plan to X") lie above it, requests of other rows below."""
 NEAR: tuple[LeakKind, ...] = ("near",)
