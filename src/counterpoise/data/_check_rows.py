@@ -42,6 +42,9 @@ MEANING: dict[Kind, str] = {
     "refusal": "the label declines",
     "other_language": "the label is not in the language of most",
 }
+_IN_SET: dict[str, Kind] = {
+    "exact": "exact", "conflict": "conflict", "near": "near", "image": "image", "image_near": "image_near",
+}  # fmt: skip
 LISTED = 20
 """Findings of a kind that a report lists; all are counted."""
 OUTLIER = 3.5
@@ -136,7 +139,7 @@ def check_rows(
             tally.add("unreadable", number, str(error))
             continue
         for copy in found:
-            tally.add(copy.kind, number, _like(copy, f"of {tally.name(copy.other)}"))
+            tally.add(_IN_SET[copy.kind], number, _like(copy, f"of {tally.name(copy.other)}"))
     tally.whole_set(languages=language is not None)
     compared, failed = tally.compare(copies, against or {})
     missing: set[Kind] = set() if near else {"near", "image_near", "benchmark_near", "benchmark_image_near"}
@@ -208,9 +211,9 @@ class _Tally:
                     self.add("length_outlier", number, f"{self.lengths[number]:,} words, the median is {usual:,}")
         if languages and self.languages:
             main = self.languages.most_common(1)[0][0]
-            for number, each in self.spoken.items():
-                if each != main:
-                    self.add("other_language", number, f"{each}, most are {main}")
+            for number, spoken in self.spoken.items():
+                if spoken != main:
+                    self.add("other_language", number, f"{spoken}, most are {main}")
 
     def compare(self, copies: Copies, against: Mapping[str, Iterable[Sample]]) -> tuple[dict[str, int], dict[str, str]]:
         """({benchmark: rows compared}, {benchmark: why it could not be read})."""

@@ -52,7 +52,7 @@ def training_rows(path: str | Path, image_root: str | Path | None = None) -> Ite
 def _kind(row: dict[str, Any], problem: str) -> BadKind:
     if MARKS in problem:
         return "image_count"
-    turns = next((row[name] for name in DIALOGUE if isinstance(row.get(name), list) and row[name]), [{}])
+    turns: list[Any] = next((row[name] for name in DIALOGUE if isinstance(row.get(name), list) and row[name]), [{}])
     last = turns[-1] if isinstance(turns[-1], dict) else {}
     text = next((last[name] for name in ("value", "content", "text") if last.get(name) is not None), "")
     blank = isinstance(text, str) and not text.strip()
