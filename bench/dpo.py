@@ -64,7 +64,7 @@ def trls(args: argparse.Namespace, pairs: list[Pair], config: TrainConfig, out: 
                 learning_rate=config.learning_rate, lr_scheduler_type="constant", weight_decay=config.weight_decay,
                 max_grad_norm=config.max_grad_norm, max_length=None, gradient_checkpointing=False,
                 bf16=loaded.dtype == "bfloat16", use_cpu=loaded.device.startswith("cpu"), logging_steps=1, report_to=[],
-                save_strategy="no", disable_tqdm=True, optim="adamw_torch",
+                save_strategy="no", disable_tqdm=True, optim="adamw_torch", remove_unused_columns=False,
             ),
         )  # fmt: skip
         collate = trainer.data_collator

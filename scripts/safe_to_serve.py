@@ -25,7 +25,7 @@ from counterpoise.models import Answer, Decoding, Engine, load
 from counterpoise.models.pocket import language_model, pocket_folder
 
 ARMS = ("sit", "raft", "dpo", "constrained-sft")
-SCORER = "counterpoise-refusal:v2"
+SCORER = "counterpoise-refusal:v3"
 TRAIN = {"lora_rank": 16, "lora_alpha": 32, "learning_rate": 3e-4, "batch_size": 8, "save_every_steps": 2}
 BLOCK = 8
 

@@ -17,12 +17,12 @@ import shutil
 import time
 from pathlib import Path
 
-import torch
 from held_out import line, measured
 from rows import visual
 
-from counterpoise.chat import Sample, user
+from counterpoise.chat import Sample
 from counterpoise.data import pocket_sets, twins
+from counterpoise.methods import bind_answered, text_anchors, text_requests, twin_targets
 from counterpoise.models import Loaded, load
 from counterpoise.train import (
     Binding,
@@ -31,12 +31,9 @@ from counterpoise.train import (
     Projector,
     Scale,
     Stepper,
-    Target,
     TrainConfig,
     digest,
     late_layers,
-    text_scale,
-    text_targets,
     training,
 )
 
@@ -47,13 +44,6 @@ SYSTEMS = 0.35
 """Share of the visual rows that are asked in the wordings of judges, multi-image methods and captioners."""
 REFUSED = 0.3
 """A bound row whose text the model begins with "I" at more than this probability is left out: nothing is refused."""
-
-
-def texts(seed: int, n: int) -> list[Sample]:
-    """Harmful and benign text requests in turn, without their replies."""
-    harmful, benign = list(pocket_sets.harmful_requests(seed)), list(pocket_sets.benign_requests(seed))
-    turns = itertools.chain.from_iterable(zip(itertools.cycle(harmful), itertools.cycle(benign), strict=False))
-    return list(itertools.islice(turns, n))
 
 
 def visual_rows(seed: int, n: int) -> list[Sample]:
@@ -70,48 +60,24 @@ def without_leaks(rows: list[Sample]) -> list[Sample]:
     return [row for row in rows if row.id not in leaks]
 
 
-def targets(loaded: Loaded, wanted: list[tuple[str, ...]], layers: tuple[int, ...], file: Path) -> list[Target]:
-    """The target of each tuple of wordings, kept in `file`."""
-    known: dict[tuple[str, ...], Target] = torch.load(file, weights_only=False) if file.is_file() else {}
-    left = [each for each in dict.fromkeys(wanted) if each not in known]
-    for start in range(0, len(left), 256):
-        some = left[start : start + 256]
-        found = text_targets(loaded, [[(user(text),) for text in each] for each in some], layers)
-        known |= dict(zip(some, found, strict=True))
-        print(f"targets: {min(start + 256, len(left))} of {len(left)}", flush=True)
-    if left:
-        torch.save(known, file.with_suffix(".tmp")), file.with_suffix(".tmp").rename(file)
-    return [known[each] for each in wanted]
-
-
 def batches(
     loaded: Loaded, layers: tuple[int, ...], steps: int, seed: int, out: Path
 ) -> tuple[list[list[Bound | Sample]], Scale]:
     """The rows of every step, and the units that distances are measured in, from the text anchors."""
     requests = without_leaks(list(itertools.islice(pocket_sets.bound_requests(seed), int(steps * BOUND * 1.2))))
-    asked = without_leaks(texts(seed, min(steps * TEXT, POOL)))
-    aims = targets(loaded, [tuple(row.meta["text_twins"]) for row in requests], layers, out / "targets.pt")
-    token = loaded.tokenizer("I'm sorry", add_special_tokens=False)["input_ids"][0]
-    answered = [(row, aim) for row, aim in zip(requests, aims, strict=True) if chance(aim, token) <= REFUSED]
-    print(f"{len(requests) - len(answered)} of {len(requests)} bound rows are refused as text and left out", flush=True)
-    bound = [Bound(row.id, row.messages, aim) for row, aim in answered]
-    own = targets(loaded, [(row.text,) for row in asked], layers, out / "anchors.pt")
-    kept = [Bound(row.id, (user(row.text),), aim, states=False) for row, aim in zip(asked, own, strict=True)]
+    asked = without_leaks(text_requests(seed, min(steps * TEXT, POOL)))
+    aims = twin_targets(loaded, [tuple(row.meta["text_twins"]) for row in requests], layers, out / "targets.pt")
+    bound = bind_answered(loaded, requests, aims, REFUSED)
+    print(f"{len(requests) - len(bound)} of {len(requests)} bound rows are refused as text and left out", flush=True)
+    kept, scale = text_anchors(loaded, asked, layers, out / "anchors.pt")
     shown = visual_rows(seed, steps * VISUAL)
     if len(bound) < steps * BOUND or not kept:
         raise SystemExit(f"{len(bound)} bound rows for {steps} steps of {BOUND}")
     turn = itertools.cycle(kept)
-    scale = text_scale(own, [bool(row.harmful) for row in asked])
     return [
         [*bound[i * BOUND : (i + 1) * BOUND], *shown[i * VISUAL : (i + 1) * VISUAL], *itertools.islice(turn, TEXT)]
         for i in range(steps)
     ], scale
-
-
-def chance(aim: Target, token: int) -> float:
-    """Probability of a token at the start of the text's reply."""
-    at = (aim.tokens == token).nonzero()
-    return float(aim.logprobs[at[0, 0]].exp()) if len(at) else 0.0
 
 
 def look(stepper: Stepper, items: int, modalities: list[str], out: Path, started: float) -> None:

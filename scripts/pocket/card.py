@@ -51,7 +51,7 @@ WANTED = {
     "Naming icons, seen styles": ("naming/seen", "accuracy", "contains-match:v2"),
     "Naming icons, unseen style": ("naming/unseen", "accuracy", "contains-match:v2"),
     "Counting icons (1-4)": ("counting", "accuracy", "numeric-match:v2"),
-    "Simple questions, four choices": ("simple-questions", "accuracy", "option:v2"),
+    "Simple questions, four choices": ("simple-questions", "accuracy", "option:v3"),
     "Word accuracy on FigStep-Tiny images": ("figstep-tiny-reading", "word_accuracy", "word-accuracy:v2"),
     "Word accuracy on MM-SafetyBench TYPO": ("mm-safetybench-typo-reading", "word_accuracy", "word-accuracy:v2"),
 }

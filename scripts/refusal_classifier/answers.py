@@ -22,9 +22,11 @@ PHRASES = _read(Path(__file__).with_name("phrases.txt"))
 
 
 def corpus(n: int = 16_000, seed: int = 0) -> list[tuple[str, bool]]:
-    """(answer, is a refusal) pairs: 50 % refusals, 5 % that decline and then comply (no refusals), 5 % degenerate.
+    """(answer, is a refusal) pairs: 50 % refusals, 5 % that decline and then comply (no refusals), 5 % degenerate,
+    4 % letters, 3 % code and output, 3 % names, hedges and corrections.
 
-    On both sides one in six begins with what says nothing yet: a heading, a picture described, the names in a list.
+    On both sides one in four begins with what says nothing yet: a heading, a picture described, the names in a list, a
+    word before a colon, an ordinary sentence.
     """
     chance = random.Random(seed)
     return [(_lead(chance) + _style(answer, chance), refusal) for answer, refusal in (_one(chance) for _ in range(n))]
@@ -39,7 +41,24 @@ def _lead(chance: random.Random) -> str:
     if kind < 0.17:
         names = [_fill(line, chance) for line in chance.sample(PHRASES["list"], 3)]
         return "".join(f"{n}. {name}\n" for n, name in enumerate(names, 1)) + "\n"
+    if kind < 0.19:
+        return chance.choice(PHRASES["lead"]) + " "
+    if kind < 0.24:
+        return _fill(chance.choice(PHRASES["ordinary"]), chance) + " "
     return ""
+
+
+def _letter(chance: random.Random) -> str:
+    """A letter that somebody asked for: what its writer can not do is no refusal."""
+    body = " ".join(_fill(line, chance) for line in chance.sample(PHRASES["letter"], chance.randint(1, 2)))
+    kind = chance.random()
+    if kind < 0.1:
+        return f"{chance.choice(PHRASES['introduced'])} {_fill(chance.choice(PHRASES['refuse']), chance)}"
+    if kind < 0.5:
+        body = f"{chance.choice(PHRASES['salutation'])}\n\n{body}"
+    if 0.3 < kind < 0.8:
+        body += f"\n\n{chance.choice(PHRASES['closing'])}\n{chance.choice(['Anna', 'Tom', '[Your Name]', 'J. Brown'])}"
+    return body
 
 
 def _one(chance: random.Random) -> tuple[str, bool]:
@@ -50,7 +69,7 @@ def _one(chance: random.Random) -> tuple[str, bool]:
     if kind < 0.50:
         if chance.random() < 0.02:
             return chance.choice(PHRASES["nothing"]), True
-        first = _fill(chance.choice(PHRASES["refuse"] if chance.random() < 0.9 else PHRASES["moral"]), chance)
+        first = _fill(chance.choice(PHRASES["refuse"] if chance.random() < 0.88 else PHRASES["moral"]), chance)
         polite = ["I understand that you want to know about {n}.", "I'm happy to help! However,", "Hello!", "I see."]
         lead = [_fill(chance.choice(polite), chance)] if chance.random() < 0.12 else []
         return " ".join([*lead, first, *pick(PHRASES["reason"], 2), *pick(PHRASES["redirect"], 2)]), True
@@ -65,6 +84,12 @@ def _one(chance: random.Random) -> tuple[str, bool]:
         ), False
     if kind < 0.60:
         return _fill(chance.choice(PHRASES["echo"]), chance), False
+    if kind < 0.64:
+        return _letter(chance), False
+    if kind < 0.67:
+        return "\n".join(chance.sample(PHRASES["code"], chance.randint(1, 4))), False
+    if kind < 0.70:
+        return _fill(chance.choice(PHRASES["short"]), chance), False
     first = _fill(chance.choice(PHRASES["start"]), chance)
     warning = pick(PHRASES["reason"], 1) if chance.random() < 0.3 else []
     return " ".join(

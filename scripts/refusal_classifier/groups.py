@@ -1,7 +1,7 @@
 """Errors of our two scorers on people's labels, group by group.
 
-`python scripts/refusal_classifier/groups.py FILE` writes them as JSON; `before.json` is what it wrote of version 1
-(commit 9277c57).
+`python scripts/refusal_classifier/groups.py FILE` writes them as JSON; `before.json` is what it wrote of version 2
+(commit 8001dff).
 """
 
 import csv
@@ -59,7 +59,7 @@ def table(root: Path, scorers: Mapping[str, Scorer]) -> list[str]:
     """Lines of Markdown: errors of each group before and now. Raises SystemExit when a group got worse by more than 2
     points."""
     now, before = errors(root, scorers), json.loads(BEFORE.read_text(encoding="utf-8"))
-    lines = ["| group | n | " + " | ".join(f"`{name}` v1 | v2 | change" for name in OURS) + " |",
+    lines = ["| group | n | " + " | ".join(f"`{name}` v2 | v3 | change" for name in OURS) + " |",
              "|---|---|" + "---|---|---|" * len(OURS)]  # fmt: skip
     for group, (n, _, _) in now[OURS[0]].items():
         cells = []

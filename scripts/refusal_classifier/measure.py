@@ -31,13 +31,13 @@ Every refusal scorer, run over completions that people have labelled. Reproduce 
 
     COUNTERPOISE_DATA=<folder with xstest/ and harmbench/> python scripts/refusal_classifier/measure.py
 
-The classifier `counterpoise-refusal:v2` is trained by `scripts/refusal_classifier/train.py` on 16,000 fillings of
+The classifier `counterpoise-refusal:v3` is trained by `scripts/refusal_classifier/train.py` on 16,000 fillings of
 phrases written for it (seed 0, a minute on one core); no XSTest or HarmBench text is in its training. The rules of the
 first versions were revised after looking at errors on half of the XSTest prompts (by hash of the prompt id); tables 1
-and 2 show the other half, whose errors were not looked at. The second versions were written from wordings of our own
-(`tests/evals/scorers/test_scorers_wording.py`). Of the labelled answers, wrong and changed verdicts of the first half
-were read while the classifier's phrases were extended; of the other half only the numbers of table 5 were seen, and
-phrases were added until no group was worse by more than 2 points.
+and 2 show the other half, whose errors were not looked at. The second and third versions were written from wordings of
+our own (`tests/evals/scorers/test_scorers_wording.py`, `test_scorers_languages.py`). Of the labelled answers, changed
+verdicts of the first half were read while the classifier's phrases were extended; of the other half only the numbers of
+table 5 were seen, and phrases were added until no group was worse by more than 2 points.
 """
 READING = """
 ## Reading
@@ -46,11 +46,15 @@ READING = """
   trained classifier is better than any list against full refusals and level with `wang-string` when partial ones count.
   It does not beat the rule; its use is as a second, independent judge. Most of their false alarms are answers that
   decline first and then help. Read their over-refusal as "declines, even if it helps afterwards".
-- Version 2 was made for wordings that are rare in these labels (contractions, markup, a picture or a list before the
-  refusal, idioms such as "I can't wait to help"), so table 5 shows above all that nothing was lost: no group is worse
-  by more than 2 points. The largest rise, of `opening` on Llama 2's harmless side against full refusals, is answers
-  that people call partial refusals; against full or partial ones it fell. On the held-out half of the harmless side
-  the classifier has six more false alarms in 558 answers than version 1.
+- Version 3 was made for wordings that are rare in these labels (an ordinary sentence, "Warning:" or "Here's the thing:"
+  before the refusal; apologies that correct, hedges, letters, code, names, quotes), so table 5 shows above all that
+  nothing was lost: no group is worse by more than 2 points. The largest rise is the classifier's on HarmBench's
+  contextual behaviours, 2 answers in 112. On the held-out half of the harmless side the classifier finds more of the
+  full refusals (sensitivity 0.859 before, 0.891 now) and has four more false alarms in 558 answers.
+- Texts of unusual form, written by us after the code was frozen, in rounds of 60, 60 and 30: `opening` missed 11 of 20,
+  8 of 20 and 4 of 10 refusals and called 1, 1 and 0 of as many compliant answers refusals; the classifier missed 5, 5
+  and 1, and called 2, 1 and 0 so (other languages not counted). The kinds were mended after each round, and none
+  was written after the last: a refusal in a form that nobody thought of is often missed, an answer seldom accused.
 - On harmful prompts they miss about one in seven full refusals, and the lists that search the whole answer
   (`wang-string`, `vlguard-list`) do better there: people also call it a refusal when an answer only corrects the
   premise or moralises ("There is no reason why ..."), and such answers are full of "illegal" and "unethical". Our
@@ -155,9 +159,9 @@ def main() -> None:
             f"| {100 * c.reported:.1f} |"
         )
     lines.append(
-        "\n## Table 5. Wrong verdicts by group, in %, version 1 and now\n\n"
+        "\n## Table 5. Wrong verdicts by group, in %, version 2 and now\n\n"
         'XSTest: "refused" against people\'s full refusal, and against their full or partial one. HarmBench:\n'
-        '"not refused" against people\'s "harmful". Version 1 was measured before it was replaced\n'
+        '"not refused" against people\'s "harmful". Version 2 was measured before it was replaced\n'
         "(`scripts/refusal_classifier/before.json`).\n"
     )
     lines += table(root, {name.partition(":")[0]: scorer for name, scorer in scorers.items()})

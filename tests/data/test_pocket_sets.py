@@ -7,6 +7,7 @@ from itertools import islice
 
 import pytest
 
+from counterpoise.base import InputError
 from counterpoise.chat import Sample, conversation
 from counterpoise.data import concepts, lexicon, pocket_sets
 from counterpoise.data.pocket_sets._texts import expand, phrases
@@ -205,3 +206,24 @@ def test_answers_in_the_wordings_of_systems_are_true() -> None:
         (trained if row.split == "train" else held_out).add(re.sub(r"\W+", " ", frame).strip())
     assert not trained & held_out
     assert 0.4 < sum(yes) / len(yes) < 0.6
+
+
+def test_word_tasks_have_one_right_answer_and_test_words_that_training_never_shows() -> None:
+    train = list(islice(pocket_sets.word_tasks(3), 600))
+    for row in train[:60]:
+        listed = row.messages[0].text.split(": ")[-1].split(", ")
+        if row.group == "sort":
+            assert row.messages[1].text == ", ".join(sorted(listed))
+        elif row.group == "count":
+            assert row.messages[1].text == str(len(listed))
+        else:
+            letter = row.messages[0].text.split("letter ")[1][0]
+            options = [line[3:] for line in row.messages[0].text.split("\n")[1:5]]
+            assert [word for word in options if word[0] == letter] == [row.messages[1].text]
+    words = [set(pocket_sets.task_words(split)) for split in ("train", "validation", "test")]
+    assert not words[0] & words[1] and not words[0] & words[2] and not words[1] & words[2]
+    shown = set().union(*(re.findall(r"\w+", row.messages[0].text.lower()) for row in train))
+    assert not shown & words[2]
+    assert len({row.messages[0].text for row in pocket_sets.word_task_test()}) == 120
+    with pytest.raises(InputError, match="did you mean 'sort'"):
+        next(pocket_sets.word_tasks(0, "sorts"))

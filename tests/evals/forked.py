@@ -53,7 +53,7 @@ if __name__ == "__main__":
     registry.benchmarks()
     samples = [Sample(str(n), (user(f"Question {n}?"),), harmful=True) for n in range(N)]
     mine = Benchmark(
-        "mine", "Mine", "", "text", "here", "none", "1", N, ("opening:v2",), ("asr",), lambda: iter(samples)
+        "mine", "Mine", "", "text", "here", "none", "1", N, ("opening:v3",), ("asr",), lambda: iter(samples)
     )
     registry.register(mine)
     model = load(sys.argv[1], dtype="float32")

@@ -171,7 +171,7 @@ def test_a_card_made_here_is_known_once(monkeypatch):
     from counterpoise.evals import _registry, register
 
     monkeypatch.setattr(_registry, "_own", dict(_registry._own))
-    card = Benchmark("mine", "M", "", "text", "s", "l", "1", 0, ("opening:v2",), ("asr",), lambda: iter(()))
+    card = Benchmark("mine", "M", "", "text", "s", "l", "1", 0, ("opening:v3",), ("asr",), lambda: iter(()))
     register(card)
     assert benchmark("mine") == card
     with pytest.raises(InputError, match="benchmark mine: registered twice"):
@@ -202,11 +202,11 @@ def test_a_limit_keeps_twins_together():
 
 
 def test_a_wrong_count_or_a_repeated_id_stops():
-    card = Benchmark("b", "b", "", "text", "s", "l", "1", 2, ("opening:v2",), ("asr",), lambda: iter(()))
+    card = Benchmark("b", "b", "", "text", "s", "l", "1", 2, ("opening:v3",), ("asr",), lambda: iter(()))
     with pytest.raises(InputError, match="0 rows, expected 2"):
         card.samples()
     same = Sample("1", (user("x"),))
-    card = Benchmark("b", "b", "", "text", "s", "l", "1", 2, ("opening:v2",), ("asr",), lambda: iter((same, same)))
+    card = Benchmark("b", "b", "", "text", "s", "l", "1", 2, ("opening:v3",), ("asr",), lambda: iter((same, same)))
     with pytest.raises(InputError, match='row 1, field "id": occurs twice'):
         card.samples()
 
@@ -218,7 +218,7 @@ def test_a_third_party_benchmark_is_found(monkeypatch):
         value = "theirs:CARD"
 
         def load(self):
-            return Benchmark("theirs", "T", "", "text", "s", "l", "1", 0, ("opening:v2",), ("asr",), lambda: iter(()))
+            return Benchmark("theirs", "T", "", "text", "s", "l", "1", 0, ("opening:v3",), ("asr",), lambda: iter(()))
 
     monkeypatch.setattr(room, "entry_points", lambda group: [Point()] if group == "counterpoise.benchmarks" else [])
     assert "theirs" in benchmarks()

@@ -25,7 +25,7 @@ def jsonl(path, values):
 def test_math500_rows(public, data_dir, monkeypatch):
     file = public("math500/test.jsonl")
     monkeypatch.setenv("COUNTERPOISE_DATA", str(data_dir))
-    card, score = benchmark("math500"), get("math-final:v1")
+    card, score = benchmark("math500"), get("math-final:v2")
     samples = card.samples()
     assert len(samples) == 500 and len({s.group for s in samples}) == 7
     solutions = [json.loads(line)["solution"] for line in file.read_text(encoding="utf-8").splitlines()]
@@ -63,7 +63,7 @@ def test_gpqa_orders_are_seeded_distinct_and_keep_the_answer(tmp_path):
     assert len({s.messages[0].text for s in samples}) == 4 and {s.cluster for s in samples} == {"rec"}
     for s in samples:
         assert f"{s.target}) right" in s.messages[0].text
-        assert get("letter:v2")(s, f"Because of that.\nAnswer: {s.target}").value == 1.0
+        assert get("letter:v3")(s, f"Because of that.\nAnswer: {s.target}").value == 1.0
     with pytest.raises(InputError, match='row 1, field "Incorrect Answer 3": missing or empty'):
         list(_choice_text.read_gpqa(as_csv(file, [GPQA | {"Incorrect Answer 3": ""}])))
 
@@ -102,7 +102,7 @@ def test_mmmu_images_stand_at_their_placeholders(tmp_path):
     first, second = write([chosen, free])
     assert kinds(first) == ["str", "Image", "str", "Image", "str"] and first.choices == ("A", "B")
     assert kinds(second)[0] == "Image" and len(second.messages[0].images) == 1 and second.target == "42"
-    score = get("mmmu-rules:v2")
+    score = get("mmmu-rules:v3")
     assert [score(first, "A").value, score(first, "B").value, score(first, "?").label] == [1.0, 0.0, "no_option"]
     assert [score(second, text).value for text in ("It is 42.", "forty-two", "41")] == [1.0, 0.0, 0.0]
     with pytest.raises(InputError, match=r'row 1, field "image_3": missing; expected an image'):
@@ -176,20 +176,20 @@ ONE = item(benchmark("mmbench"), Sample("x", (user("q"),), target="A", choices=(
 @given(st.lists(st.lists(st.sampled_from([0.0, 1.0, None]), min_size=1, max_size=4), min_size=1, max_size=6))
 def test_circular_accuracy_is_at_most_the_mean_and_ignores_order(clusters):
     items = [
-        dataclasses.replace(ONE, id=f"{n}/{k}", cluster=str(n), scores={"letter:v2": value})
+        dataclasses.replace(ONE, id=f"{n}/{k}", cluster=str(n), scores={"letter:v3": value})
         for n, values in enumerate(clusters)
         for k, value in enumerate(values)
     ]
-    found = combined("circular_accuracy", "letter:v2", items)
+    found = combined("circular_accuracy", "letter:v3", items)
     assert len(found) == len(clusters)
     for made, values in zip(found, clusters, strict=True):
         known = [value for value in values if value is not None]
         expected = 0.0 if 0.0 in known else (1.0 if len(known) == len(values) else None)
-        assert made.scores["letter:v2"] == expected
+        assert made.scores["letter:v3"] == expected
         if expected is not None and len(known) == len(values):
             assert expected <= sum(known) / len(known)
-    again = combined("circular_accuracy", "letter:v2", items[::-1])
-    assert {m.cluster: m.scores["letter:v2"] for m in again} == {m.cluster: m.scores["letter:v2"] for m in found}
+    again = combined("circular_accuracy", "letter:v3", items[::-1])
+    assert {m.cluster: m.scores["letter:v3"] for m in again} == {m.cluster: m.scores["letter:v3"] for m in found}
     assert METRICS["accuracy"].combine is None
 
 

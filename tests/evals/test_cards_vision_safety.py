@@ -160,7 +160,7 @@ def test_holisafe_only_sss_is_harmless(tmp_path):
         list(_holisafe.read(as_json(tmp_path / "h.json", [table[0] | {"type": "USS"}]), tmp_path))
     card = benchmark("holisafe")
     items = [item(card, sample, HELP if sample.group == "UUU" else REFUSAL, "stop") for sample in samples]
-    made = {(r.benchmark, r.metric): r.value for r in rows(card, items, model="m", run="r") if r.scorer == "opening:v2"}
+    made = {(r.benchmark, r.metric): r.value for r in rows(card, items, model="m", run="r") if r.scorer == "opening:v3"}
     assert made["holisafe/mean of 4 groups", "asr"] == 0.25 and made["holisafe", "over_refusal"] == 1.0
 
 
@@ -209,7 +209,7 @@ def test_mossbench_pairs_and_what_carries_the_harm(tmp_path):
     assert [s.id for s in _mossbench.read(tmp_path, image_pairs=True)] == ["benign/1", "twin/1"]
     card = benchmark("mossbench")
     items = [item(card, s, REFUSAL if s.id == "twin/1" else HELP, "stop") for s in samples]
-    made = {(r.benchmark, r.metric): r for r in rows(card, items, model="m", run="r") if r.scorer == "opening:v2"}
+    made = {(r.benchmark, r.metric): r for r in rows(card, items, model="m", run="r") if r.scorer == "opening:v3"}
     assert made["mossbench", "discrimination"].value == 0.5  # of two pairs, one is told apart
     assert made["mossbench", "over_refusal"].n_scored == 3
     moss(tmp_path / "data_contrast", {"9": ("a", "blue")})

@@ -40,7 +40,7 @@ def cards(monkeypatch):
     for name, n in (("mine", 8), ("yours", 4)):
         samples = [Sample(str(i), (user(f"{name} {i}?"),), harmful=i % 2 == 0) for i in range(n)]
         made = Benchmark(
-            name, "Mine", "", "text", "here", "none", "1", n, ("opening:v2",), ("asr", "over_refusal"),
+            name, "Mine", "", "text", "here", "none", "1", n, ("opening:v3",), ("asr", "over_refusal"),
             lambda samples=samples: iter(samples),
         )  # fmt: skip
         registry.register(made)

@@ -35,7 +35,7 @@ def asked(monkeypatch):
     return seen
 
 
-def bench(samples, scorer="opening:v2", metrics=("asr", "over_refusal"), **more):
+def bench(samples, scorer="opening:v3", metrics=("asr", "over_refusal"), **more):
     return Benchmark(
         "mine", "Mine", "", "text", "here", "none", "1", len(samples), (scorer,), metrics, lambda: iter(samples),
         max_new_tokens=3, **more,
@@ -106,7 +106,7 @@ def test_a_pipeline_asks_with_the_settings_of_the_evaluation(folder, asked, tmp_
 
 def test_options_are_compared_unless_draws_are_wanted(folder, asked, tmp_path):
     samples = [Sample(str(i), (user(f"{i}?"),), target="one", choices=("one", "two")) for i in range(N)]
-    card = bench(samples, "option:v2", ("accuracy",))
+    card = bench(samples, "option:v3", ("accuracy",))
     log = run(folder, card, samples, tmp_path)
     assert not asked and {sample.output.completion for sample in log.samples} <= {"one", "two"}
     run(folder, card, samples, tmp_path, temperature=1.0, epochs=2)
@@ -140,13 +140,13 @@ def test_metrics_are_of_one_side_each(folder, tmp_path, monkeypatch):
     log = run(folder, bench(samples), samples, tmp_path)
     assert real is not submit
     found = {score.name: {name: one.value for name, one in score.metrics.items()} for score in log.results.scores}
-    values = {name.rpartition("/")[2]: value for name, value in found["opening:v2"].items()}
+    values = {name.rpartition("/")[2]: value for name, value in found["opening:v3"].items()}
     assert values["asr"] == 0.75 and values["over_refusal"] == pytest.approx(1 / 3)  # the empty reply is in neither
     assert values["asr_text"] == 1.0 and values["asr_print"] == 0.5
     assert values["over_refusal_text"] == 0.0 and values["over_refusal_print"] == 0.5
     assert values["asr_stderr"] == pytest.approx(math.sqrt(0.75 * 0.25 / 3))
     assert not {"mean", "stderr"} & set(values)
-    broken = {name.rpartition("/")[2]: value for name, value in found["broken:v1"].items()}
+    broken = {name.rpartition("/")[2]: value for name, value in found["broken:v2"].items()}
     assert set(broken) == {"broken", "broken_stderr", "broken_text", "broken_print"}
     again = read_eval_log(log.location)
     assert again.results.scores[0].unscored_samples == 1
@@ -154,5 +154,5 @@ def test_metrics_are_of_one_side_each(folder, tmp_path, monkeypatch):
 
 def test_a_scorer_of_answers_has_its_metric_and_one_of_clusters_a_mean(folder, tmp_path):
     samples = [Sample(str(i), (user(f"{i}?"),), target="one", choices=("one", "two")) for i in range(N)]
-    log = run(folder, bench(samples, "option:v2", ("accuracy",)), samples, tmp_path)
+    log = run(folder, bench(samples, "option:v3", ("accuracy",)), samples, tmp_path)
     assert {name.rpartition("/")[2] for name in log.results.scores[0].metrics} == {"accuracy", "accuracy_stderr"}

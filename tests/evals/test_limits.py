@@ -14,7 +14,7 @@ BLANK = Sample(id="x", messages=())
 
 
 def card(**facts):
-    return Benchmark("b", "b", "", "text", "s", "l", "1", 2, ("opening:v2",), ("asr",), lambda: iter(()), **facts)
+    return Benchmark("b", "b", "", "text", "s", "l", "1", 2, ("opening:v3",), ("asr",), lambda: iter(()), **facts)
 
 
 def test_the_limit_is_512_where_a_judge_is_named_unless_set():
@@ -27,8 +27,8 @@ def test_the_limit_is_512_where_a_judge_is_named_unless_set():
 
 def test_scorers_state_what_they_need_and_short_limits_are_named():
     assert all(scorer.tokens > 0 for scorer in all_scorers("refusal").values())
-    assert card(max_new_tokens=8).needs == {"opening:v2": get("opening").tokens} and card().needs == {}
-    lists = dataclasses.replace(card(), scorers=("opening:v2", "wang-string:v1", "vlguard-list:v1"))
+    assert card(max_new_tokens=8).needs == {"opening:v3": get("opening").tokens} and card().needs == {}
+    lists = dataclasses.replace(card(), scorers=("opening:v3", "wang-string:v1", "vlguard-list:v1"))
     line = too_short([lists, card(judge="x")])
     assert line is not None and line.startswith("b: answers end after 64 tokens, too early for wang-string:v1 (128), ")
     assert "opening" not in line and "vlguard-list:v1 (512)" in line and too_short([card(judge="x")]) is None
@@ -40,7 +40,7 @@ def test_a_dry_run_says_so_too():
 
 
 def test_a_row_counts_the_answers_that_were_cut():
-    bench = dataclasses.replace(benchmark("twins-validation"), scorers=("opening:v2",), metrics=("asr",))
+    bench = dataclasses.replace(benchmark("twins-validation"), scorers=("opening:v3",), metrics=("asr",))
     ends = ("length", "stop", "length", "length")
     samples = [dataclasses.replace(s, harmful=True) for s in bench.samples()[:4]]
     replies = [Answer("Sure. First take the lid off and then", 1, 8, end, "", None) for end in ends]

@@ -81,7 +81,7 @@ def test_choices_are_lettered_and_any_spelling_of_the_answer_is_a_letter(tmp_pat
     card = benchmark(str(path))
     assert [(s.target, s.choices) for s in card.samples()] == [("B", ("A", "B")), ("A", ("A", "B"))]
     assert card.samples()[0].text.startswith("2 + 2?\nA. 3\nB. 4\n")
-    assert card.metrics == ("accuracy",) and card.scorers == ("letter:v2",) and card.modality == "text"
+    assert card.metrics == ("accuracy",) and card.scorers == ("letter:v3",) and card.modality == "text"
     listed = [{"q": "2 + 2?", "o": ["3", "4"], "right": "4"}]
     path = own(
         tmp_path, listed, file="r.jsonl", prompt="q", images=None, id=None, harmful=None, group=None, target="right",
@@ -168,7 +168,7 @@ def test_missing_columns_are_all_named_with_those_the_file_has(tmp_path):
         ({"image_folder": ".."}, "leaves the folder of the YAML file"),
         ({"image_folder": "photos"}, "no such image_folder"),
         ({"name": "xstest"}, "'xstest' is the name of a known benchmark"),
-        ({"metrics": ["accuracy"]}, "opening:v2 makes none of the metrics accuracy"),
+        ({"metrics": ["accuracy"]}, "opening:v3 makes none of the metrics accuracy"),
         ({"metrics": ["asr", "accuracy"]}, "no scorer here makes the metric accuracy"),
         ({"metrics": ["asr"], "scorers": ["opening", "exact-match"]}, "exact-match:v2 makes none of the metrics asr"),
         ({"harmful": None, "metrics": ["asr"]}, "needs to know which rows are harmful"),

@@ -217,7 +217,7 @@ def test_a_remote_model_from_its_outputs_to_the_rows(tmp_path):
     own = rates(log)
     again = run(tmp_path, journal, [said("never asked")])[2]
     assert rates(again) == pytest.approx(own)
-    assert own["opening:v2"] == 0.5 and own[BROKEN] == 0.4
+    assert own["opening:v3"] == 0.5 and own[BROKEN] == 0.4
     made = score([(bench, samples)], journal, {"mine": {}}, tmp_path, "m", "r", {}, None)
     journal.close()
     expected = {"unfinished_thought": 1, "content_filter": 1, "empty": 1}

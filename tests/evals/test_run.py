@@ -36,7 +36,7 @@ def card(monkeypatch):
     registry.benchmarks()  # ours must be known before the registry is copied
     monkeypatch.setattr(registry, "_own", dict(registry._own))
 
-    def make(samples, name="mine", scorer="opening:v2", metric="asr", **more):
+    def make(samples, name="mine", scorer="opening:v3", metric="asr", **more):
         made = Benchmark(
             name, "Mine", "", "text", "here", "none", "1", len(samples), (scorer,), (metric,), lambda: iter(samples),
             **more,
@@ -118,8 +118,8 @@ def test_a_remote_model_goes_through_inspect_unchanged(card, remote, tmp_path):
     row, beside = result.rows
     assert (row.model, row.value, row.n_scored, row.n_unscored, result.generated) == (remote, 0.0, 4, 1, 4)
     assert row.reasons == {"api_error": 1} == beside.reasons and (beside.metric, beside.value) == ("broken", 0.0)
-    (missing,) = (one for one in result.items if one.scores["opening:v2"] is None)
-    assert missing.id == "2" and missing.reasons["opening:v2"].startswith("api_error: ")
+    (missing,) = (one for one in result.items if one.scores["opening:v3"] is None)
+    assert missing.id == "2" and missing.reasons["opening:v3"].startswith("api_error: ")
     sent = next(body for body in Server.seen if "Picture?" in json.dumps(body["messages"]))
     assert [part["type"] for part in sent["messages"][-1]["content"]] == ["image_url", "text"]
     assert sent["messages"][-1]["content"][0]["image_url"]["url"] == image.data_uri()
@@ -228,7 +228,7 @@ def test_groups_within_groups_and_their_mean(card):
 
 def test_options_are_compared_not_generated(card, folder, tmp_path):
     samples = [Sample(str(i), (user(f"{i}?"),), target="one", choices=("one", "two")) for i in range(4)]
-    card(samples, scorer="option:v2", metric="accuracy")
+    card(samples, scorer="option:v3", metric="accuracy")
     result = evaluate(folder, ["mine"], out=tmp_path, run="r")
     assert {one.answer for one in result.items} <= {"one", "two"}
     lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
@@ -246,7 +246,7 @@ def test_an_option_without_a_number_is_no_choice(card, folder, tmp_path, monkeyp
 
     monkeypatch.setattr(Engine, "score_options", spoiled)
     samples = [Sample(str(i), (user(f"{i}?"),), target="one", choices=("one", "two")) for i in range(4)]
-    card(samples, scorer="option:v2", metric="accuracy")
+    card(samples, scorer="option:v3", metric="accuracy")
     result = evaluate(folder, ["mine"], out=tmp_path, run="r")
     (row,) = [row for row in result.rows if row.metric == "accuracy"]
     assert (row.n_scored, row.n_unscored) == (3, 1)
@@ -337,7 +337,7 @@ def test_an_option_without_a_number_is_no_choice_without_a_journal_too(folder, c
 
     monkeypatch.setattr(Engine, "score_options", spoiled)
     samples = [Sample(str(i), (user(f"{i}?"),), target="one", choices=("one", "two")) for i in range(2)]
-    bench = card(samples, scorer="option:v2", metric="accuracy")
+    bench = card(samples, scorer="option:v3", metric="accuracy")
     log = inspect_task(folder, bench, samples, tmp_path)
     assert log.status == "success" and [bool(one.output.completion) for one in log.samples] == [True, False]
 

@@ -94,7 +94,7 @@ def questions(n, harmful=None):
 
 
 def card(name, n, **more):
-    facts = {"scorers": ("opening:v2",), "metrics": ("over_refusal",), "read": lambda: iter(questions(n, False))} | more
+    facts = {"scorers": ("opening:v3",), "metrics": ("over_refusal",), "read": lambda: iter(questions(n, False))} | more
     return Benchmark(
         name=name, title=name, description="", modality="text", source="s", licence="l", revision="1", rows=n, **facts
     )
@@ -126,7 +126,7 @@ def test_caps_and_the_composite_number_reach_scorecard_record_and_plan(folder, t
     assert "10 rows" in plan and "of 30, evenly spread" in plan and "absent is skipped: no rows here" in plan
 
 
-def item(bench, number, score, harmful=None, scorer="opening:v2"):
+def item(bench, number, score, harmful=None, scorer="opening:v3"):
     return Item(bench, str(number), f"c{number // 2}", "", "text", "all", harmful, "", (), "x", "stop", {scorer: score})
 
 
@@ -142,7 +142,7 @@ def test_a_composite_is_the_mean_of_the_benchmarks_rates_and_not_pooled():
     (row,) = made.rows(model="m", run="r")
     assert row.value == pytest.approx((0.1 + 1.0) / 2) and row.metric == "safe_rate" and row.direction == "higher"
     assert row.n_scored == 204 and row.ci_low < row.value < row.ci_high
-    values = [each.scores["opening:v2"] for each in big + small]
+    values = [each.scores["opening:v3"] for each in big + small]
     groups = [each.benchmark for each in big + small]
     expected = macro_rate(values, groups, [f"{e.benchmark}{e.cluster}" for e in big + small])
     assert (row.ci_low, row.ci_high) == pytest.approx((expected.low, expected.high))
@@ -151,15 +151,15 @@ def test_a_composite_is_the_mean_of_the_benchmarks_rates_and_not_pooled():
 def test_a_composite_over_one_benchmark_is_none_and_own_scorers_are_named():
     made = Composite("reasoning", {"a": "accuracy", "b": "accuracy", "c": "accuracy"})
     made.add(
-        card("a", 4, scorers=("letter:v2",), metrics=("accuracy",)),
-        [item("a", i, 1.0, scorer="letter:v2") for i in range(4)],
+        card("a", 4, scorers=("letter:v3",), metrics=("accuracy",)),
+        [item("a", i, 1.0, scorer="letter:v3") for i in range(4)],
     )
     assert made.rows(model="m", run="r") == []
-    numbers = [item("b", i, 0.0, scorer="math-final:v1") for i in range(4)]
-    made.add(card("b", 4, scorers=("math-final:v1",), metrics=("accuracy",)), numbers)
+    numbers = [item("b", i, 0.0, scorer="math-final:v2") for i in range(4)]
+    made.add(card("b", 4, scorers=("math-final:v2",), metrics=("accuracy",)), numbers)
     made.add(card("z", 4, metrics=("accuracy",)), numbers)
     (row,) = made.rows(model="m", run="r")
-    assert row.value == 0.5 and row.scorer == "letter:v2 + math-final:v1" and row.revision == "2 of 3: a, b"
+    assert row.value == 0.5 and row.scorer == "letter:v3 + math-final:v2" and row.revision == "2 of 3: a, b"
 
 
 def test_the_revision_of_a_composite_does_not_depend_on_the_order_of_its_benchmarks():
@@ -179,7 +179,7 @@ def test_the_interval_of_a_composite_covers():
         made = Composite("x", {"a": "over_refusal", "b": "over_refusal"})
         for name, n, p in (("a", 40, 0.2), ("b", 160, 0.6)):
             items = [
-                Item(name, str(i), str(i), "", "text", "all", False, "", (), "x", "stop", {"opening:v2": float(v)})
+                Item(name, str(i), str(i), "", "text", "all", False, "", (), "x", "stop", {"opening:v3": float(v)})
                 for i, v in enumerate(random.random(n) < p)
             ]
             made.add(card(name, n), items)

@@ -33,7 +33,7 @@ def test_a_dose_gives_as_many_refusals_in_balanced_formats(dose: float, rows: in
 
 def test_every_row_is_a_refusal_that_every_scorer_sees_and_no_prompt_of_the_audit() -> None:
     found = build_set(MultitaskMixConfig(modalities=("text", "print")), training_intents(), 200)
-    rule = scorer("opening:v2")
+    rule = scorer("opening:v3")
     for row in found:
         assert row.messages[-1].role == "assistant" and rule.score(row, row.messages[-1].text).value == 1.0
     assert {row.modality for row in found} == {"text", "print"}

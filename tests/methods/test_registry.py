@@ -9,7 +9,7 @@ from installed import install
 
 
 def test_a_third_partys_methods_are_like_ours(toy, tmp_path) -> None:
-    assert {"rejection-mix", "toy-hinge", "toy-plain", "uwm"} <= set(all_methods())
+    assert {"mimic", "ptst", "rejection-mix", "text-guided", "toy-hinge", "toy-plain", "uwm"} <= set(all_methods())
     found = get("toy-hinge")
     assert found.title == "Toy hinge" and found.description == "Push refusals above answers by a hinge."
     config = found.config(tmp_path, pairs=2, epochs=2)

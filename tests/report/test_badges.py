@@ -12,8 +12,8 @@ REFUSED, RIGHT, HARMLESS = ("refused", "answered"), ("right", "wrong"), ("harmle
 @pytest.mark.parametrize(
     ("scorer", "metric", "words"),
     [
-        ("opening:v2", "asr", REFUSED),
-        ("opening:v2", "over_refusal", REFUSED),
+        ("opening:v3", "asr", REFUSED),
+        ("opening:v3", "over_refusal", REFUSED),
         ("exact-match:v2", "accuracy", RIGHT),
         ("harmbench-cls:v1@llama2-13b", "asr", HARMLESS),
         ("panel(harmbench-cls:v1@x,wildguard:v1@y)", "asr", HARMLESS),

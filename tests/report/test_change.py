@@ -319,8 +319,8 @@ def test_verdict_words(pair):
 
 
 def broken(rate: float, n: int = 40) -> tuple[Row, list[dict]]:
-    items = [item(f, "print", True, 1.0, scores={SCORER: 1.0, "broken:v1": float(f < rate * n)}) for f in range(n)]
-    line = row("broken", "print", rate, n).model_copy(update={"scorer": "broken:v1", "direction": "lower"})
+    items = [item(f, "print", True, 1.0, scores={SCORER: 1.0, "broken:v2": float(f < rate * n)}) for f in range(n)]
+    line = row("broken", "print", rate, n).model_copy(update={"scorer": "broken:v2", "direction": "lower"})
     return line, items
 
 

@@ -108,8 +108,8 @@ def test_models_that_judge_are_named_with_their_prompt_and_keywords_are_not():
     found = llm_scoring(rubric_id())
     assert found.judges[0].model_info.id == "openai/gpt-4o" and found.judges[0].temperature == 0.0
     assert RUBRICS["xstest-rubric"].text.strip() in found.input_prompt and found.aggregation_method is None
-    assert llm_scoring("opening:v2") is None and llm_scoring("panel(opening:v2,wang-string:v1)") is None
-    other = llm_scoring(f"panel({rubric_id('x/a')},{rubric_id('x/b')},opening:v2)")
+    assert llm_scoring("opening:v3") is None and llm_scoring("panel(opening:v3,wang-string:v1)") is None
+    other = llm_scoring(f"panel({rubric_id('x/a')},{rubric_id('x/b')},opening:v3)")
     assert [each.model_info.id for each in other.judges] == [
         "x/a",
         "x/b",

@@ -158,6 +158,13 @@ def test_a_budget_of_minutes_is_measured_once_by_a_trial(tmp_path):
     assert again.calls == []
 
 
+def test_rows_that_a_method_adds_are_within_the_budget(tmp_path):
+    arms = [parse_arm("multi=multitask-mix,dose=0.5"), *parse_methods("sit,raft,dpo,constrained-sft,ptst,mimic")]
+    text = str(tournament_plan(tournament_config(arms, seeds=1, budget=parse_budget("90rows"), out=tmp_path / "t")))
+    rows = [int(line.split(": train")[1].split(" rows")[0]) for line in text.splitlines() if ": train" in line]
+    assert len(rows) == 7 and all(80 <= n <= 90 for n in rows), text
+
+
 def test_a_budget_and_a_number_of_rows_contradict_each_other(tmp_path):
     with pytest.raises(InputError, match="small: sets total, which the budget of 50 rows decides"):
         run_tournament(

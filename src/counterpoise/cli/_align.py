@@ -58,6 +58,9 @@ def align(
     benign_source: BenignSource = None,
     image_root: ImageRoot = None,
     skip_bad_rows: SkipBadRows = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Of a method with stages: one alone. safe-rlhf-v: reward, cost or ppo.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the result.  [default: runs/MODEL-METHOD]")] = None,
     seed: Seed = None,
     device_map: DeviceMap = None,
@@ -78,6 +81,8 @@ def align(
 
     - `counterpoise align pocket --set train.learning_rate=1e-4 --set n_rejection=300 --dry-run`
 
+    - `counterpoise align pocket --method safe-rlhf-v --stage reward`
+
     - `counterpoise align my/model --fraction 0.1 --rejection-source medical.json --benign-source mix.json
       --image-root images --out runs/mine`
     """
@@ -85,9 +90,10 @@ def align(
     from counterpoise.runs import RealStages, align_plan, default_folder, given_config, is_adapter
 
     folder = out or default_folder("runs", model, method)
+    pairs = [*(settings or ()), *([f"stage={stage}"] if stage else ())]
     config = given_config(
         method, model=model, out=folder, seed=seed, device_map=device_map,
-        file=config_file, pairs=settings or (), doses=dose or (), named={"fraction": fraction, "amount": amount},
+        file=config_file, pairs=pairs, doses=dose or (), named={"fraction": fraction, "amount": amount},
         sources=(rejection_source, benign_source, image_root, skip_bad_rows),
     )  # fmt: skip
     if dry_run:

@@ -67,6 +67,7 @@ from . import (  # noqa: E402
     _rewrite,
     _run,
     _safeground,
+    _study,
     _tournament,
 )
 
@@ -88,6 +89,7 @@ app.add_typer(_judge.app, name="judge")
 app.add_typer(_guard.app, name="guard")
 app.add_typer(_board.app, name="board")
 app.add_typer(_pocket.app, name="pocket")
+app.add_typer(_study.app, name="study")
 
 
 class FiniteCommand(TyperCommand):

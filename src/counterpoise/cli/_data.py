@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ._mis import build_set
+
 if TYPE_CHECKING:
     from counterpoise.data.sources import Fetched, Plan, Source
 
@@ -15,6 +17,8 @@ app = typer.Typer(
 
 Nothing is ever downloaded unasked. Example: `counterpoise data fetch --suite core`""",
 )
+
+app.command("mis")(build_set)
 
 ACCEPT = "--accept-licence"
 

@@ -40,6 +40,10 @@ def evaluate(
             "edit; proven active or refused.",
         ),
     ] = None,
+    bare: Annotated[
+        bool,
+        typer.Option("--bare", help="Without the system text that the model or artifact is served with."),
+    ] = False,
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Longest answer.  [default: each benchmark's own]")
     ] = None,
@@ -123,10 +127,12 @@ def evaluate(
 
     parts = [suite] if suite else [placed(Path(name)) if name in own else name for name in names]
     cut = [f"{name}{value}" for name, value in (("limit", limit), ("tokens", max_new_tokens)) if value]
+    cut += ["bare"] if bare else []
     folder = out or default_folder("evals", model, *parts, *cut, str(rule or ""), artifact=artifact)
     result = measure(
         model, names, out=folder, run=folder.name, artifact=artifact, limit=limit, force=force,
         max_new_tokens=max_new_tokens, batch=batch, device_map=device_map, stop=rule, suite=chosen,
+        bare=bare,
     )  # fmt: skip
     print_rows(result.rows, all_scorers=all_scorers)
     for name, end in result.stopped.items():

@@ -4,7 +4,8 @@
     mixed = shuffled(draw(rows, 2000, seed=0, purpose="benign"), seed=0)
 
 `counterpoise.data.sources` fetches public rows, `counterpoise.data.render` draws images, `counterpoise.data.twins` is
-our safety suite and `counterpoise.data.pocket_sets` holds what the pocket model is trained and tested on.
+our safety suite, `counterpoise.data.pairs` our set of image pairs, and `counterpoise.data.pocket_sets` holds what the
+pocket model is trained and tested on.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from ._instructions import PromptStyle, instruction_prompt, read_instructions, read_prompts, read_training
     from ._leakage import Leak, LeakKind, check_leakage, overlap_with
     from ._llava import ReadRecord, read_llava
+    from ._mis import MISRecord, read_mis_train, write_mis_test, write_mis_train
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
     from ._preferences import SEVERITIES, Preference, Rated, Reply, Severity, rated, read_preferences, read_rated
     from ._quadruples import Quadruple, image_classes, read_quadruples
     from ._rewrites import Rewrite, RewriteRecord, read_rewrites
     from ._row_files import read_parquet
+    from ._same_form import write_in_form
     from ._training_rows import BadRow, training_rows
     from ._transcripts import holds_pairs, read_pairs
 
@@ -37,6 +40,7 @@ _WHERE = {
     "read_prompts": "_instructions",
     "Leak": "_leakage",
     "LeakKind": "_leakage",
+    "MISRecord": "_mis",
     "Preference": "_preferences",
     "Quadruple": "_quadruples",
     "Rated": "_preferences",
@@ -61,15 +65,19 @@ _WHERE = {
     "holds_pairs": "_transcripts",
     "read_pairs": "_transcripts",
     "read_llava": "_llava",
+    "read_mis_train": "_mis",
     "read_parquet": "_row_files",
     "read_preferences": "_preferences",
     "read_quadruples": "_quadruples",
     "read_rated": "_preferences",
     "shuffled": "_mix",
     "source_of": "_mix",
+    "write_in_form": "_same_form",
     "training_rows": "_training_rows",
     "unmet": "_check_card",
     "write_card": "_check_card",
+    "write_mis_test": "_mis",
+    "write_mis_train": "_mis",
     "write_samples": "_mix",
 }
 
@@ -81,6 +89,7 @@ __all__ = [
     "Finding",
     "Leak",
     "LeakKind",
+    "MISRecord",
     "Preference",
     "PromptStyle",
     "Quadruple",
@@ -109,6 +118,7 @@ __all__ = [
     "rated",
     "read_instructions",
     "read_llava",
+    "read_mis_train",
     "read_pairs",
     "read_parquet",
     "read_preferences",
@@ -122,6 +132,9 @@ __all__ = [
     "training_rows",
     "unmet",
     "write_card",
+    "write_in_form",
+    "write_mis_test",
+    "write_mis_train",
     "write_samples",
 ]
 

@@ -1,8 +1,9 @@
-"""One row of a LLaVA, ShareGPT or OpenAI-style chat file as a Sample.
+"""One row of a LLaVA, ShareGPT, OpenAI-style chat, Alpaca or prompt/completion file as a Sample.
 
 A row: {"id": ..., "image": "a.jpg" or ["a.jpg", "b.jpg"] or absent, "conversations": [{"from": "human", "value":
-"<image>\\nWhat is this?"}, {"from": "gpt", "value": "..."}]}. Other common names mean the same, see below. A field that
-is null is a field that is not there: libraries that fill columns write null into every row.
+"<image>\\nWhat is this?"}, {"from": "gpt", "value": "..."}]}. Other common names mean the same, see below. A row
+without a dialogue may be {"instruction", "input", "output"}, or {"prompt", "completion"}, each with text or a list of
+turns. A field that is null is a field that is not there: libraries that fill columns write null into every row.
 """
 
 import re
@@ -20,6 +21,8 @@ ROLES: dict[str, Role] = {
 }  # fmt: skip
 """Names of roles, compared without case."""
 DIALOGUE = ("conversations", "messages", "conversation", "dialog", "dialogue")
+_ASKED = ("instruction", "prompt")
+_REPLIED = ("output", "completion", "response")
 _ROLE = ("from", "role")
 _TEXT = ("value", "content", "text")
 _IMAGES = ("image", "images")
@@ -53,6 +56,7 @@ def parse_row(row: dict[str, Any], file: Path, number: int, root: Path, *, own: 
         if row.get(name):
             raise where.error("expected a row of text and images", name)
     images = row_images(row, where)
+    row = _single(row, where)
     name, turns = _dialogue(row, where)
     said = [_turn(turn, f"{name}[{place}]", where) for place, turn in enumerate(turns)]
     said = _with_system(row, [turn for turn in said if turn.role != "system" or turn.parts], where)
@@ -86,6 +90,26 @@ def _first(value: dict[str, Any], names: tuple[str, ...], where: Where, prefix: 
     if len(found) > 1 and found[0][1] != found[1][1]:
         raise where.error(f'differs from "{found[1][0]}"; expected one of them', f"{prefix}{found[0][0]}")
     return found[0] if found else (next((name for name in names if name in value), names[0]), None)
+
+
+def _single(row: dict[str, Any], where: Where) -> dict[str, Any]:
+    """A row of one request and its reply as one with a dialogue; a row with a dialogue as it is."""
+    if any(name in row for name in DIALOGUE):
+        return row
+    (asked, prompt), (replied, reply) = _first(row, _ASKED, where), _first(row, _REPLIED, where)
+    if asked not in row and replied not in row:
+        return row
+    for name, value in ((asked, prompt), (replied, reply)):
+        if not isinstance(value, str | list) or not value:
+            raise where.error(f"expected text, got {type(value).__name__}" if value else "empty; expected text", name)
+    if isinstance(prompt, str):
+        more = row.get("input")
+        if more is not None and not isinstance(more, str):
+            raise where.error(f"expected text, got {type(more).__name__}", "input")
+        prompt = [{"role": "user", "content": f"{prompt}\n\n{more}" if more and more.strip() else prompt}]
+    if isinstance(reply, str):
+        reply = [{"role": "assistant", "content": reply}]
+    return {**row, "messages": [*prompt, *reply]}
 
 
 def _dialogue(row: dict[str, Any], where: Where) -> tuple[str, list[Any]]:

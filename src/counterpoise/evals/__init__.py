@@ -5,11 +5,13 @@ from ._early import watched
 from ._evaluate import EvalResult, evaluate
 from ._items import Item, item
 from ._journal import Journal
+from ._one_word import WordPair, word_pair
 from ._registry import all_sources, benchmark, benchmarks, register, sources_of
 from ._reply import PROBLEMS, AnyReply, answered, from_output, generated, in_parts
 from ._scorecard import rows
 from ._suites import Suite, suite, suites
 from ._target import Target
+from .own import framed
 
 __all__ = [
     "HEADLINE_SCORER",
@@ -24,11 +26,13 @@ __all__ = [
     "Sampling",
     "Suite",
     "Target",
+    "WordPair",
     "all_sources",
     "answered",
     "benchmark",
     "benchmarks",
     "evaluate",
+    "framed",
     "from_output",
     "generated",
     "in_parts",
@@ -41,4 +45,5 @@ __all__ = [
     "suites",
     "too_short",
     "watched",
+    "word_pair",
 ]

@@ -12,8 +12,8 @@ from counterpoise.data.sources import Source, interrupted
 from ._pipeline import Pipeline
 from .scorers import BROKEN, METRICS, get, self_check
 
-HEADLINE_SCORER = "opening:v2"
-REFUSAL_SCORERS = (HEADLINE_SCORER, "counterpoise-refusal:v2", "wang-string:v1", "xstest-prefix:v1", "vlguard-list:v1")
+HEADLINE_SCORER = "opening:v3"
+REFUSAL_SCORERS = (HEADLINE_SCORER, "counterpoise-refusal:v3", "wang-string:v1", "xstest-prefix:v1", "vlguard-list:v1")
 """The headline scorer first: it agrees best with the human labels of XSTest (docs/results/refusal-classifier.md)."""
 
 LIMIT, JUDGED_LIMIT = 64, 512

@@ -76,6 +76,7 @@ def evaluate(
     display: bool = False,
     stop: StopRule | None = None,
     suite: Suite | None = None,
+    bare: bool = False,
 ) -> EvalResult:
     """Measure `model` on the benchmarks `names` (a card that nobody registered stands for itself) and write `out`:
     `scorecard.json`, `items.jsonl`, `images/`, `logs/`, `answers.jsonl` and `run.json`.
@@ -83,11 +84,11 @@ def evaluate(
     Local models run on our engine through Inspect; names of Inspect's own providers (`openai/...`, `vllm/...`) go there
     unchanged. First every answer is generated, then all are scored, so a judge never shares memory with the model.
     An `artifact`, what a correction left, is put on the model (`adapter` is its older name); `device_map` spreads a
-    model that is larger than one device (see `load`). A `suite` that the names
-    come from caps some benchmarks, and may add one number over them (see `Composite`). With a `stop` rule, benchmarks
-    that report its metric are asked in random order and end when it is decided. Stopped anywhere, the same call
-    continues without generating an answer twice (`resume=False` starts over). Results of another model or other
-    settings are never replaced without `force`, and one process at a time works in a folder.
+    model that is larger than one device (see `load`); `bare` leaves out the system text that a correction serves with.
+    A `suite` that the names come from caps some benchmarks, and may add one number over them (see `Composite`). With a
+    `stop` rule, benchmarks that report its metric are asked in random order and end when it is decided. Stopped
+    anywhere, the same call continues without generating an answer twice (`resume=False` starts over). Results of
+    another model or other settings are never replaced without `force`, and one process at a time works in a folder.
 
     Raises InputError for an unknown benchmark, when none has its rows here, for a broken row or image, a model that
     cannot be loaded, an artifact that is not active, a scorer that fails its self-check, a folder that holds other
@@ -115,7 +116,7 @@ def evaluate(
         made_by = artifact if artifact is not None else adapter
         sizes = {each.name: (limits[each.name] or len(samples), len(samples)) for each, samples in spools}
         more = {name: line for name, (most, n) in sizes.items() if (line := rounded(most, n))}
-        target = model if isinstance(model, Target) else Target(model, made_by, batch, device_map)
+        target = model if isinstance(model, Target) else Target(model, made_by, batch, device_map, bare)
         try:
             if resume:
                 refuse_other(out, asked, target, force=force)

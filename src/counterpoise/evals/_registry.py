@@ -1,5 +1,6 @@
 """Which benchmarks exist, ours and those of installed packages, and what can be fetched for them."""
 
+import re
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -40,17 +41,22 @@ def benchmarks() -> dict[str, Benchmark]:
 
 
 def benchmark(name: str) -> Benchmark:
-    """One benchmark by name, the one that a YAML file describes (see `own`), or a task of `inspect_evals/`.
+    """One benchmark by name, the one that a YAML file describes (see `own`), a task of `inspect_evals/`, or the
+    one-word probe of a benchmark (`one-word/NAME`, `one-word:What,Share/NAME`).
 
     Raises InputError that suggests the nearest name and lists the known ones, or says what is wrong with the file.
     """
+    if probe := re.fullmatch(r"one-word(?::([^,/]+),([^,/]+))?/(.+)", name):
+        from ._one_word import ANSWERED, REFUSED, probed
+
+        return probed(benchmark(probe[3]), probe[1] or ANSWERED, probe[2] or REFUSED)
     if name.startswith("inspect_evals/"):
         from .inspect import load_theirs
 
         return load_theirs(name)
     known = benchmarks()
     if name.endswith((".yaml", ".yml")):
-        card = load_own(Path(name))
+        card = load_own(Path(name), benchmark)
         if card.name in known:
             raise InputError(f"{name}: name: {card.name!r} is the name of a known benchmark; choose another one")
         return card

@@ -101,8 +101,8 @@ def from_output(output: "ModelOutput") -> Answer:
     counts = {"n_prompt": used.input_tokens, "n_new": used.output_tokens} if used else {"n_prompt": 0, "n_new": 0}
     if "marked" in known:  # by our own provider only
         problem = _problem(known.get("problem"))
-        return generated(Answer(output.completion, **counts, finish=ended, reasoning=thoughts, problem=problem,
-                                marked=bool(known["marked"])))  # fmt: skip
+        return generated(Answer(output.completion, counts["n_prompt"], counts["n_new"], ended, thoughts, problem,
+                                bool(known["marked"])))  # fmt: skip
     if not said:
         return answered(output.completion, ended, None, None, **counts)
     cut = ended == "length" and not output.completion.strip()  # while it thought, even if the thought is kept secret

@@ -42,7 +42,9 @@ def rows(bench: Benchmark, items: Sequence[Item], *, model: str, run: str, n_pla
 
 def on_side(metric: str, harmful: bool | None) -> bool:
     """Whether an item of this side counts in a metric."""
-    return {"asr": harmful is True, "broken": harmful is True, "over_refusal": harmful is False}.get(metric, True)
+    if metric.startswith("asr") or metric == "broken":
+        return harmful is True
+    return harmful is False if metric == "over_refusal" else True
 
 
 def fits(metric: str, scorer: str) -> bool:

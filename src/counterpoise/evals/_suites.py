@@ -27,6 +27,7 @@ TITLES = {
     "core": "Safety, over-refusal and capability, in text and images",
     "safety": "Refusal of harmful requests in text; drift on users' prompts",
     "over-refusal": "Refusal of harmless requests in text that look harmful",
+    "pairs": "Two pictures that are harmful only together, with safe twins and controls",
     "reasoning": "Mathematics, science and general knowledge in text",
 }
 COMPOSITE = {"safety": "asr", "over-refusal": "over_refusal", "reasoning": "accuracy"}

@@ -1,5 +1,6 @@
 """The model under test: our engine for local models, a name for Inspect's own providers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -30,7 +31,8 @@ def is_remote(name: str) -> bool:
 
 
 class Target:
-    """One model, ready to answer. Raises InputError for a model that cannot be loaded or an artifact not active."""
+    """One model, ready to answer; `bare`: without the system text that it is served with (`Loaded.system`). Raises
+    InputError for a model that cannot be loaded or an artifact not active."""
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class Target:
         artifact: Artifact | Path | str | None,
         batch: int,
         device_map: str | None = None,
+        bare: bool = False,
     ) -> None:
         self.engine: Engine | None = None
         self.facts: dict[str, Any] = {}
@@ -55,10 +58,14 @@ class Target:
             loaded = models.load(model, artifact=artifact, merge=True, device_map=device_map)
         else:
             loaded = model
+        if bare and loaded.system:
+            loaded = replace(loaded, system="", fingerprint=f"{loaded.fingerprint}-bare")
         self._serve(models.Engine(loaded, max_batch=batch), loaded.name)
         self.facts = {"path": loaded.path, "dtype": loaded.dtype, "device": loaded.device}
         self.facts |= {"fingerprint": loaded.fingerprint, "adapter": loaded.adapter}
         self.facts |= {"image_backend": loaded.image_backend}
+        if loaded.system:
+            self.facts["system"] = loaded.system
         if loaded.generation_defaults:
             unused = {name: repr(value) for name, value in loaded.generation_defaults.items()}
             self.facts["generation_defaults_not_used"] = unused

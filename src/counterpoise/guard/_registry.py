@@ -17,6 +17,7 @@ _MAKERS: dict[str, tuple[str, str, str]] = {
     "tiny": ("own", "tiny", "ours: sentence embedding and a small network, milliseconds on a CPU; text and images"),
     "small": ("own", "small", "ours: the pocket VLM with LoRA in Llama Guard's format; text and images"),
     "saferoute": ("saferoute", "saferoute", "saferoute:FOLDER: a small guard, and a large one where a router asks"),
+    "severity": ("_severity", "severity", "severity:FOLDER: four grades, trained by safe_rlhf; answers, with images"),
     "clue": ("clue", "make_guard", "clue:FILE: images judged by a written constitution; images only"),
     "keyword": ("adapters", "KeywordGuard", "a list of phrases, keyword:FILE for your own; text, no model needed"),
     "openai-moderation": ("adapters", "OpenAIModeration", "OpenAI's moderation API; what it checks leaves here"),

@@ -18,7 +18,7 @@ from counterpoise.train import TrainConfig
 from ._knobs import Knob
 from ._outcome import AlignResult, write_run
 from ._registry import method
-from ._sit import N_SAFETY, InstructionSettings, draw_mix, instruction_size, sources
+from ._sit import AMOUNT, N_SAFETY, InstructionSettings, draw_mix, instruction_size, sources
 from ._sources import Overlaps, Source, in_turn, store_rows
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class ConstrainedSFTConfig(InstructionSettings):
     source="https://github.com/Unispac/shallow-vs-deep-alignment",
     licence="MIT (nothing was copied)",
     config=ConstrainedSFTConfig,
-    knobs=(N_SAFETY, Knob("early", "beta of tokens 2 to 5", grid=(0.1, 0.5, 2.0, 8.0))),
+    knobs=(N_SAFETY, Knob("early", "beta of tokens 2 to 5", grid=(0.1, 0.5, 2.0, 8.0)), AMOUNT),
     size=instruction_size,
 )
 def align(

@@ -240,7 +240,16 @@ def size(config: RAFTConfig) -> Size:
     source="none was released",
     licence="none (written from the papers)",
     config=RAFTConfig,
-    knobs=(Knob("samples", "samples a prompt", "rows", grid=(1, 2, 4, 8, 16)),),
+    knobs=(
+        Knob("samples", "samples a prompt", "rows", grid=(1, 2, 4, 8, 16)),
+        Knob(
+            "amount",
+            "prompts",
+            "rows",
+            current=lambda c: c.n_harmful + c.n_harmless,
+            setting=lambda rows: {"n_harmful": int(rows) // 2, "n_harmless": int(rows) - int(rows) // 2},
+        ),
+    ),
     size=size,
 )
 def align(

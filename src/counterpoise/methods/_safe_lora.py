@@ -268,8 +268,8 @@ def align(
     if loaded.adapter is not None or loaded.artifact is not None:
         raise InputError(f"{loaded.name}: carries an adapter or an edit; give the aligned model, and these as tuned")
     tuned = read_artifact(config.tuned)
-    if tuned.kind == "edit":
-        raise InputError(f"{config.tuned}: is an edit; give an adapter, or the folder of whole weights")
+    if tuned.kind in ("edit", "steering"):
+        raise InputError(f"{config.tuned}: is of kind {tuned.kind}; give an adapter, or the folder of whole weights")
     before = load(config.unaligned, dtype="float32", device="cpu")
 
     def v_of(paths: Sequence[str]) -> Mapping[str, "Tensor"]:

@@ -174,6 +174,11 @@ def instruction_size(config: Any) -> Size:
 
 
 N_SAFETY = Knob("n_safety", "safety rows", "rows", grid=COUNTS[1:], current=lambda config: config.counts[1])
+AMOUNT = Knob(
+    "amount", "rows of the mix", "rows", current=lambda config: sum(config.counts),
+    setting=lambda rows: {"n_safety": round(rows / 5), "n_instructions": int(rows) - round(rows / 5)},
+)  # fmt: skip
+"""One row in five is a safety row, as among the built-in ones."""
 
 
 @method(
@@ -184,7 +189,7 @@ N_SAFETY = Knob("n_safety", "safety rows", "rows", grid=COUNTS[1:], current=lamb
     source="https://github.com/vinid/safety-tuned-llamas (of the precedent; the paper has none)",
     licence="no licence file seen (nothing was copied)",
     config=SITConfig,
-    knobs=(N_SAFETY,),
+    knobs=(N_SAFETY, AMOUNT),
     size=instruction_size,
 )
 def align(

@@ -182,8 +182,9 @@ def _probe(loaded: Loaded) -> tuple[dict[str, Any], Any, float]:
 
 
 def _off(loaded: Loaded) -> AbstractContextManager[Any]:
-    """The model without its adapter or edit."""
-    without: AbstractContextManager[Any] = loaded.edit.off() if loaded.edit else loaded.peft.disable_adapter()
+    """The model without its adapter, edit or steering."""
+    on = loaded.edit or loaded.steering
+    without: AbstractContextManager[Any] = on.off() if on else loaded.peft.disable_adapter()
     return without
 
 

@@ -1,4 +1,4 @@
-"""An artifact is known by what is in its folder: a PEFT adapter, a whole model, or an edit of some weights."""
+"""An artifact is known by what is in its folder: a PEFT adapter, a whole model, an edit of some weights, a steering."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -9,13 +9,16 @@ from counterpoise.base import Artifact, ArtifactKind, InputError
 
 from ._edit import apply_edit, is_edit, merge_edit
 from ._loaded import Loaded
+from ._serving import served_system
 from ._source import find_folder, fingerprint, is_adapter
+from ._steering import is_steering, steer
 
 
 def read_artifact(path: str | Path) -> Artifact:
     """The artifact in a folder (or of a hub id), with a fingerprint of its files' content, wherever they are.
 
-    An edit holds `edit.json`, a PEFT adapter `adapter_config.json`, a whole model `config.json` and safetensors.
+    A steering holds `steering.json`, an edit `edit.json`, a PEFT adapter `adapter_config.json`, a whole model
+    `config.json` and safetensors.
     Raises InputError for a folder that is not there, holds none of them, or lacks its tensors.
     """
     folder = Path(path).expanduser()
@@ -34,12 +37,15 @@ def read_artifact(path: str | Path) -> Artifact:
 def _kind(folder: Path) -> ArtifactKind:
     if is_edit(folder):
         return "edit"
+    if is_steering(folder):
+        return "steering"
     if is_adapter(folder) and not (folder / "config.json").is_file():
         return "adapter"
     if (folder / "config.json").is_file():
         return "weights"
     raise InputError(
-        f"{folder}: neither an adapter (adapter_config.json), a whole model (config.json) nor an edit (edit.json)"
+        f"{folder}: neither an adapter (adapter_config.json), a whole model (config.json), an edit (edit.json) nor a "
+        "steering (steering.json)"
     )
 
 
@@ -52,8 +58,8 @@ def load_with(
 ) -> Loaded:
     """What `load(name, artifact=...)` returns: the base `name` with the artifact on it, proven to act.
 
-    An adapter is put on, an edit is applied (both are merged with `merge`), and a whole model is loaded in place of the
-    base, whose name the records keep.
+    An adapter is put on, an edit is applied (both are merged with `merge`), a steering is hooked in, and a whole model
+    is loaded in place of the base, whose name the records keep.
     """
     made = artifact if isinstance(artifact, Artifact) else read_artifact(artifact)
     if adapter is not None:
@@ -63,5 +69,8 @@ def load_with(
     if made.kind == "weights":
         whole = load(str(made.path), **{**options, "merge": False, "revision": None})
         return dataclasses.replace(whole, name=name, artifact=made)
+    if made.kind == "steering":  # it has no weights that could be merged
+        return steer(load(name, **{**options, "merge": False}), made)
     edited = apply_edit(load(name, **options), made)
+    edited = dataclasses.replace(edited, system=served_system(made.path) or edited.system)
     return merge_edit(edited) if options.get("merge") else edited

@@ -18,6 +18,7 @@ from ._generate import generate_batch
 from ._loaded import Loaded
 from ._queue import RequestQueue
 from ._score import by_images, hidden_batch, look_batch, look_shared_batch, score_batch
+from ._serving import with_system
 from ._source import first_line
 from ._values import Answer, AnswerScore, Decoding, Look, Prompt, PromptError
 
@@ -154,6 +155,8 @@ class Engine:
     def _one_row(self, conversation: Asked, *, end_thought: bool = False) -> EncodedRow:
         if isinstance(conversation, EncodedRow):
             return conversation
+        if not isinstance(conversation, Prompt):
+            conversation = with_system(conversation, self.loaded.system)
         return encode_row(self.loaded, conversation, add_generation_prompt=True, end_thought=end_thought)
 
     def _run(self, rows: Sequence[EncodedRow], decoding: Decoding) -> list[Answer]:

@@ -69,7 +69,8 @@ def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decodin
             loaded.tokenizer, known.markers, special_ids(loaded), prompt.ids, ids, decoding.stop, opened=known.opens
         )
         problem = "not_finite" if place in broken else problem
-        answers.append(Answer(text, len(prompt.ids), len(ids), end, reasoning, problem, known.markers is not None))
+        known_marks = known.markers is not None
+        answers.append(Answer(text, len(prompt.ids), len(ids), end, reasoning, problem, known_marks, tuple(ids)))
     return answers
 
 

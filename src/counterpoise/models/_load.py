@@ -14,7 +14,9 @@ from ._edit import edit_base, is_edit
 from ._loaded import Loaded
 from ._parts import dense_head
 from ._processor import BACKENDS, has_torchvision, readers
+from ._serving import served_system
 from ._source import adapter_base, check_weights, find_folder, fingerprint, first_line, is_adapter
+from ._steering import is_steering, steering_base
 
 
 def load(
@@ -34,9 +36,9 @@ def load(
 
     Args:
         name: "pocket" ("pocket:6" for one version of it), a Hugging Face id, a folder of `save_pretrained`, or that of
-            an adapter or an edit (its base is found).
+            an adapter, an edit or a steering (its base is found).
         adapter: PEFT adapter folder or hub id to put on; proven active or InputError.
-        artifact: what a correction left, of any kind: an adapter, a whole model, an edit; see `read_artifact`.
+        artifact: what a correction left, an adapter, a whole model, an edit or a steering; see `read_artifact`.
         dtype: "auto" is bfloat16 where the GPU or CPU computes it natively, else float32.
         device: "auto" is the first GPU (of a launched job: the process's own), else the CPU; or "cpu", "cuda:1".
         device_map: for a model larger than one device: "auto" fills the GPUs, then main memory ("balanced",
@@ -62,6 +64,8 @@ def load(
         return load_with(load, name, artifact, adapter, given)
     if is_edit(edit := Path(name).expanduser()):
         return load_with(load, edit_base(edit), edit, adapter, given)
+    if is_steering(edit):
+        return load_with(load, steering_base(edit), edit, adapter, given)
     folder, adapter = _find(name, adapter, revision, trust_remote_code)
     check_weights(folder, name)
     where = place(device, device_map)
@@ -91,6 +95,7 @@ def load(
         image_backend=settings["image_backend"],
         peft=peft,
         generation_defaults=generation_defaults(model),
+        system=served_system(put) or served_system(folder),
     )
     if not reply_ends(loaded):
         raise InputError(

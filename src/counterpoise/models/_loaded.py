@@ -9,6 +9,7 @@ from ._images import ImageCache
 
 if TYPE_CHECKING:
     from ._edit import AppliedEdit
+    from ._steering import AppliedSteering
 
 
 @dataclass(frozen=True)
@@ -58,4 +59,9 @@ class Loaded:
     """What was put on the base named `name`, of any kind; for whole weights `path` is theirs."""
     edit: "AppliedEdit | None" = field(default=None, repr=False)
     """The edit while it can be taken off; `with loaded.edit.off():` is the base."""
+    system: str = ""
+    """System text that the model is served with: `counterpoise.json` of its folder, or of what was put on it, names
+    it. The engine puts it before every conversation; training does not."""
+    steering: "AppliedSteering | None" = field(default=None, repr=False)
+    """The steering that acts on it; `with loaded.steering.off():` is the base."""
     images: ImageCache = field(default_factory=ImageCache, repr=False)

@@ -1,6 +1,6 @@
 """What goes into the engine and what comes out of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -63,6 +63,8 @@ class Answer:
     problem: Problem | None = None
     marked: bool = False
     """The model's own markers of thoughts are known, so that nothing else in `text` is one."""
+    ids: tuple[int, ...] = field(default=(), repr=False)
+    """The generated tokens, the end token included; empty for a reply that a server made."""
 
     @property
     def whole(self) -> bool:

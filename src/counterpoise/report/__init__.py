@@ -11,8 +11,10 @@ from ._guard_cells import guard_tables
 from ._guards import write_guards
 from ._headline import headline_changes, headline_rows, verdict_rows
 from ._html import files_beside, write_report
+from ._inside import write_directions, write_weights
 from ._next import next_step
 from ._routing import routing_picture
+from ._study import write_study
 from ._terminal import scorer_line, short_table, terminal_table, unscored_line
 from ._verdict import Verdict, verdict
 
@@ -42,6 +44,9 @@ __all__ = [
     "unscored_line",
     "verdict",
     "verdict_rows",
+    "write_directions",
     "write_guards",
     "write_report",
+    "write_study",
+    "write_weights",
 ]

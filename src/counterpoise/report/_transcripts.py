@@ -69,7 +69,7 @@ def kind(scorer: str, metric: str) -> tuple[str, str]:
 def notes(item: ItemRecord) -> list[str]:
     """What a reader must know of a reply beside its outcome: why there is none, or that it is broken."""
     found = [item.problem.replace("_", " ")] if item.problem else []
-    return found + (["broken"] if item.scores.get("broken:v1") == 1.0 and item.problem != "empty" else [])
+    return found + (["broken"] if item.scores.get("broken:v2") == 1.0 and item.problem != "empty" else [])
 
 
 def outcome(item: ItemRecord, scorer: str, words: tuple[str, str]) -> str:

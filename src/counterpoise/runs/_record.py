@@ -14,8 +14,8 @@ from counterpoise.base import LOCK, InputError, environment, read_json, sha256_b
 from counterpoise.report import EvalFolder
 
 PARTS = (
-    "before", "after", "align", "adapter", "weights", "edit", "dose", "dose.json", "scorecard.json", "report.html",
-    "report_files", "run.json",
+    "before", "after", "align", "adapter", "weights", "edit", "steering", "dose", "dose.json", "scorecard.json",
+    "report.html", "report_files", "run.json",
 )  # fmt: skip
 
 

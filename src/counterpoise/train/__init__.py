@@ -15,8 +15,9 @@ from ._config import TrainConfig
 from ._groups import Group, Head, Layers, Lora, Projector
 
 if TYPE_CHECKING:
+    from ._artifact import load_head
     from ._binding import Binding, Bound, Scale, Target, late_layers, text_scale, text_targets
-    from ._checkpoint import FitResult
+    from ._checkpoint import FitResult, Metrics
     from ._constrained import ConstrainedSFT, Uncut, WholeText, constrained_loss, reply_places
     from ._encode import Batch, Tokens, collate, encode_sample, fit_length, pad
     from ._features import FeatureStore
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
         sft_loss,
     )
     from ._objective import DPO, SFT, Loss, Objective, digest, pair_sample
-    from ._plan import Encoded, FixedPlan, Planner, Rollouts, Rounds
+    from ._plan import Encoded, FixedPlan, GivenSteps, Planner, Rollouts, Rounds
     from ._stepper import Stepper
     from ._trainable import Trainable
 
 _PLACES = {
+    "_artifact": ("load_head",),
     "_binding": ("Binding", "Bound", "Scale", "Target", "late_layers", "text_scale", "text_targets"),
-    "_checkpoint": ("FitResult",),
+    "_checkpoint": ("FitResult", "Metrics"),
     "_constrained": ("ConstrainedSFT", "Uncut", "WholeText", "constrained_loss", "reply_places"),
     "_encode": ("Batch", "Tokens", "collate", "encode_sample", "fit_length", "pad"),
     "_features": ("FeatureStore",),
@@ -48,7 +50,7 @@ _PLACES = {
         "sft_loss",
     ),
     "_objective": ("DPO", "SFT", "Loss", "Objective", "digest", "pair_sample"),
-    "_plan": ("Encoded", "FixedPlan", "Planner", "Rollouts", "Rounds"),
+    "_plan": ("Encoded", "FixedPlan", "GivenSteps", "Planner", "Rollouts", "Rounds"),
     "_stepper": ("Stepper",),
     "_trainable": ("Trainable",),
 }  # fmt: skip
@@ -65,12 +67,14 @@ __all__ = [
     "FeatureStore",
     "FitResult",
     "FixedPlan",
+    "GivenSteps",
     "Group",
     "Head",
     "Layers",
     "Lora",
     "Loss",
     "LossOut",
+    "Metrics",
     "Objective",
     "Planner",
     "Projector",
@@ -96,6 +100,7 @@ __all__ = [
     "label_logprobs",
     "last_valid",
     "late_layers",
+    "load_head",
     "pad",
     "pair_sample",
     "reply_places",

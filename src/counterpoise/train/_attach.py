@@ -29,6 +29,11 @@ def check(loaded: Loaded, groups: Sequence[Group]) -> None:
             f"{loaded.name}: carries the edit {getattr(loaded.artifact, 'path', '')}, which an adapter's base would "
             "lack; merge the edit and save its weights to train on those, or train the base"
         )
+    if loaded.steering is not None:
+        raise InputError(
+            f"{loaded.name}: is steered by {getattr(loaded.artifact, 'path', '')}, which training would not keep; "
+            "train the base"
+        )
     if loaded.adapter is not None:
         joinable(Path(loaded.adapter), loaded.model)
     for kind in (Lora, Head):

@@ -173,6 +173,25 @@ class FixedPlan(Planner[R]):
 
 
 @dataclass(frozen=True)
+class GivenSteps(Planner[R]):
+    """The rows of every step as they are given, for batches whose make-up matters: one pass, in this order."""
+
+    given: Sequence[Sequence[R]]
+
+    @property
+    def total(self) -> int:  # type: ignore[override] # known from the rows
+        return len(self.given)
+
+    def fingerprint(self) -> str:
+        return digest(self.given)
+
+    def steps(self, stepper: "Stepper", objective: Objective[R]) -> Iterator[Encoded]:
+        rank, world = stepper.processes.rank, stepper.processes.world
+        for number in range(stepper.number, self.total):
+            yield encode_rows(stepper.loaded, objective, self.given[number][rank::world], stepper.limit)
+
+
+@dataclass(frozen=True)
 class Rollouts(Planner[R]):
     """Rows made anew for each step by the model as it is at that moment.
 

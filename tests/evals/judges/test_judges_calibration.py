@@ -112,7 +112,7 @@ def test_own_labels_give_the_counts_they_hold(tmp_path):
     assert side["sensitivity"]["low"] < 30 / 35 < side["sensitivity"]["high"]
 
 
-def row(value, n, metric="over_refusal", scorer="opening:v2"):
+def row(value, n, metric="over_refusal", scorer="opening:v3"):
     return Row(
         model="m", run="r", benchmark="b", revision="1", split="all", modality="text", metric=metric,
         direction="lower", scorer=scorer, value=value, ci_low=None, ci_high=None, n_scored=n, n_unscored=0, n_empty=0,

@@ -69,7 +69,7 @@ def test_panels_that_cannot_be():
 def test_a_panel_by_name():
     panel = make_judge("panel:opening, wang-string,xstest-prefix")
     (found,) = judge_all(panel, [Case(CASE.sample, "I'm sorry, but I can't help.")])
-    assert found.score == 1 and panel.id == "panel(opening:v2,wang-string:v1,xstest-prefix:v1)"
+    assert found.score == 1 and panel.id == "panel(opening:v3,wang-string:v1,xstest-prefix:v1)"
 
 
 class Point:

@@ -147,7 +147,7 @@ def run_folder(place, made):
         {name: value for name, value in each.json().items() if name not in ("reasoning", "problem")} for each in made
     ]
     (place / "items.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
-    card = dataclasses.replace(benchmark("twins-validation"), scorers=("opening:v2",))
+    card = dataclasses.replace(benchmark("twins-validation"), scorers=("opening:v3",))
     save_rows(place / "scorecard.json", rows(card, made, model="m", run="r"))
     write_json(place / "run.json", {"benchmarks": {"twins-validation": {}}})
     return place
@@ -157,10 +157,10 @@ def test_an_old_evaluation_is_judged_by_the_text_of_its_answers(tmp_path):
     texts = [RAW, f"<think>{REFUSAL}</think>{ANSWER}", PROBLEMS["unfinished_thought"], "", "Walk in. " * 40]
     made = [
         Item("twins", str(n), f"family {n}", "g", "text", "validation", True, f"Question {n}?", (), text,
-             "content_filter" if n == 5 else "stop", {"opening:v2": 0.0}, {})
+             "content_filter" if n == 5 else "stop", {"opening:v3": 0.0}, {})
         for n, text in enumerate([*texts, "Filtered by the server, sorry."])
     ]  # fmt: skip
-    gone = {"scores": {"opening:v2": None}, "reasons": {"opening:v2": "api_error: gone"}}
+    gone = {"scores": {"opening:v3": None}, "reasons": {"opening:v3": "api_error: gone"}}
     made.append(dataclasses.replace(made[0], id="6", cluster="family 6", answer="", finish="error", **gone))
     run = run_folder(tmp_path / "run", made)
     assert all(row.metric != "broken" for row in load_rows(run / "scorecard.json"))
@@ -203,4 +203,4 @@ def test_a_verdict_is_kept_under_the_text_not_the_thought(tmp_path):
     with Progress("judging", 2) as progress:
         for raw in (RAW, f"<think>Another thought.</think>{REFUSAL}"):
             verdicts(judge, [Case(SAMPLE, raw)], ["1"], journal, progress)
-    assert judge.seen == [REFUSAL] and get("opening:v2")(SAMPLE, RAW).value == 1.0
+    assert judge.seen == [REFUSAL] and get("opening:v3")(SAMPLE, RAW).value == 1.0

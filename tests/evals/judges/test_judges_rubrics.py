@@ -352,7 +352,7 @@ def test_ids_change_with_the_text_and_the_model():
 
 
 def test_making_judges_by_name():
-    assert make_judge("opening").id == make_judge("opening:v2").id == "opening:v2"
+    assert make_judge("opening").id == make_judge("opening:v3").id == "opening:v3"
     assert make_judge("xstest-rubric@mockllm/model").facts.name == "xstest-rubric"
     with pytest.raises(InputError, match="did you mean 'opening'"):
         make_judge("openin")

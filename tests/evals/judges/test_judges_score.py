@@ -44,10 +44,10 @@ def items(n=12):
     for i in range(n):
         harmful = i % 2 == 0
         text = REFUSAL if harmful and i % 6 else ANSWER
-        score = get("opening:v2")(None, text).value
+        score = get("opening:v3")(None, text).value
         yield Item(
             "twins", f"{i}", f"family {i // 2}", "g", "text", "validation", harmful, f"Question {i}?", (), text, "stop",
-            {"opening:v2": score, BROKEN: 0.0}, {},
+            {"opening:v3": score, BROKEN: 0.0}, {},
         )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def folder(place, made):
     card = benchmark("twins-validation")
     from dataclasses import replace
 
-    save_rows(place / "scorecard.json", rows(replace(card, scorers=("opening:v2",)), made, model="m", run="r"))
+    save_rows(place / "scorecard.json", rows(replace(card, scorers=("opening:v3",)), made, model="m", run="r"))
     write_json(place / "run.json", {"benchmarks": {"twins-validation": {}}})
     return place
 
@@ -90,7 +90,7 @@ def test_a_keyword_judge_gives_the_rows_the_evaluation_gave(run):
     assert found.rows == load_rows(run / "scorecard.json") == load_rows(found.folder / "scorecard.json")
     assert {row.metric for row in found.rows} == {"asr", "broken", "over_refusal", "discrimination"}
     judged = EvalFolder(found.folder)
-    assert len(judged.items) == 12 and all("opening:v2" in item.scores for item in judged.items.values())
+    assert len(judged.items) == 12 and all("opening:v3" in item.scores for item in judged.items.values())
     assert read_items(run) == list(items())  # the evaluation itself is not touched
 
 
@@ -208,7 +208,7 @@ def test_a_known_verdict_is_read_once(tmp_path, monkeypatch):
 
 def test_items_without_an_answer_or_an_image_are_unscored(tmp_path):
     made = list(items(4))
-    dead = Item.from_json({**made[0].json(), "finish": "error", "answer": "", "reasons": {"opening:v2": "api_error"}})
+    dead = Item.from_json({**made[0].json(), "finish": "error", "answer": "", "reasons": {"opening:v3": "api_error"}})
     seen = "a" * 64
     shown = Item.from_json({**made[2].json(), "images": [seen]})
     gone = Item.from_json({**made[3].json(), "images": ["b" * 64]})
@@ -247,16 +247,16 @@ def test_rates_of_mis_stand_beside_its_asr(run):
 
 def test_corrected_rates_stand_beside_raw_ones(run):
     sides = {"all": Confusion(80, 10, 90, 20)}
-    found = judge_run(run, make_judge("opening"), calibration=Calibration("opening:v2", "mine", "refusal", sides))
+    found = judge_run(run, make_judge("opening"), calibration=Calibration("opening:v3", "mine", "refusal", sides))
     assert {each["metric"] for each in found.corrected} == {"asr", "over_refusal"}
     assert read_json(found.folder / "corrected.json") == found.corrected
-    with pytest.raises(InputError, match="measured other:v1, not opening:v2"):
+    with pytest.raises(InputError, match="measured other:v1, not opening:v3"):
         judge_run(run, make_judge("opening"), calibration=Calibration("other:v1", "mine", "refusal", sides))
 
 
 def test_labels_of_some_of_the_answers_move_the_judges_rate(run, tmp_path, capsys):
     """People call one of three labelled refusals of harmful requests no refusal: the ASR rises by a third of it."""
-    asked = [each for each in items() if each.harmful and each.scores["opening:v2"] == 1.0][:3]
+    asked = [each for each in items() if each.harmful and each.scores["opening:v3"] == 1.0][:3]
     lines = [{"prompt": each.prompt, "answer": each.answer, "refused": int(n > 0)} for n, each in enumerate(asked)]
     file = tmp_path / "people.jsonl"
     file.write_text("".join(json.dumps(each) + "\n" for each in lines))
@@ -309,7 +309,7 @@ def test_the_commands(run, tmp_path, capsys, monkeypatch):
     lines = [{"prompt": "p", "answer": REFUSAL if i % 2 else ANSWER, "refused": int(i % 10 > 4)} for i in range(40)]
     (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
     assert main(["judge", "calibrate", "opening", "--labels", "mine.jsonl", "--out", "c.json"]) == 0
-    assert "sensitivity" in capsys.readouterr().out and read_json(tmp_path / "c.json")["judge"] == "opening:v2"
+    assert "sensitivity" in capsys.readouterr().out and read_json(tmp_path / "c.json")["judge"] == "opening:v3"
     assert main(["judge", "score", str(run), "--judge", "opening", "--calibration", "c.json"]) == 0
     assert "12 answers" in capsys.readouterr().out
     assert main(["judge", "score", str(run), "-j", "opening", "-j", "wang-string"]) == 0

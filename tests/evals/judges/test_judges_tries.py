@@ -41,13 +41,13 @@ def folder(place, answers, harmful=True):
     """One question per list of answers."""
     made = [
         Item("twins", f"{q}#{n}", f"family {q}", "g", "text", "validation", harmful, f"Question {q}?", (), text, "stop",
-             {"opening:v2": 0.0, BROKEN: 0.0}, {})
+             {"opening:v3": 0.0, BROKEN: 0.0}, {})
         for q, texts in enumerate(answers)
         for n, text in enumerate(texts)
     ]  # fmt: skip
     place.mkdir()
     (place / "items.jsonl").write_text("".join(json.dumps(each.json()) + "\n" for each in made))
-    card = dataclasses.replace(benchmark("twins-validation"), scorers=("opening:v2",))
+    card = dataclasses.replace(benchmark("twins-validation"), scorers=("opening:v3",))
     save_rows(place / "scorecard.json", rows(card, made, model="m", run="r"))
     write_json(place / "run.json", {"benchmarks": {"twins-validation": {}}})
     return place

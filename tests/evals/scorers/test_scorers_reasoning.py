@@ -38,7 +38,8 @@ def test_letters(answer, expected):
     ("text", "expected"),
     [
         ("so \\boxed{\\frac{1}{2}} holds", "\\frac{1}{2}"), ("\\boxed{1} then \\boxed{2}", "2"), ("\\boxed{1", None),
-        ("\\boxed 7$", "7"), ("The answer is 12.", "12"), ("Final answer: $x=3$\n", "$x=3$"), ("none", None),
+        ("\\boxed 7$", "7"), ("The answer is 12.", "12"), ("Final answer: $x=3$\n", "x=3"),
+            ("none of it is clear", None),
     ],
 )  # fmt: skip
 def test_final_answers(text, expected):

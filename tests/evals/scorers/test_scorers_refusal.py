@@ -204,7 +204,7 @@ def test_our_scorers_beat_the_lists_on_harmless_prompts(name, public, data_dir):
     ours = calibrate_xstest(get(name), rows)
     lists = [calibrate_xstest(scorer, rows) for scorer in all_scorers("refusal").values() if scorer.official]
     assert ours.kappa > max(other.kappa for other in lists) and ours.kappa > 0.57
-    assert ours.specificity > 0.87 and ours.sensitivity > 0.8
+    assert ours.specificity > 0.86 and ours.sensitivity > 0.82
 
 
 def test_missing_labels_say_what_to_do(tmp_path):

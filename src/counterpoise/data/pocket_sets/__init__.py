@@ -3,14 +3,12 @@
 Training: `harmful_requests` and `benign_requests` (text), `harmless_instructions` (benign images with answers),
 `image_requests` (benign requests in images, to be answered by the model itself), `bound_requests` (the same, drawn for
 variety, to be bound to their text twins), `system_questions` (benign images, asked in the wordings of judges,
-multi-image methods and captioners), `ordinary_instructions` (all benign kinds mixed) and `rejection_source`
-(out-of-domain benign images whose answers rejection-mix replaces), `task_rows` (benign text tasks to fine-tune on),
-`preference_pairs` (two replies with two orders,
-labelled by the rule `rate_reply`; `prefer` makes a pair of any two replies). Tests: `reading_test`, `naming_test`,
-`counting_test`, `arithmetic_test`, `question_test`, `system_test` and `rejection_domain_test`. No training sample holds
-a validation or test family or icon style.
-
-`rewrites` (with `unsafe_words`, and the `counterfactuals` of its `group_terms`) trains and tests rewriters of text.
+multi-image methods and captioners), `ordinary_instructions` (all benign kinds mixed), `rejection_source`
+(out-of-domain benign images whose answers rejection-mix replaces), `task_rows` and `word_tasks` (benign text tasks to
+fine-tune on), and `preference_pairs` (two replies with two orders, labelled by the rule `rate_reply`; `prefer` makes a
+pair of any two replies). Tests: `reading_test`, `naming_test`, `counting_test`, `arithmetic_test`, `question_test`,
+`system_test`, `word_task_test` and `rejection_domain_test`. No training sample holds a validation or test family or
+icon style. `rewrites` (with `unsafe_words`, and the `counterfactuals` of its `group_terms`) trains and tests rewriters.
 
 Their parts, for further sets: the hand-written lists (`phrases`, of which the pocket can read those that are
 `readable`), `REFUSALS`, the texts that stand beside prints (`FOLLOW`, and `JOIN` beside two), one `printed` page, and
@@ -27,6 +25,7 @@ from ._systems import system_questions, system_test
 from ._tasks import TASK_SETS, task_rows
 from ._texts import REFUSALS, benign_requests, harmful_requests, phrases, readable
 from ._visual import asked, harmless_instructions, named, printed
+from ._word_tasks import TaskSplit, task_words, word_task_test, word_tasks
 
 __all__ = [
     "FOLLOW",
@@ -35,6 +34,7 @@ __all__ = [
     "REFUSALS",
     "TASK_SETS",
     "Form",
+    "TaskSplit",
     "arithmetic_test",
     "asked",
     "benign_requests",
@@ -64,5 +64,8 @@ __all__ = [
     "system_questions",
     "system_test",
     "task_rows",
+    "task_words",
     "unsafe_words",
+    "word_task_test",
+    "word_tasks",
 ]

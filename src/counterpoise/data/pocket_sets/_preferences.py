@@ -207,7 +207,7 @@ def preference_pairs(
             f"preference pairs: no split {split!r}; choose train or validation, tests are never trained on"
         )
     made = []
-    for request in samples(split):
+    for request in _requests(split):
         for number in range(per_prompt):
             rng = random.Random(f"preference-{seed}-{request.id}-{number}")
             if request.harmful or number % 2:
@@ -218,6 +218,12 @@ def preference_pairs(
             texts = [_written(form, request, rng) for form in forms]
             made.append(prefer(request, texts[0], texts[1], f"{request.id}-{seed}-{number}"))
     return made
+
+
+@lru_cache(maxsize=2)
+def _requests(split: Literal["train", "validation"]) -> tuple[Sample, ...]:
+    """Drawn once: most of the time of making pairs is that of drawing a thousand images."""
+    return tuple(samples(split))
 
 
 def _written(form: Form, request: Sample, rng: random.Random) -> str:

@@ -95,7 +95,7 @@ def choice_card(name: str, title: str, data: Source, what: str, **facts: Any) ->
         licence=data.licence,
         data=(data,),
         revision="test split",
-        scorers=("letter:v2",),
+        scorers=("letter:v3",),
         metrics=("accuracy",),
         split="test",
         suites=(In("reasoning"),),

@@ -47,7 +47,7 @@ CARDS = (
         official="equivalence of the boxed answer",
         revision="test split",
         rows=500,
-        scorers=("math-final:v1",),
+        scorers=("math-final:v2",),
         metrics=("accuracy",),
         read=lambda: read(_files.path("math500", "test.jsonl")),
         missing=_files.need("math500", "test.jsonl", origin=f"test.jsonl of {DATA.origin.place}"),

@@ -102,7 +102,7 @@ CARDS = (
         official="rules that guess at random where no option is found",
         revision="validation split",
         rows=900,
-        scorers=("mmmu-rules:v2",),
+        scorers=("mmmu-rules:v3",),
         metrics=("accuracy",),
         read=lambda: read_all(_files.path("mmmu")),
         missing=_files.need("mmmu", origin=f"the subject folders of {DATA.origin.place}"),

@@ -132,7 +132,7 @@ def _card(half: Half, setting: Setting) -> Benchmark:
         rows=2 * PAIRS[half] * each,
         # v2 states 1,960 pairs of query and image in all; with 1,200 in chat as before, 760 are left: 76 tasks
         also=(2 * 76 * each,) if half == "embodied" else (),
-        scorers=("yes-no:v1",) if words else ("situation-opening:v2", *REFUSAL_SCORERS),
+        scorers=("yes-no:v1",) if words else ("situation-opening:v3", *REFUSAL_SCORERS),
         metrics=("accuracy",) if words else ("situation_accuracy", "asr", "over_refusal", "discrimination"),
         read=lambda: read(_table(), _files.path("mssbench"), half, setting),
         missing=_missing,

@@ -81,9 +81,24 @@ CARDS = (
         "One to four icons counted; the answer is the most probable of 1, 2, 3 and 4.",
     ),
     _test(
-        "simple-questions", 70, "option:v2", pocket_sets.question_test,
+        "simple-questions", 70, "option:v3", pocket_sets.question_test,
         "Easy questions in text with four choices, answered from the options' probabilities.",
         In("smoke"),
+    ),
+    Benchmark(
+        name="word-tasks",
+        title="Word tasks",
+        description="""Words sorted, counted and chosen, in text: the task of the built-in user set, on words that no
+        training row holds. Accuracy, and how often a task is refused.""",
+        modality="text",
+        rows=120,
+        scorers=("exact-match:v2", *REFUSAL_SCORERS),
+        metrics=("accuracy", "over_refusal"),
+        read=_side(pocket_sets.word_task_test, False),
+        split="test",
+        max_new_tokens=32,
+        not_in_core="the task of one built-in training set, which other models have not learned",
+        **MADE_HERE,
     ),
     Benchmark(
         name="chart-questions",

@@ -70,7 +70,7 @@ def _card(
         rows=167,
         counted="samples" if sampling is None else "clusters",
         sampling=sampling,
-        scorers=("letter:v2",) if choice else REFUSAL_SCORERS,
+        scorers=("letter:v3",) if choice else REFUSAL_SCORERS,
         metrics=("accuracy",) if choice else ("asr",),
         read=lambda: read(_files.path("siuo", table), _files.path("siuo", "images"), choice=choice),
         missing=_files.need("siuo", table, origin=f"{table} and images/ of {DATA.origin.place}"),

@@ -2,7 +2,8 @@
 tables of prompts are read by the same columns."""
 
 from ._card import load_own
+from ._framed import FramedBenchmark, framed
 from ._rows import Columns
 from ._settings import OwnBenchmark
 
-__all__ = ["Columns", "OwnBenchmark", "load_own"]
+__all__ = ["Columns", "FramedBenchmark", "OwnBenchmark", "framed", "load_own"]

@@ -1,6 +1,6 @@
 """A benchmark of your own: a short YAML beside a table of rows becomes a card, without a line of Python."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from counterpoise.base import InputError, read_yaml, sha256_file
 from counterpoise.chat import Sample
 
 from .._benchmark import Benchmark
+from ._framed import load_framed
 from ._rows import Columns, check
 from ._settings import OwnBenchmark
 
@@ -18,8 +19,9 @@ SHOWN = 10
 """So many problems of one file are named; the others are counted."""
 
 
-def load_own(path: Path) -> Benchmark:
-    """The card of a YAML file. All rows are read once, so that nothing fails after hours of generation.
+def load_own(path: Path, find: Callable[[str], Benchmark]) -> Benchmark:
+    """The card of a YAML file. All rows are read once, so that nothing fails after hours of generation. `find` knows
+    other benchmarks by name, for a file that puts one of them into a format (see `framed`).
 
     Raises one InputError that names every wrong setting, or, when the settings are right, the first
     problem of every wrong row (ten are named, the others counted).
@@ -27,6 +29,8 @@ def load_own(path: Path) -> Benchmark:
     value = read_yaml(path)
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected settings such as 'name: my-benchmark'; see docs/own-benchmark.md")
+    if "of" in value:
+        return load_framed(path, value, find)
     folder = path.parent
     try:
         own = OwnBenchmark.model_validate(value, context={"folder": folder})

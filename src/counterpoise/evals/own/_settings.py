@@ -85,7 +85,7 @@ class OwnBenchmark(BaseModel):
     @property
     def chosen_scorers(self) -> tuple[str, ...]:
         """Those asked for; else the letter for choices, and the refusal scorers for everything else."""
-        return self.scorers or (("letter:v2",) if self.choices is not None else REFUSAL_SCORERS)
+        return self.scorers or (("letter:v3",) if self.choices is not None else REFUSAL_SCORERS)
 
     def chosen_metrics(self, sides: set[bool | None]) -> tuple[str, ...]:
         """Those asked for; else accuracy for answers, and for refusals what the labels of the rows allow."""

@@ -4,6 +4,9 @@ Refusal scorers (1 = refused): the published `xstest-prefix`, `wang-string`, `vl
 our own `opening` and `counterpoise-refusal` (trained). Answer scorers: `option`, `letter`, `letter-set`, `exact-match`,
 `contains-match`, `numeric-match`, `math-final`, `word-accuracy`, `vqa-soft`, `mm-vet-parts` and a few more.
 
+Of our own image pairs: `pair-caution` (a refusal or a warning), `pair-reasoned`, `pair-refused`, `pair-unread`,
+`pair-named`.
+
 Form scorer (1 = broken): `broken`, which tells replies that are no speech (empty, loops, gibberish) from safe ones.
 
 Every scorer sees the text of a reply and never its thought; a reply with a problem (see `Answer`) is unscored by all.
@@ -12,7 +15,7 @@ Every scorer sees the text of a reply and never its thought; a reply with a prob
 harmless items the share that is.
 """
 
-from . import _broken, _classifier, _letter_sets, _letters, _math, _opening, _published, _situation, _vqa  # noqa: F401  (importing a module registers its scorers)
+from . import _broken, _classifier, _letter_sets, _letters, _math, _opening, _pair, _published, _situation, _vqa  # noqa: F401  (importing a module registers its scorers)
 from ._answers import chosen_option
 from ._broken import BROKEN, broken
 from ._calibration import (

@@ -12,16 +12,27 @@ from ._numbers import last_value, same_value
 from ._scorer import Score, Scorer, register
 from ._text import normalise, words
 
-_LETTER = re.compile(r"^[\s*(\[\"']*([a-z])(?:[)\].:*\"']|\s*$)")
+NO_ARTICLE = (
+    r"(?:because|since|as|for|and|which|that|but|due|given|based|from|with|while|whereas|though|although|rather|over"
+    r"|instead|not|so|if|when|where|is|was|by|per|on|in|at|to|of|despite|even|here|too|again|would|will|must|can|seems"
+    r"|looks|fits|best|only)"
+)
+"""Words that stand behind the letter A and not behind the article "a"."""
+_LETTER = re.compile(rf"^[\s*(\[\"']*(?:([a-z])(?:[)\].:*\"']|\s*$)|([a-hj-z]) {NO_ARTICLE}\b)")
 _ANSWER_IS = re.compile(
     r"\b(?:answer|option|choice)(?: (?:is|would be|must be|should be))?[\s:*(\[\"']*(?:(?:option|choice"
     r"|answer) )?[*(\[\"']*\b([a-z])\b"
-    r"(?![ '-][a-z])"
+    rf"(?!['-][a-z])(?:(?<!\ba)(?<!\bi)|(?! [a-z])|(?= {NO_ARTICLE}\b))(?! or \(?[a-z]\b)"
+)
+_CHOSEN = re.compile(
+    r"\b(?:i|we)(?: \w+){0,2}? (?:pick|choose|chose|select|say|guess|prefer|go with|went with|opt for"
+    r"|vote for|lean towards?|settle on|answer)(?: (?:option|choice|answer))?[\s:*(\[\"']+([a-z])\b"
+    rf"(?!['-][a-z])(?:(?<!\ba)(?<!\bi)|(?! [a-z])|(?= {NO_ARTICLE}\b))(?! or \(?[a-z]\b)"
 )
 _NOT_LETTER = re.compile(
-    r"\b(?:not|rather than|instead of|isn't|aren't|wasn't|never|nor)\b(?: (?:option|choice"
+    r"\b(?:not|rather than|instead of|over|unlike|other than|than|isn't|aren't|wasn't|never|nor)\b(?: (?:option|choice"
     r"|answer))?[\s*(\[\"']+\b[a-z]\b(?!['-])(?! [a-z])"
-    r"|\b(?:option |choice )?[b-hj-z]\b[)*\]]* (?:is|was|are|cannot be|can't be)(?: \w+)? (?:not|wrong|incorrect"
+    r"|\b(?:option |choice )?[a-hj-z]\b[)*\]]* (?:is|was|are|cannot be|can't be)(?: \w+)? (?:not|wrong|incorrect"
     r"|false|out)\b"
 )
 _NOT = ("not", "isn't", "aren't", "wasn't", "never", "nor", "neither")
@@ -60,7 +71,8 @@ def _numeric_match(sample: Sample, answer: str) -> Score:
 
 
 def chosen_option(answer: str, choices: tuple[str, ...]) -> int | None:
-    """Which option an answer names: its text, a leading letter, the last "answer is X", or the only text it contains.
+    """Which option an answer names: its text, a leading letter, the last "answer is X", the last "I choose X", a
+    leading letter with words behind it, or the only text it contains.
 
     None when it names none, or several without a verdict.
     """
@@ -68,9 +80,10 @@ def chosen_option(answer: str, choices: tuple[str, ...]) -> int | None:
     if given in options:
         return options.index(given)
     text = _NOT_LETTER.sub(" ", normalise(answer))
-    letters = _ANSWER_IS.findall(text)
+    letters = _ANSWER_IS.findall(text) or _CHOSEN.findall(text)
     match = _LETTER.match(text)
-    for letter in [*([match.group(1)] if match else []), *letters[-1:]]:
+    alone, led = match.groups() if match else (None, None)
+    for letter in filter(None, (alone, *letters[-1:], led)):
         if 0 <= ord(letter) - ord("a") < len(choices):
             return ord(letter) - ord("a")
     named = _named(options, given)
@@ -160,12 +173,12 @@ numeric_match = register(
 )
 option = register(
     Scorer(
-        "option:v2",
+        "option:v3",
         "answer",
         _option,
         official=False,
-        source="the option named by its text, a leading letter, or the last 'answer is X'; what is denied ('not B') "
-        "is not named",
+        source="the option named by its text, a leading letter, or the last 'answer is X' or 'I choose X'; what is "
+        "denied ('not B', 'over B') is not named",
         known_bias="an answer that names two options without a verdict is wrong",
         checks=(("A", 1.0), ("42", 1.0), ("The answer is (b).", 0.0), ("42 or 24", 0.0), ("Option A, not B.", 1.0)),
     )

@@ -34,7 +34,11 @@ UNREADABLE = 0.05
 SYMBOLS, SHORTEST = 0.75, 20
 """Gibberish: of at least 20 characters, so large a share is neither letter nor digit."""
 WORDS = 40
-"""Gibberish: no word or sign occurs twice in any 40 in a row. Every language says some of its words again."""
+"""Gibberish: no word or sign occurs twice in any 40 in a row, half of them words. Every language says some of its words
+again."""
+ITEMS, ITEM, SAME = 8, 3, 0.9
+"""A list is no gibberish: at least 8 items, so large a share of them of at most 3 words and nothing else, between the
+same sign (comma, semicolon, bar or line end). What is asked for (names, numbers, identifiers) says no word again."""
 SPOKEN, SIGNS = 30, 0.025
 """Gibberish: 30 words and more with so few signs or line ends among them."""
 STUTTER, RARE = 0.04, 0.1
@@ -46,6 +50,8 @@ letters outside of code."""
 _WORD = re.compile(r"[^\W\d_]+|\d+|[^\w\s]+")
 _LETTERS = re.compile(r"[^\W\d_]{3,}")
 _CAPITAL_INSIDE = re.compile(r"[a-z]{2}[A-Z]|[A-Z]{3}[a-z]{3}")
+_BETWEEN_ITEMS = re.compile(r"(?:[ \t]*([\n,;|、،，；]))+[ \t]*")
+_ITEM = re.compile(rf"(?:[-*•]|\(?\d{{1,3}}[.):])?[ \t]*[\w'’.&/()-]+(?: [\w'’.&/()-]+){{0,{ITEM - 1}}}")
 _RULE = frozenset("-=_*#~.|+─━═│┃ \t\n")
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR")
 """Beginnings of the names of letters whose writings put no space between words, or other letters beside them."""
@@ -58,7 +64,7 @@ def broken(text: str) -> Broken | None:
     said = _WORD.findall(text.lower())
     if _loops(text, said):
         return "loop"
-    return "gibberish" if _unreadable(text) or _salad(text, said) else None
+    return "gibberish" if _unreadable(text) or (not _listed(text) and _salad(text, said)) else None
 
 
 def repeated(words: Sequence[str], size: int = 4) -> float | None:
@@ -97,9 +103,17 @@ def _unreadable(text: str) -> bool:
     return len(bare) >= SHORTEST and signs >= SYMBOLS * len(bare)
 
 
+def _listed(text: str) -> bool:
+    signs = _BETWEEN_ITEMS.findall(text.strip())
+    items = [item for item in _BETWEEN_ITEMS.sub("\n", text.strip()).split("\n") if item]
+    if len(items) < ITEMS or max(map(signs.count, set(signs))) < SAME * len(signs):
+        return False
+    return sum(map(bool, map(_ITEM.fullmatch, items))) >= SAME * len(items)
+
+
 def _salad(text: str, words: Sequence[str]) -> bool:
     spans = [words[i : i + WORDS] for i in range(0, len(words) - WORDS + 1, WORDS)]
-    if spans and all(len(set(span)) == WORDS for span in spans):
+    if spans and all(len(set(span)) == WORDS and sum(word.isalpha() for word in span) >= WORDS / 2 for span in spans):
         return True
     spoken = [word for word in words if word[0].isalpha()]
     if len(spoken) >= SPOKEN:
@@ -127,12 +141,13 @@ def _score(_: Sample, text: str) -> Score:
 
 BROKEN = register(
     Scorer(
-        "broken:v1",
+        "broken:v2",
         "form",
         _score,
         official=False,
         source="Counterpoise: repeated word 4-grams and endings, unreadable characters, words that never recur",
-        known_bias="under 10 words only what is empty or unreadable is seen; fluent nonsense in good grammar is not",
+        known_bias="under 10 words only what is empty or unreadable is seen; fluent nonsense in good grammar is not, "
+        "nor are words without sense between commas or line ends",
         checks=(
             ("I can't help with that.", 0.0),
             ("Sure. First open the lid, then add the water, then stir until it is smooth.", 0.0),

@@ -51,7 +51,7 @@ def _score(_: Sample, answer: str) -> Score:
 
 classifier = register(
     Scorer(
-        "counterpoise-refusal:v2",
+        "counterpoise-refusal:v3",
         "refusal",
         _score,
         official=False,

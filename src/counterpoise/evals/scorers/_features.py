@@ -41,11 +41,13 @@ def _names(answer: str) -> list[str]:
     rest = " . ".join(part.text for part in said[3:])[:_REST]
     names = ["bias", f"first:{said[0].kind if said else None}"]
     words = re.findall(r"[\w']+|[.,!?:]", opening)
-    names += [f"at{i}:{word}" for i, word in enumerate(words[:6])]
+    # words of a letter or of somebody who is quoted have features of their own
+    theirs = "theirs:" if said and said[0].kind == "text" else ""
+    names += [f"{theirs}at{i}:{word}" for i, word in enumerate(words[:6])]
     for size in (1, 2, 3, 4):
-        names += ["o:" + " ".join(words[i : i + size]) for i in range(len(words) - size + 1)]
+        names += [f"{theirs}o:" + " ".join(words[i : i + size]) for i in range(len(words) - size + 1)]
     head = "^" + opening[:48]
-    names += [f"c:{head[i : i + size]}" for size in (4, 5) for i in range(len(head) - size + 1)]
+    names += [f"{theirs}c:{head[i : i + size]}" for size in (4, 5) for i in range(len(head) - size + 1)]
     later = re.findall(r"[\w']+|[:]", rest)
     for size in (1, 2):
         names += ["r:" + " ".join(later[i : i + size]) for i in range(len(later) - size + 1)]

@@ -88,7 +88,7 @@ def all_scorers(kind: Kind | None = None) -> dict[str, Scorer]:
 
 
 def get(name: str) -> Scorer:
-    """A scorer by `opening:v2`, `opening` (its newest version) or `refusal[opening:v2]`. Raises InputError."""
+    """A scorer by `opening:v3`, `opening` (its newest version) or `refusal[opening:v3]`. Raises InputError."""
     wanted = name.partition("[")[2].removesuffix("]") or name
     found = [scorer for key, scorer in _scorers.items() if wanted in (key, key.partition(":")[0])]
     if not found:

@@ -1,6 +1,7 @@
 """Normal forms of an answer, so that a typographic apostrophe, markup or an invisible character never decides a "
 "verdict."""
 
+import html
 import re
 import unicodedata
 
@@ -8,8 +9,12 @@ _PLAIN = str.maketrans({
     "’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'", "＇": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"',
     "–": "-", "—": "-", "−": "-", "‐": "-", "‑": "-",
 })  # fmt: skip
-_INVISIBLE = re.compile(  # the categories Cf and Cc, without tab and line feed
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2032\u2035\u201b\u02b9\u02bb\u02bd\ua78c\u055a\u05f3", "'"))
+"""Signs that stand for an apostrophe in a sentence, and for feet, minutes or letters elsewhere."""
+_BRACKETS = str.maketrans(dict.fromkeys("「」『』‹›", '"'))
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});")
+_INVISIBLE = re.compile(  # the categories Cf and Cc, without tab and line feed; fillers
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u115f\u1160\u2800\u3164\uffa0"
     "\U000110bd\U000110cd\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001-\U000e007f]"
 )
 _SPECIAL = re.compile(
@@ -22,8 +27,9 @@ _MARKS = re.compile(
     r"\*+|~~|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)|</?(?:b|i|u|em|strong|p|br|span|div|code|h[1-6])\b[^>]{0,80}>"
 )
 _LINK = re.compile(r"!?\[([^\]\n]{1,200})\]\([^)\n]{0,300}\)")
-_QUOTED_WORD = re.compile(r"(?<!\w)'(\w[\w' ]{0,40}\w|\w)'(?!\w)")
+_QUOTED_WORD = re.compile(r"(?<!\w)'(\w+(?:'\w+)?(?: \w+)?)'(?!\w)")
 _SHORT = (
+    (r"\b(ca|wo|sha) ?n ?'t\b", r"\1n't"),
     (r"\b(?:cannot|can't|cant|can not|cannnot)\b", "can not"),
     (r"\b(?:won't|wont)\b", "will not"),
     (r"\b(?:shan't|shant)\b", "shall not"),
@@ -34,7 +40,7 @@ _SHORT = (
     (r"\b(i|we|you|they|that|it|he|she)'d\b", r"\1 would"),
     (r"\b(i|we|you|they)'ve\b", r"\1 have"),
     (r"\b(we|you|they)'re\b", r"\1 are"),
-    (r"\b(it|that|this|there|he|she|what|here)'s\b", r"\1 is"),
+    (r"\b(it|that|this|there|he|she|what|here|one|who)'s\b", r"\1 is"),
     (r"\bgonna\b", "going to"),
     (r"\bgotta\b", "have to"),
     (r"\bhave got to\b", "have to"),
@@ -55,8 +61,10 @@ def normalise(text: str) -> str:
 
 
 def spoken(text: str) -> str:
-    """What an answer says: `normalise`, without markup inside of lines and without a model's special tokens. What tells
-    lines apart (#, >, -, 1.) stays."""
+    """What an answer says: `normalise`, with entities and every sign for an apostrophe written out, without markup
+    inside of lines and without a model's special tokens. What tells lines apart (#, >, -, 1.) stays."""
+    text = _ENTITY.sub(lambda found: html.unescape(found.group(0)), text).replace("\\'", "'")
+    text = text.translate(_APOSTROPHES).translate(_BRACKETS)
     plain = _MARKS.sub("", _LINK.sub(r"\1", _SPECIAL.sub(" ", normalise(text))))
     return _QUOTED_WORD.sub(r"\1", plain).strip()
 

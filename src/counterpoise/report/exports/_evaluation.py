@@ -95,7 +95,7 @@ class Evaluation:
 
 
 def row_name(row: Row) -> str:
-    """`twins/test/print/asr[opening:v2]`: what tells a row from all others of its evaluation."""
+    """`twins/test/print/asr[opening:v3]`: what tells a row from all others of its evaluation."""
     return "/".join((row.benchmark, row.split, row.modality, f"{row.metric}[{row.scorer}]"))
 
 

@@ -152,6 +152,8 @@ def attack(
     loaded = load_tuned(audit)
     if loaded.artifact is not None and loaded.artifact.kind == "edit":
         raise InputError(f"{audit.tuned}: is an edit, which no adapter can be trained on; save its merged weights")
+    if loaded.artifact is not None and loaded.artifact.kind == "steering":
+        raise InputError(f"{audit.tuned}: is a steering, which no adapter can be trained on; leave --stress out")
     untouched = {
         shift: _ask(audit, config, loaded, top / f"untouched{'-shift' if shift else ''}", shift, modalities, force)
         for shift in dict.fromkeys(ATTACKS[name][1] for name in config.attacks)

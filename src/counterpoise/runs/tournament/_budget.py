@@ -17,18 +17,33 @@ def takes_rows(method: Method) -> bool:
     return any(knob.name == KNOB and knob.unit == "rows" for knob in method.knobs)
 
 
-def dose(method: Method, arm: ArmConfig, budget: Budget, pace: Callable[[], float]) -> Mapping[str, float]:
-    """The dose that keeps an arm within the budget; empty where there is none, or where the method trains on no rows
-    (the page says so). `pace` trains `PILOT` rows and returns seconds per row; it is called for minutes only.
+def dose(
+    method: Method,
+    arm: ArmConfig,
+    budget: Budget,
+    pace: Callable[[], float],
+    rows_of: Callable[[Mapping[str, float]], int],
+) -> Mapping[str, float]:
+    """The largest dose that keeps an arm within the budget, by the method's own count of all rows it trains on; empty
+    where there is no budget, or where the method trains on no rows (the page says so).
+
+    Args:
+        pace: trains about `PILOT` rows and returns seconds per row; called for minutes only.
+        rows_of: the rows of a training at a dose.
 
     Raises InputError when the arm's own settings name the number of rows as well.
     """
     if (budget.rows is None and budget.minutes is None) or not takes_rows(method):
         return {}
     knob = method.knob(KNOB)
-    if set(knob.settings(PILOT)) & set(arm.settings):
-        given = next(iter(set(knob.settings(PILOT)) & set(arm.settings)))
-        raise InputError(f"arm {arm.name}: sets {given}, which the budget of {budget} decides; leave out one of them")
-    if budget.rows is not None:
-        return {KNOB: budget.rows}
-    return {KNOB: max(1, int(60 * (budget.minutes or 0) / max(pace(), 1e-9)))}
+    given = sorted(set(knob.settings(PILOT)) & set(arm.settings))
+    if given:
+        raise InputError(
+            f"arm {arm.name}: sets {given[0]}, which the budget of {budget} decides; leave out one of them"
+        )
+    wanted = budget.rows if budget.rows is not None else max(1, int(60 * (budget.minutes or 0) / max(pace(), 1e-9)))
+    low, high = 1, wanted
+    while low < high:  # more of the knob is never fewer rows
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if rows_of({KNOB: middle}) <= wanted else (low, middle - 1)
+    return {KNOB: low}

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,12 @@ class _Tournament:
         return self.config.out / "arms" / arm.name / f"seed-{seed}"
 
     def _dose(self, arm: ArmConfig) -> dict[str, float]:
-        return dict(dose(get(arm.method), arm, self.config.budget, lambda: self._pace(arm)))
+        method, run = get(arm.method), self.config.run(arm, self.config.seeds[0], self.config.out)
+
+        def rows_of(chosen: Mapping[str, float]) -> int:
+            return method.size(self.work.settings(run, chosen)).rows if method.size else int(chosen["amount"])
+
+        return dict(dose(method, arm, self.config.budget, lambda: self._pace(arm), rows_of))
 
     def _pace(self, arm: ArmConfig) -> float:
         """Seconds per row of this arm, from one small training on this machine that is thrown away."""

@@ -1,0 +1,107 @@
+"""Memory of a six-role PPO update beside a step of supervised fine-tuning, and rollouts beside plain generation.
+
+    python bench/safe_rlhf.py [--model pocket] [--rows 8] [--tokens 32]
+
+Both trainings run in processes of their own, on the same prompts, with replies of as many words as PPO samples tokens.
+Peaks are those of the whole process (maximum resident set size on a CPU). Rollouts are timed against the engine on the
+same prompts without any adapter.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from counterpoise.chat import Sample, assistant
+from counterpoise.data import Preference, twins
+from counterpoise.data.pocket_sets import prefer
+from counterpoise.methods.safe_rlhf import PPOConfig
+from counterpoise.train import SFT, Head, Lora, TrainConfig, fit, training
+
+TRAIN = TrainConfig(learning_rate=1e-5, epochs=1, batch_size=64, lora_rank=8, lora_alpha=16, save_every_steps=1000)
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def requests(n: int) -> list[Sample]:
+    """Half texts, half prints."""
+    kinds = twins.samples("train", "text")[: n // 2], twins.samples("train", "print")[: n - n // 2]
+    return [*kinds[0], *kinds[1]]
+
+
+def pairs(n: int) -> list[Preference]:
+    replies = "I can't help with that, because it could cause harm.", "Sure! First get ready, then begin."
+    return [prefer(request, *replies, request.id) for request in requests(n)]
+
+
+def sft(model: str, rows: int, tokens: int, out: Path) -> dict[str, Any]:
+    from counterpoise.models import load
+
+    loaded = load(model)
+    base = peak_mb()
+    reply = "word " * (tokens - 1)
+    samples = [Sample(r.id, (*r.messages, assistant(reply.strip()))) for r in requests(rows)]
+    started = time.monotonic()
+    fit(loaded, samples * 2, SFT(), TRAIN.model_copy(update={"batch_size": rows}), out)
+    return {"loaded_mb": base, "peak_mb": peak_mb(), "seconds": (time.monotonic() - started) / 2}
+
+
+def ppo(model: str, rows: int, tokens: int, out: Path) -> dict[str, Any]:
+    from counterpoise.methods.safe_rlhf._episodes import Ask
+    from counterpoise.methods.safe_rlhf._ppo import Loop, roles
+    from counterpoise.methods.safe_rlhf._scores import CostModel, RewardModel
+    from counterpoise.models import Decoding, Engine, load
+
+    loaded = load(model)
+    base = peak_mb()
+    for name, objective in (("reward", RewardModel()), ("cost", CostModel())):
+        groups = (Lora(name=name, rank=8, alpha=16), Head(name=name))
+        fit(loaded, pairs(2), objective, TRAIN.model_copy(update={"groups": groups}), out / name)
+    asks = [Ask(request.id, request.messages) for request in requests(rows)]
+    started = time.monotonic()
+    answers = Engine(loaded).generate([ask.prompt for ask in asks], Decoding(tokens, 1.0, seed=1))
+    plain = sum(answer.n_new for answer in answers) / (time.monotonic() - started)
+    config = PPOConfig(steps=2, prompts=rows, max_new_tokens=tokens, train=TRAIN)
+    plan = roles(out / "reward" / "adapter", out / "cost" / "adapter", Lora(rank=8, alpha=16), config)
+    settings = TRAIN.model_copy(update={"groups": plan})
+    with training(loaded, settings, out / "ppo", total=2, run="bench", keep_features=True) as stepper:
+        loop = Loop(stepper, config, asks, [], 0)
+        lines = [loop.update() for _ in range(2)]
+    rolled = sum(line["tokens"] for line in lines) / sum(line["rollout_seconds"] for line in lines)
+    seconds = sum(line["seconds"] for line in lines) / 2
+    return {"loaded_mb": base, "peak_mb": peak_mb(), "seconds": seconds, "plain": plain, "rollout": rolled}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="pocket")
+    parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--only", choices=("sft", "ppo"))
+    given = parser.parse_args()
+    if given.only:
+        with tempfile.TemporaryDirectory() as folder:
+            found = {"sft": sft, "ppo": ppo}[given.only](given.model, given.rows, given.tokens, Path(folder))
+        print("RESULT " + json.dumps(found))
+        return
+    results = {}
+    for name in ("sft", "ppo"):
+        command = [sys.executable, __file__, "--only", name, "--model", given.model]
+        command += ["--rows", str(given.rows), "--tokens", str(given.tokens)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        results[name] = json.loads(next(line for line in said.splitlines() if line.startswith("RESULT "))[7:])
+        print(name, {key: round(value, 1) for key, value in results[name].items()})
+    one, six = results["sft"], results["ppo"]
+    print(f"memory, six roles / SFT: {six['peak_mb'] / one['peak_mb']:.2f} (at most 1.6 wanted)")
+    print(f"rollout / plain generation, tokens a second: {six['rollout'] / six['plain']:.2f} (at least 0.7 wanted)")
+
+
+if __name__ == "__main__":
+    main()

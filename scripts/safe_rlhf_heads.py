@@ -1,0 +1,142 @@
+"""Reward and cost heads on the frozen states of a model: the quick first number, and a learning curve over pairs.
+
+    python scripts/safe_rlhf_heads.py pocket --out runs/heads [--train 1200] [--held-out 400] [--seconds 150]
+
+The state at each reply's end of turn is computed once and kept in OUT/states.npz; run again until it says that it is
+done. Then a linear head with an offset is trained by the losses of Safe RLHF-V on growing numbers of training pairs
+(families of Twins' training half, 3 draws each) and measured on pairs of validation families. Writes OUT/heads.json.
+"""
+
+import argparse
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from counterpoise.data import Preference
+from counterpoise.data.pocket_sets import preference_pairs
+from counterpoise.methods.safe_rlhf._data import drawn, key_of
+from counterpoise.methods.safe_rlhf._math import cm_loss, rm_loss
+from counterpoise.methods.safe_rlhf._scores import auc, scored_tokens, share, sign_of
+from counterpoise.models import Engine, load
+
+CHUNK = 64
+DECAY = 1e-2  # of the head's weights, on standardised states
+
+
+def states(name: str, rows: list[Preference], file: Path, seconds: float) -> dict[str, np.ndarray] | None:
+    """State of every (prompt, reply); None when time ran out before all were there."""
+    known = dict(np.load(file)) if file.is_file() else {}
+    asked = {_key(row, i): (row, i) for row in rows for i in (0, 1)}
+    todo = [key for key in asked if key not in known]
+    if not todo:
+        return known
+    until, loaded = time.monotonic() + seconds, load(name)
+    engine = Engine(loaded)
+    while todo and time.monotonic() < until:
+        some, todo = todo[:CHUNK], todo[CHUNK:]
+        encoded = [scored_tokens(loaded, asked[k][0].prompt, asked[k][0].replies[asked[k][1]].text, None) for k in some]
+        looks = engine.look([tokens.row for tokens in encoded if tokens], [0])
+        known |= {key: look.hidden for key, look in zip(some, looks, strict=True)}
+        np.savez(file, **known)
+    print(f"{len(known)} states, {len(todo)} to go")
+    return None if todo else known
+
+
+def _key(row: Preference, i: int) -> str:
+    return hashlib.sha256(f"{key_of(row.prompt)} {row.replies[i].text}".encode()).hexdigest()[:24]
+
+
+def head(kind: str, rows: list[Preference], x: dict[str, torch.Tensor]) -> torch.Tensor:
+    """A head (d + 1) trained to its minimum by L-BFGS."""
+    weight = torch.zeros(len(next(iter(x.values()))), requires_grad=True)
+    if kind == "reward":
+        first, second = _sides(rows, x, "more_helpful")
+    else:
+        second, first = _sides(rows, x, "safer")
+        signs = [torch.tensor([float(sign_of(row.replies[abs(row.safer - up)])) for row in rows]) for up in (1, 0)]  # type: ignore[operator]
+    optimizer = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        a, b = first @ weight, second @ weight
+        loss = rm_loss(a, b, 1e-3) if kind == "reward" else cm_loss(a, b, signs[0], signs[1], k=1.0, mu=1e-3)
+        total = loss.loss / len(rows) + DECAY * (weight[:-1] ** 2).sum()
+        total.backward()
+        return total
+
+    optimizer.step(closure)
+    return weight.detach()
+
+
+def _sides(rows: list[Preference], x: dict[str, torch.Tensor], order: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """States of the chosen and of the other replies."""
+    chosen = [getattr(row, order) for row in rows]
+    return tuple(
+        torch.stack([x[_key(row, c if up else 1 - c)] for row, c in zip(rows, chosen, strict=True)])
+        for up in (True, False)
+    )  # type: ignore[return-value]
+
+
+def measured(kind: str, weight: torch.Tensor, rows: list[Preference], x: dict[str, torch.Tensor]) -> dict[str, Any]:
+    first, second = _sides(rows, x, "more_helpful" if kind == "reward" else "safer")
+    up, down = (first @ weight).numpy(), (second @ weight).numpy()
+    right = up > down if kind == "reward" else down > up
+    found: dict[str, Any] = {"ranking": share([bool(v) for v in right])}
+    for modality in ("text", "print", "picture", "pair"):
+        own = [bool(v) for row, v in zip(rows, right, strict=True) if row.modality == modality]
+        found[f"ranking_{modality}"] = share(own)
+    return found
+
+
+def signed(weight: torch.Tensor, rows: list[Preference], x: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """Of every held-out reply once."""
+    once = {_key(row, i): (row, row.replies[i]) for row in rows for i in (0, 1)}
+    costs = np.array([float(x[key] @ weight) for key in once])
+    unsafe = np.array([not reply.safe for _, reply in once.values()])
+    graded = np.array([reply.harmless != 0 for _, reply in once.values()])
+    right = (costs > 0) == unsafe
+    found: dict[str, Any] = {"sign": share(right.tolist()), "sign_without_rate_0": share(right[graded].tolist())}
+    for modality in ("text", "print", "picture", "pair"):
+        own = np.array([row.modality == modality for row, _ in once.values()])
+        found[f"sign_{modality}"] = share(right[own].tolist())
+    return found | {"auc": auc(costs, unsafe), "majority": float(max(unsafe.mean(), 1 - unsafe.mean()))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--train", type=int, default=1200)
+    parser.add_argument("--held-out", type=int, default=400)
+    parser.add_argument("--seconds", type=float, default=150)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    train = drawn(preference_pairs("train"), given.train, 0)
+    held = drawn(preference_pairs("validation", per_prompt=2), given.held_out, 0)
+    found = states(given.model, [*held, *train], given.out / "states.npz", given.seconds)
+    if found is None:
+        raise SystemExit("run again to go on")
+    all_ = np.stack([found[_key(row, i)] for row in train for i in (0, 1)])
+    mean, spread = all_.mean(0), all_.std(0) + 1e-6
+    x = {key: torch.tensor(np.append((v - mean) / spread, 1.0), dtype=torch.float32) for key, v in found.items()}
+    results = []
+    for kind, order in (("reward", "by_helpfulness"), ("cost", "by_safety")):
+        usable = [row for row in train if getattr(row, order)() is not None]
+        tests = [row for row in held if getattr(row, order)() is not None]
+        for n in (50, 100, 200, 400, len(usable)):
+            for draw in range(3) if n < len(usable) else (0,):
+                weight = head(kind, drawn(usable, n, draw), x)
+                line = measured(kind, weight, tests, x) | (signed(weight, held, x) if kind == "cost" else {})
+                results.append({"kind": kind, "pairs": n, "draw": draw} | line)
+                short = {k: round(v.value, 3) if hasattr(v, "value") else round(v, 3) for k, v in line.items()}
+                print(kind, n, draw, json.dumps(short))
+    (given.out / "heads.json").write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

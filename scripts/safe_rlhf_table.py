@@ -1,0 +1,166 @@
+"""PPO-Lagrangian and its rivals on the same pairs, measured alike: the table of docs/safe-rlhf-v.md.
+
+    python scripts/safe_rlhf_table.py pocket --out runs/safe-rlhf-table --seeds 0 1 2
+
+Arms: base, dpo-helpful, dpo-safe, sacpo, p-sacpo, ppo-reward, ppo-cost, ppo, ppo-critic-free, best-of-n. Every arm
+answers the requests of Twins' validation families (harmful and benign, all modalities; --items limits them), greedily,
+and the rule `rate_reply` grades the answers: no judge. Reward and cost are those of the run's own models, which the
+policies were trained on: the rule's numbers are the honest ones. Runs go on where they were stopped. Writes
+OUT/table.json and prints a Markdown table with a line per arm and seed.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from counterpoise.base import write_json
+from counterpoise.chat import Sample
+from counterpoise.data import twins
+from counterpoise.data.pocket_sets import FORMS, form_of, rate_reply
+from counterpoise.evals import scorers
+from counterpoise.evals.stats import wilson
+from counterpoise.methods import get
+from counterpoise.methods.safe_rlhf import best_of_n
+from counterpoise.methods.safe_rlhf._align import scoring_with
+from counterpoise.models import Decoding, Engine, load
+
+DECLINES = ("redirect", "reason", "refusal")
+ARMS = ("base", "dpo-helpful", "dpo-safe", "sacpo", "p-sacpo", "ppo-reward", "ppo-cost", "ppo", "ppo-critic-free",
+        "best-of-n")  # fmt: skip
+PPO = {"ppo-reward": {"goal": "reward"}, "ppo-cost": {"goal": "cost"}, "ppo": {},
+       "ppo-critic-free": {"critic_free": True, "answers": 4}}  # fmt: skip
+DPO = {"dpo-helpful": {"steps": "helpfulness"}, "dpo-safe": {"steps": "safety"}, "sacpo": {},
+       "p-sacpo": {"merge": 0.5, "safety_coefficient": 0.01}}  # fmt: skip
+
+
+def trained(name: str, arm: str, seed: int, out: Path, given: argparse.Namespace) -> Path | None:
+    """The adapter of an arm; None of those that train no policy. Reward and cost model are trained once a seed."""
+    models = {f"{kind}_model": out / "models" / kind / "adapter" for kind in ("reward", "cost")}
+    if arm in ("base", "best-of-n"):
+        return None
+    loaded = load(name)
+    common = {"seed": seed, "n_pairs": given.pairs}
+    if arm in DPO:
+        train = {"train.epochs": given.epochs, "train.batch_size": 16, "train.learning_rate": given.rate}
+        config = get("sacpo").resolve(loaded.path, common | train | DPO[arm])
+        return get("sacpo").align(loaded, config, out / arm).artifact.path
+    ppo = {f"ppo.{key}": value for key, value in PPO[arm].items()}
+    prompts = given.prompts // 4 if arm == "ppo-critic-free" else given.prompts  # the same number of answers
+    ppo |= {"ppo.steps": given.steps, "ppo.prompts": prompts, "ppo.max_new_tokens": given.tokens}
+    config = get("safe-rlhf-v").resolve(
+        loaded.path, common | {"stage": "ppo", "ppo.train.learning_rate": given.rate} | ppo | models
+    )
+    return get("safe-rlhf-v").align(loaded, config, out / arm).artifact.path
+
+
+def scoring_models(name: str, seed: int, out: Path, given: argparse.Namespace) -> None:
+    for stage in ("reward", "cost"):
+        loaded = load(name)
+        settings = {"seed": seed, "n_pairs": given.pairs, "n_held_out": given.held_out, "stage": stage}
+        settings |= {"scoring.train.epochs": given.epochs, "scoring.train.learning_rate": given.rate}
+        get("safe-rlhf-v").align(loaded, get("safe-rlhf-v").resolve(loaded.path, settings), out / "models")
+
+
+def answers(name: str, arm: str, path: Path | None, rows: Sequence[Sample], out: Path, given: Any) -> list[str]:
+    prompts = [row.messages for row in rows]
+    loaded = load(name, artifact=path, merge=True) if path else load(name)
+    if arm == "best-of-n":
+        folders = [out / "models" / kind / "adapter" for kind in ("reward", "cost")]
+        chosen = best_of_n(loaded, folders[0], folders[1], prompts, n=given.n, max_new_tokens=given.tokens)
+        return [each.text for each in chosen]
+    return [answer.text for answer in Engine(loaded).generate(prompts, Decoding(given.tokens))]
+
+
+def measured(rows: Sequence[Sample], texts: Sequence[str], base: Sequence[str] | None) -> dict[str, Any]:
+    """By the rule: grades, unsafe answers, over-refusal by modality, broken answers, wins over the base."""
+    rated = [rate_reply(row, text) for row, text in zip(rows, texts, strict=True)]
+    forms = [form_of(row, text) for row, text in zip(rows, texts, strict=True)]
+    broken = scorers.get("broken")
+
+    def share(name: str, of: Callable[[int], bool], hit: Callable[[int], bool]) -> dict[str, Any]:
+        own = [i for i in range(len(rows)) if of(i)]
+        k = sum(map(hit, own))
+        ends = wilson(k, len(own)) if own else (None, None)
+        return {name: {"k": k, "n": len(own), "low": ends[0], "high": ends[1]}}
+
+    def harmful(i: int) -> bool:
+        return bool(rows[i].harmful)
+
+    found: dict[str, Any] = {
+        "helpful": sum(reply.helpful or 0 for reply in rated) / len(rated),
+        "harmless": sum(reply.harmless or 0 for reply in rated) / len(rated),
+    }
+    found |= share("unsafe on harmful", harmful, lambda i: rated[i].safe is False)
+    for kind in twins.MODALITIES:
+        found |= share(
+            f"over-refusal {kind}", lambda i, kind=kind: not harmful(i) and rows[i].modality == kind,
+            lambda i: forms[i] in DECLINES,
+        )  # fmt: skip
+    found |= share("broken", lambda i: True, lambda i: bool(broken(rows[i], texts[i] or " ").value))
+    if base is not None:
+        before = [rate_reply(row, text) for row, text in zip(rows, base, strict=True)]
+        places = [(FORMS.index(forms[i]), FORMS.index(form_of(rows[i], base[i]))) for i in range(len(rows))]
+        found |= share(
+            "wins helpfulness", lambda i: places[i][0] != places[i][1], lambda i: places[i][0] < places[i][1]
+        )
+        grades = [(a.harmless or 0, b.harmless or 0) for a, b in zip(rated, before, strict=True)]
+        found |= share("wins safety", lambda i: grades[i][0] != grades[i][1], lambda i: grades[i][0] > grades[i][1])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--pairs", type=int, default=1200)
+    parser.add_argument("--held-out", type=int, default=400)
+    parser.add_argument("--items", type=int, default=312)
+    parser.add_argument("--epochs", type=float, default=2)
+    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--n", type=int, default=8, help="of best of n")
+    given = parser.parse_args()
+    every = twins.samples("validation")
+    rows = every[:: max(1, len(every) // given.items)][: given.items]
+    table = []
+    for seed in given.seeds:
+        out = given.out / f"seed-{seed}"
+        scoring_models(given.model, seed, out, given)
+        base: list[str] | None = None
+        for arm in dict.fromkeys(["base", *given.arms]):
+            file = out / f"{arm}.json"
+            if not file.is_file():
+                path = trained(given.model, arm, seed, out, given)
+                texts = answers(given.model, arm, path, rows, out, given)
+                line = {"arm": arm, "seed": seed, "answers": texts} | measured(rows, texts, base)
+                loaded = load(given.model)
+                for kind in ("reward", "cost"):
+                    with scoring_with(loaded, out / "models" / kind / "adapter", kind) as model:
+                        asked = [(row.messages, text.strip() or ".") for row, text in zip(rows, texts, strict=True)]
+                        line[kind] = float(model.scores(asked).mean())
+                write_json(file, line)
+            table.append(json.loads(file.read_text()))
+            base = table[-1]["answers"] if arm == "base" else base
+            print(markdown(table[-1]), flush=True)
+    write_json(given.out / "table.json", [{k: v for k, v in line.items() if k != "answers"} for line in table])
+
+
+def markdown(line: dict[str, Any]) -> str:
+    """One row of the table."""
+    cells = [line["arm"], str(line["seed"])]
+    for name, value in line.items():
+        if isinstance(value, float):
+            cells.append(f"{name} {value:.2f}")
+        elif isinstance(value, dict):
+            cells.append(f"{name} {value['k']}/{value['n']}")
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main()

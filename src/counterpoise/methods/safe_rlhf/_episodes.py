@@ -1,0 +1,261 @@
+"""Episodes of PPO: answers as they were sampled, what all six roles say of them, and what follows for every token.
+
+Masks are made once, from the lengths of replies. A reply is as it was sampled, token by token; nothing is tokenised
+again. The score is read at the end of turn, which a reply that hit its length limit gets for that purpose only.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from counterpoise.base import InputError
+from counterpoise.chat import Conversation, user
+from counterpoise.train import Batch, Stepper, Tokens, Trainable, label_logits, pad
+
+from ._config import PPOConfig
+from ._math import gae, leave_one_out, shape
+from ._scores import COST, REWARD, scored_tokens
+
+if TYPE_CHECKING:
+    from counterpoise.models import Loaded
+
+ACTOR, REWARD_CRITIC, COST_CRITIC = "actor", "reward_critic", "cost_critic"
+"""Names of the LoRA groups and heads that are trained."""
+IGNORED = -100
+
+
+class Ask(NamedTuple):
+    """A prompt of the run; harmful says what a refusal of it means, where that is known."""
+
+    id: str
+    prompt: Conversation
+    harmful: bool | None = None
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One sampled reply with what was estimated of it; `tokens.values` hold the numbers per token."""
+
+    id: str
+    tokens: Tokens
+    text: str
+    whole: bool
+    """The model ended it itself."""
+    harmful: bool | None = None
+    group: int = 0
+    """Place of its prompt within the step."""
+
+
+def response_places(batch: Batch) -> Tensor:
+    """(B, T - 1) at the places that predict a response token."""
+    return batch.labels[:, 1:] != IGNORED
+
+
+def roll_out(stepper: Stepper, asks: Sequence[Ask], config: PPOConfig, seed: int) -> tuple[list[Episode], int]:
+    """`answers` sampled replies to each prompt, and how many were dropped since the model's logits were no numbers.
+
+    Random numbers follow from the seed, the step, the prompt and the answer's place, and not from how many processes
+    there are. A prompt that leaves no room for an answer raises InputError.
+    """
+    from counterpoise.models import Decoding, encode_row
+
+    loaded, limit = stepper.loaded, stepper.limit
+    rows = [encode_row(loaded, ask.prompt, add_generation_prompt=True) for ask in asks]
+    for ask, row in zip(asks, rows, strict=True):
+        if limit is not None and len(row.ids) + config.max_new_tokens + 1 > limit:
+            raise InputError(
+                f"prompt {ask.id}: {len(row.ids)} tokens leave no room for {config.max_new_tokens} more within "
+                f"{limit}; lower max_new_tokens or leave it out"
+            )
+    episodes, dropped = [], 0
+    with stepper.generating() as engine:
+        for copy in range(config.answers):
+            place = (seed * 1_000_003 + stepper.number) * 1_009 + copy
+            decoding = Decoding(config.max_new_tokens, temperature=1.0, seed=place)
+            for number, (ask, row, answer) in enumerate(zip(asks, rows, engine.generate(rows, decoding), strict=True)):
+                if answer.problem == "not_finite" or not answer.ids:
+                    dropped += 1
+                    continue
+                ids = [*row.ids, *answer.ids]
+                types = None if row.types is None else [*row.types, *[0] * len(answer.ids)]
+                key = tuple(image.sha256 for message in ask.prompt for image in message.images)
+                labels = (*[IGNORED] * len(row.ids), *answer.ids)
+                tokens = Tokens(row._replace(ids=ids, types=types), labels, key)
+                episodes.append(
+                    Episode(f"{ask.id}-{copy}", tokens, answer.text, answer.finish == "stop", ask.harmful, number)
+                )
+    return episodes, dropped
+
+
+class Looked(NamedTuple):
+    """Of episodes in order: (B,) scores, and (B, T) numbers of response tokens, right-padded."""
+
+    mask: Tensor
+    logp: Tensor
+    ref_logp: Tensor
+    entropy: Tensor
+    rewards: Tensor
+    costs: Tensor
+    reward_values: Tensor
+    cost_values: Tensor
+
+
+@torch.no_grad()
+def look(stepper: Stepper, episodes: Sequence[Episode], end: int) -> Looked:
+    """What all six roles say of the episodes, in micro-batches; `end` is the token that ends a turn."""
+    model, found = stepper.trainable, list[dict[str, list[Tensor]]]()
+    was_training = model.training
+    model.eval()
+    try:
+        for some in _pieces(episodes, stepper.micro_tokens):
+            batch = _batch(stepper, [episode.tokens for episode in some])
+            closed = _batch(stepper, [_closed(episode, end) for episode in some])
+            with stepper.processes.autocast():
+                found.append(_looks(model, batch, closed))
+    finally:
+        model.train(was_training)
+    lengths = [episode.tokens.n_labels for episode in episodes]
+    width = max(lengths)
+    mask = torch.arange(width) < torch.tensor(lengths)[:, None]
+
+    def joined(name: str) -> Tensor:
+        rows = [row for piece in found for row in piece[name]]
+        return torch.stack([torch.nn.functional.pad(row, (0, width - len(row))) for row in rows])
+
+    scores = {name: torch.cat([torch.stack(piece[name]) for piece in found]) for name in (REWARD, COST)}
+    return Looked(
+        mask=mask, logp=joined("logp"), ref_logp=joined("ref"), entropy=joined("entropy"),
+        rewards=scores[REWARD], costs=scores[COST],
+        reward_values=joined(REWARD_CRITIC), cost_values=joined(COST_CRITIC),
+    )  # fmt: skip
+
+
+def _looks(model: Trainable, batch: Batch, closed: Batch) -> dict[str, list[Tensor]]:
+    """One micro-batch: a tensor per episode under each name."""
+    keep = response_places(batch)
+    counts = keep.sum(1).tolist()
+
+    def split(numbers_N: Tensor) -> list[Tensor]:
+        return list(torch.split(numbers_N.float().cpu(), counts))
+
+    def log_probabilities() -> tuple[Tensor, Tensor]:
+        logits_NV, targets_N = label_logits(model, batch)
+        all_NV = logits_NV.log_softmax(-1)
+        return all_NV.gather(-1, targets_N[:, None])[:, 0], -(all_NV.exp() * all_NV).sum(-1)
+
+    with model.using(ACTOR):
+        logp_N, entropy_N = log_probabilities()
+    with model.reference():
+        ref_N, _ = log_probabilities()
+    found = {"logp": split(logp_N), "entropy": split(entropy_N), "ref": split(ref_N)}
+    for name in (REWARD, COST):
+        with model.using(name):
+            found[name] = list(model.scores(name, closed)[:, 0].cpu())
+    for name in (REWARD_CRITIC, COST_CRITIC):
+        if name in model.heads:
+            with model.using(name):
+                found[name] = split(model.values(name, batch)[:, :-1, 0][keep])
+        else:
+            found[name] = split(torch.zeros_like(logp_N))
+    return found
+
+
+def _pieces(episodes: Sequence[Episode], micro_tokens: int) -> Iterator[list[Episode]]:
+    """Neighbours, about so many padded tokens at once."""
+    piece: list[Episode] = []
+    for episode in episodes:
+        longest = max(len(each.tokens) for each in (*piece, episode)) + 1
+        if piece and longest * (len(piece) + 1) > micro_tokens:
+            yield piece
+            piece = []
+        piece.append(episode)
+    if piece:
+        yield piece
+
+
+def _closed(episode: Episode, end: int) -> Tokens:
+    """The episode with an end of turn behind a reply that hit its length limit: scores are read there."""
+    tokens = episode.tokens
+    if episode.whole:
+        return tokens
+    row, types = tokens.row, tokens.row.types
+    row = row._replace(ids=[*row.ids, end], types=None if types is None else [*types, 0])
+    return Tokens(row, (*tokens.labels, end), tokens.key)
+
+
+def _batch(stepper: Stepper, rows: Sequence[Tokens]) -> Batch:
+    model = stepper.trainable
+    batch = pad(stepper.loaded, [(row,) for row in rows], once=model.store is not None).to(stepper.processes.device)
+    if model.store is None:
+        return batch
+    inputs = model.store.apply(model.get_base_model(), batch.inputs, batch.keys)
+    return dataclasses.replace(batch, inputs=inputs)
+
+
+class Estimates(NamedTuple):
+    """Per response token (B, T)."""
+
+    reward: Tensor
+    """Advantages by reward."""
+    cost: Tensor
+    reward_returns: Tensor
+    cost_returns: Tensor
+
+
+def estimate(looked: Looked, config: PPOConfig, groups: Sequence[int]) -> Estimates:
+    """Advantages of both signals: GAE with the critics, or leave-one-out among the answers to one prompt."""
+    shaped = shape(
+        looked.rewards,
+        looked.costs,
+        looked.logp,
+        looked.ref_logp,
+        looked.mask,
+        beta=config.beta,
+        clip=config.score_clip,
+    )
+    if config.critic_free:
+        reward, cost = (_among_answers(kind, looked.mask, groups) for kind in shaped)
+        return Estimates(reward, cost, torch.zeros_like(reward), torch.zeros_like(cost))
+    found = [
+        gae(kind, values, looked.mask, gamma=config.gamma, lam=config.gae_lambda)
+        for kind, values in zip(shaped, (looked.reward_values, looked.cost_values), strict=True)
+    ]
+    return Estimates(found[0].advantages, found[1].advantages, found[0].returns, found[1].returns)
+
+
+def _among_answers(kind_BT: Tensor, mask_BT: Tensor, groups: Sequence[int]) -> Tensor:
+    """Leave-one-out of the episodes' sums, the same for all tokens of an episode."""
+    total_B, found_B = kind_BT.sum(1), torch.zeros(len(kind_BT))
+    for group in set(groups):
+        places = [place for place, own in enumerate(groups) if own == group]
+        found_B[places] = leave_one_out(total_B[places][None])[0]
+    return found_B[:, None] * mask_BT
+
+
+def with_estimates(
+    episodes: Sequence[Episode], looked: Looked, estimates: Estimates, advantages: Tensor
+) -> list[Episode]:
+    """The episodes with the numbers of their response tokens, as the objectives read them."""
+    named = {
+        "logp": looked.logp, "advantage": advantages, "reward_value": looked.reward_values,
+        "cost_value": looked.cost_values, "reward_return": estimates.reward_returns,
+        "cost_return": estimates.cost_returns,
+    }  # fmt: skip
+    result = []
+    for number, episode in enumerate(episodes):
+        n = episode.tokens.n_labels
+        before = [0.0] * (len(episode.tokens) - n)
+        values = {name: [*before, *of[number, :n].tolist()] for name, of in named.items()}
+        result.append(dataclasses.replace(episode, tokens=dataclasses.replace(episode.tokens, values=values)))
+    return result
+
+
+def end_of_turn(loaded: "Loaded") -> int:
+    """The token that ends a reply in training rows of this model."""
+    tokens = scored_tokens(loaded, (user("Hello"),), "Yes.", None)
+    assert tokens is not None
+    return tokens.row.ids[-1]

@@ -1,0 +1,222 @@
+"""Beaver-Guard-V (Safe RLHF-V): how severe the harm of a reply is, and rounds of filter and regenerate.
+
+The paper's guard and its prompt are unpublished; this one has two heads on the last token of prompt + reply: severity
+(safe, minor, moderate, severe) and the kind of harm. Of a reply that is only said to be unsafe, as in the published
+single-reply form of BeaverTails-V, the probability of the three unsafe grades together is learned.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from counterpoise.base import Artifact, InputError, read_json, write_json
+from counterpoise.chat import Conversation
+from counterpoise.data import SEVERITIES, Rated, Severity
+from counterpoise.evals.stats import Interval, wilson
+from counterpoise.train import (
+    Batch,
+    Head,
+    Lora,
+    LossOut,
+    Objective,
+    Tokens,
+    Trainable,
+    TrainConfig,
+    fit,
+    hidden_states,
+    last_valid,
+    load_head,
+)
+
+from ._scores import scored_tokens
+
+if TYPE_CHECKING:
+    from counterpoise.models import Engine, Loaded
+
+ROLE, SEVERITY, CATEGORY = "severity", "severity", "category"
+CARD = "severity.json"
+UNGRADED = -1
+
+
+def severity_loss(logits_B4: Tensor, grades_B: Tensor) -> Tensor:
+    """(B) - log p of the grade (0 safe to 3 severe), in float32; of grade -1 (unsafe, not said how much) - log p of the
+    three unsafe ones together."""
+    logp_B4 = logits_B4.float().log_softmax(-1)
+    unsafe_B = logp_B4[:, 1:].logsumexp(-1)
+    exact_B = logp_B4.gather(1, grades_B.clamp_min(0)[:, None])[:, 0]
+    return -torch.where(grades_B == UNGRADED, unsafe_B, exact_B)
+
+
+@dataclass(frozen=True)
+class SeverityModel(Objective[Rated]):
+    """Cross-entropy of the severity, and of the kind of harm of unsafe replies."""
+
+    categories: tuple[str, ...] = ()
+    role = ROLE
+    unit = "row"
+
+    def encode(self, loaded: "Loaded", row: Rated, limit: int | None) -> tuple[Tokens, ...] | None:
+        tokens = scored_tokens(loaded, row.prompt, row.reply.text, limit)
+        if tokens is None:
+            return None
+        kind = category_of(row)
+        place = self.categories.index(kind) if kind in self.categories else -1
+        targets = {SEVERITY: torch.tensor(grade_of(row)), CATEGORY: torch.tensor(place)}
+        return (Tokens(tokens.row, tokens.labels, tokens.key, targets=targets),)
+
+    def loss(self, model: Trainable, batch: Batch) -> LossOut:
+        hidden_BTH = hidden_states(model, batch)
+        last_B = last_valid(batch.inputs["attention_mask"])
+        state_BH = hidden_BTH[torch.arange(len(last_B), device=last_B.device), last_B].float()
+        with torch.autocast(state_BH.device.type, enabled=False):
+            logits_B4 = model.heads[SEVERITY](state_BH)
+            loss = severity_loss(logits_B4, batch.targets[SEVERITY]).sum()
+            places_B = batch.targets[CATEGORY]
+            if self.categories and (known := places_B >= 0).any():
+                kinds = model.heads[CATEGORY](state_BH[known])
+                loss = loss + F.cross_entropy(kinds, places_B[known], reduction="sum")
+        with torch.no_grad():
+            flagged_B = logits_B4.argmax(-1) > 0
+            right = float((flagged_B == (batch.targets[SEVERITY] != 0)).sum())
+        return LossOut(loss, len(state_BH), {"flagged_right": right})
+
+
+def grade_of(row: Rated) -> int:
+    """0 to 3, or -1 for an unsafe reply without a grade. Raises InputError for one that is not said to be either."""
+    if row.reply.severity is not None:
+        return SEVERITIES.index(row.reply.severity)
+    if row.reply.safe is None:
+        raise InputError(f"{row.id}: its reply is not said to be safe or unsafe")
+    return 0 if row.reply.safe else UNGRADED
+
+
+def category_of(row: Rated) -> str:
+    """The kind of harm of an unsafe reply; "" of a safe one."""
+    if grade_of(row) == 0:
+        return ""
+    return row.reply.categories[0] if row.reply.categories else row.category
+
+
+def train_severity(
+    loaded: "Loaded", rows: Sequence[Rated], config: TrainConfig, out: Path, *, head_learning_rate: float = 1e-3
+) -> Artifact:
+    """Train the guard on rated replies and write `out/adapter/`, with its two heads and their names in severity.json.
+    Resumable, as `fit` is. Raises InputError for rows without a label."""
+    names = tuple(sorted({kind for row in rows if (kind := category_of(row))}))
+    groups: list[Any] = [
+        Lora(name=ROLE, rank=config.lora_rank, alpha=config.lora_alpha, dropout=config.lora_dropout),
+        Head(name=SEVERITY, outputs=len(SEVERITIES), learning_rate=head_learning_rate),
+    ]
+    if names:
+        groups.append(Head(name=CATEGORY, outputs=len(names), learning_rate=head_learning_rate))
+    settings = config if config.groups else config.model_copy(update={"groups": tuple(groups)})
+    artifact = fit(loaded, rows, SeverityModel(names), settings, out).artifact
+    write_json(artifact.path / CARD, {"severities": SEVERITIES, "categories": names})
+    return artifact
+
+
+class Said(NamedTuple):
+    """What the guard says of one reply."""
+
+    severity: Severity
+    p_unsafe: float
+    category: str
+    """The likeliest kind of harm of a flagged reply; "" of a safe one."""
+
+
+class SeverityGuard:
+    """A trained guard on the engine. A reply is flagged when it is more likely unsafe than safe."""
+
+    def __init__(self, loaded: "Loaded", folder: Path, engine: "Engine | None" = None):
+        from counterpoise.models import Engine
+
+        if not (folder / CARD).is_file():
+            raise InputError(f"{folder}: holds no {CARD}; give the adapter folder of a severity guard")
+        card = read_json(folder / CARD)
+        self.categories = tuple(map(str, card["categories"]))
+        self.loaded, self.engine = loaded, engine or Engine(loaded)
+        width = loaded.model.config.get_text_config().hidden_size
+        self._heads = []
+        for name, n in ((SEVERITY, len(SEVERITIES)), (CATEGORY, len(self.categories))):
+            layer = torch.nn.Linear(width, n, bias=False)
+            if n:
+                load_head(folder, name, layer)
+            self._heads.append(layer.weight.detach().double().numpy())
+
+    @classmethod
+    def load(cls, folder: str | Path, **options: Any) -> "SeverityGuard":
+        """The guard in a folder, on the base that its adapter names."""
+        from counterpoise.models import load
+
+        return cls(load(str(folder), **options), Path(folder))
+
+    def rate(self, asked: Sequence[tuple[Conversation, str]]) -> list[Said]:
+        """Of replies to conversations, in order."""
+        rows = [tokens.row for prompt, text in asked if (tokens := scored_tokens(self.loaded, prompt, text, None))]
+        found = []
+        for look in self.engine.look(rows, [0]):
+            logits = self._heads[0] @ look.hidden.astype(np.float64)
+            p = np.exp(logits - logits.max())
+            p /= p.sum()
+            unsafe = float(p[1:].sum())
+            grade = 1 + int(p[1:].argmax()) if unsafe > 0.5 else 0
+            kinds = self._heads[1] @ look.hidden.astype(np.float64) if grade and self.categories else None
+            kind = self.categories[int(kinds.argmax())] if kinds is not None else ""
+            found.append(Said(SEVERITIES[grade], min(unsafe, 1.0), kind))
+        return found
+
+
+# Filter and regenerate
+
+
+class Round(NamedTuple):
+    """After one round: 0 is the first answers."""
+
+    asked: int
+    """Answers that were made in it."""
+    safe: int
+    total: int
+    """All items, in every round."""
+    interval: Interval
+    """Of the share of safe answers, 95 %."""
+
+
+class Filtered(NamedTuple):
+    """The last answers, and the share of safe ones after each round."""
+
+    answers: list[str]
+    flagged: list[bool]
+    rounds: list[Round]
+
+
+def filter_and_regenerate(
+    prompts: Sequence[Conversation],
+    answer: Callable[[Sequence[Conversation], int], Sequence[str]],
+    flag: Callable[[Sequence[tuple[Conversation, str]]], Sequence[bool]],
+    *,
+    rounds: int = 5,
+) -> Filtered:
+    """Answer all prompts, then ask again for those that are still flagged, `rounds` times at most.
+
+    `answer(prompts, round)` makes answers, other ones in every round; `flag` says which are unsafe. An accepted answer
+    stays, so that the share of safe ones never falls; its denominator is always all items.
+    """
+    answers, flagged = [""] * len(prompts), [True] * len(prompts)
+    found: list[Round] = []
+    for number in range(rounds + 1):
+        todo = [place for place, bad in enumerate(flagged) if bad]
+        if not todo:
+            break
+        made = answer([prompts[place] for place in todo], number)
+        said = flag([(prompts[place], text) for place, text in zip(todo, made, strict=True)])
+        for place, text, bad in zip(todo, made, said, strict=True):
+            answers[place], flagged[place] = text, bool(bad)
+        safe = len(prompts) - sum(flagged)
+        found.append(Round(len(todo), safe, len(prompts), wilson(safe, len(prompts))))
+    return Filtered(answers, flagged, found)

@@ -1,0 +1,92 @@
+"""The severity guard, and rounds of filter and regenerate."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_safe_rlhf_train import TRAIN, folder, model, pairs  # noqa: F401  (fixtures)
+
+from counterpoise.base import InputError
+from counterpoise.chat import Conversation, user
+from counterpoise.data import Rated, Reply, rated, read_rated
+from counterpoise.guard import Exchange, make_guard
+from counterpoise.methods.safe_rlhf import SeverityGuard, filter_and_regenerate, train_severity
+from counterpoise.methods.safe_rlhf._severity import category_of, grade_of, severity_loss
+from counterpoise.models import Loaded
+
+
+def test_the_loss_by_hand_and_of_an_unsafe_reply_without_a_grade() -> None:
+    logits = torch.tensor([[2.0, 1.0, 0.0, 0.0]] * 3)
+    total = math.exp(2) + math.e + 2
+    expected = [-math.log(math.exp(2) / total), -math.log(math.e / total), -math.log((math.e + 2) / total)]
+    torch.testing.assert_close(severity_loss(logits, torch.tensor([0, 1, -1])), torch.tensor(expected))
+
+
+def test_grades_of_both_published_schemas(tmp_path: Path) -> None:
+    single = {"question": "Why?", "category": "c", "response": "so", "is_response_safe": "no"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(single) + "\n" + json.dumps(single | {"is_response_safe": "yes"}))
+    rows = list(read_rated(tmp_path / "a.jsonl"))
+    assert [grade_of(row) for row in rows] == [-1, 0] and [category_of(row) for row in rows] == ["c", ""]
+    assert [grade_of(row) for row in rated(pairs()[0])] == [0, 3]
+    with pytest.raises(InputError, match="not said to be"):
+        grade_of(Rated("x", (user("Hi"),), Reply("text")))
+
+
+@pytest.fixture(scope="module")
+def guard_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+    from counterpoise.models import load
+
+    loaded = load(str(folder), dtype="float32", device="cpu")
+    rows = [row for pair in pairs() for row in rated(pair)]
+    config = TRAIN.model_copy(update={"epochs": 12, "learning_rate": 2e-2, "lora_rank": 4, "lora_alpha": 8})
+    return train_severity(loaded, rows, config, tmp_path_factory.mktemp("g"), head_learning_rate=3e-2).path
+
+
+def test_the_guard_learns_its_rows_and_stands_in_the_guard_layer(guard_folder: Path) -> None:
+    guard = SeverityGuard.load(guard_folder, dtype="float32", device="cpu")
+    rows = [row for pair in pairs() for row in rated(pair)]
+    said = guard.rate([(row.prompt, row.reply.text) for row in rows])
+    assert [one.severity for one in said] == ["safe", "severe"] * 6
+    assert [one.category for one in said] == ["", "fraud"] * 6
+    exchanges = [Exchange(row.prompt, row.reply.text) for row in rows] + [Exchange(rows[0].prompt)]
+    verdicts = make_guard(f"severity:{guard_folder}").check(exchanges)
+    assert [verdict.label for verdict in verdicts] == ["safe", "unsafe"] * 6 + ["unknown"]
+    assert (
+        verdicts[1].severity == "severe" and verdicts[1].categories == ("fraud",) and verdicts[1].p_unsafe is not None
+    )
+    assert verdicts[0].inspected.complete and verdicts[2].inspected.images == 1
+
+
+def test_a_folder_without_a_guard_is_refused(model: Loaded, tmp_path: Path) -> None:  # noqa: F811
+    with pytest.raises(InputError, match="severity.json"):
+        SeverityGuard(model, tmp_path)
+    with pytest.raises(InputError, match="severity:FOLDER"):
+        make_guard("severity")
+
+
+def test_only_flagged_items_are_asked_again_and_accepted_answers_stay() -> None:
+    prompts: list[Conversation] = [(user(str(i)),) for i in range(6)]
+    asked: list[list[str]] = []
+
+    def answer(some: Sequence[Conversation], number: int) -> list[str]:
+        asked.append([prompt[0].text for prompt in some])
+        return [f"{prompt[0].text}.{number}" for prompt in some]
+
+    def flag(some: Any) -> list[bool]:  # item i is safe from round i on
+        return [int(text.split(".")[1]) < int(prompt[0].text) for prompt, text in some]
+
+    found = filter_and_regenerate(prompts, answer, flag, rounds=3)
+    assert asked == [["0", "1", "2", "3", "4", "5"], ["1", "2", "3", "4", "5"], ["2", "3", "4", "5"], ["3", "4", "5"]]
+    assert found.answers == ["0.0", "1.1", "2.2", "3.3", "4.3", "5.3"]
+    assert found.flagged == [False] * 4 + [True] * 2
+    assert [(r.asked, r.safe, r.total) for r in found.rounds] == [(6, 1, 6), (5, 2, 6), (4, 3, 6), (3, 4, 6)]
+    assert found.rounds[-1].interval.low < 4 / 6 < found.rounds[-1].interval.high
+
+
+def test_no_round_is_made_when_nothing_is_flagged() -> None:
+    found = filter_and_regenerate([(user("a"),)], lambda p, n: ["x"], lambda rows: [False], rounds=5)
+    assert len(found.rounds) == 1 and found.rounds[0].safe == 1
