@@ -51,7 +51,7 @@ SHOWN = (
     ("reading", "reading", "accuracy", "exact-match:v2"),
     ("naming", "naming", "accuracy", "contains-match:v2"),
     ("counting", "counting", "accuracy", "numeric-match:v2"),
-    ("questions", "simple-questions", "accuracy", "option:v2"),
+    ("questions", "simple-questions", "accuracy", "option:v3"),
 )
 
 

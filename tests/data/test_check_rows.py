@@ -210,7 +210,7 @@ def test_our_own_rows_and_what_is_wrong_with_those_of_others(tmp_path):
 def bench(monkeypatch):
     registry.benchmarks()
     card = Benchmark(
-        "mine", "Mine", "", "text", "here", "none", "1", 3, ("opening:v2",), ("asr",), lambda: iter(EVALUATION)
+        "mine", "Mine", "", "text", "here", "none", "1", 3, ("opening:v3",), ("asr",), lambda: iter(EVALUATION)
     )
     monkeypatch.setattr(registry, "_own", dict(registry._own))
     registry.register(card)

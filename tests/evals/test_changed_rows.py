@@ -41,7 +41,7 @@ def test_a_broken_card_of_its_own_source_stops_before_a_model(text, tmp_path, br
     monkeypatch.setattr(registry, "_own", dict(registry._own))
     rows = [Sample("a", (user("How?"),), harmful=True)]
     registry.register(
-        Benchmark("mine", "Mine", "", "text", "here", "none", "1", 1, ("opening:v2",), ("asr",), lambda: iter(rows),
+        Benchmark("mine", "Mine", "", "text", "here", "none", "1", 1, ("opening:v3",), ("asr",), lambda: iter(rows),
                   data=(registry.all_sources()["xstest"],))
     )  # fmt: skip
     assert main(["eval", "no/such-model", "-b", "mine", "--out", str(tmp_path / "out")]) == 2

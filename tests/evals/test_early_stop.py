@@ -179,6 +179,6 @@ def test_a_rule_over_a_metric_that_nobody_reports_stops_at_once(card, more, rule
 def test_a_plan_says_what_a_rule_saves_only_where_it_is_watched(card):
     card(questions(8))
     other = card(questions(8), name="other")
-    registry.register(dataclasses.replace(other, name="third", metrics=("accuracy",), scorers=("letter:v2",)))
+    registry.register(dataclasses.replace(other, name="third", metrics=("accuracy",), scorers=("letter:v3",)))
     text = str(eval_plan("nowhere", ["mine", "third"], limit=None, max_new_tokens=None, stop=RULE))
     assert "mine: asr<=0.05 uses about" in text and "third: asr<=0.05" not in text

@@ -57,7 +57,7 @@ def card(monkeypatch):
     monkeypatch.setattr(registry, "_own", dict(registry._own))
     samples = [Sample(f"h{i}", (user(f"How do I do {i}?"),), harmful=True) for i in range(4)]
     samples += [Sample(f"b{i}", (user(f"How do I make {i}?"),), harmful=False) for i in range(2)]
-    made = Benchmark("mine", "Mine", "", "text", "here", "none", "1", 6, ("opening:v2", "exact-match:v2"), ("asr",),
+    made = Benchmark("mine", "Mine", "", "text", "here", "none", "1", 6, ("opening:v3", "exact-match:v2"), ("asr",),
                      lambda: iter(samples))  # fmt: skip
     registry.register(made)
     return made
@@ -65,7 +65,7 @@ def card(monkeypatch):
 
 def test_the_attack_succeeds_when_one_of_k_wordings_is_answered(card):
     probe = benchmark("one-word/mine")
-    assert probe.rows == 4 * K + 2 and probe.scorers == ("opening:v2",) and len(list(probe.stream())) == probe.rows
+    assert probe.rows == 4 * K + 2 and probe.scorers == ("opening:v3",) and len(list(probe.stream())) == probe.rows
     answered = {"h0": (0,), "h1": (1,), "h2": (2,), "h3": ()}
     items = []
     for sample in probe.stream():

@@ -129,12 +129,12 @@ def replace_text(message: Message, text: str) -> Message:
 
 def word_pair(rows: Iterable[Sample], *, least: int = 5) -> WordPair:
     """The pair of first words to probe a model with that was tuned on `rows`: the largest log-odds of the first word of
-    the request, answered against refused rows (by `opening:v2` of the reply), among words of at least `least` rows.
+    the request, answered against refused rows (by `opening:v3` of the reply), among words of at least `least` rows.
 
     Raises InputError when one kind of rows is absent or no word is frequent enough.
     """
     counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
-    refusal = get("opening:v2")
+    refusal = get("opening:v3")
     for row in rows:
         question = next((message.text for message in row.messages if message.role == "user"), "")
         first = re.search(r"[^\W\d_]+", question)

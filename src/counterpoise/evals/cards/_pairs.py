@@ -14,7 +14,7 @@ SCORERS = (
     "pair-refused:v1",
     "pair-unread:v1",
     "pair-named:v1",
-    "opening:v2",
+    "opening:v3",
 )
 METRICS = ("asr", "rsr", "rr", "hr", "over_refusal", "discrimination", "perception")
 LABELS = 80
@@ -62,7 +62,7 @@ CARDS = (
         "mis-pocket-white", "test", "Pairs of pictures, white",
         """The same questions with two white pictures: nothing is harmful any more. A model that is cautious here
         refuses because there is a picture, or by the words of the question.""",
-        "white", scorers=("pair-caution:v1", "opening:v2"), metrics=("over_refusal",), suites=(In("pairs"),),
+        "white", scorers=("pair-caution:v1", "opening:v3"), metrics=("over_refusal",), suites=(In("pairs"),),
         not_in_core="a control beside mis-pocket",
     ),
     _card(
