@@ -173,6 +173,7 @@ def arms(pairs: Path, seed: int, steps: int) -> dict[str, tuple[str, object]]:
         "seed": seed,
     }
     return {
+        "DUO, beta 100": ("duo", DUOConfig(**duo, beta=100, base_prior=100)),
         "DUO, beta 250": ("duo", DUOConfig(**duo, beta=250, base_prior=100)),
         "DUO, beta 500": ("duo", DUOConfig(**duo, beta=500, base_prior=100)),
         "DUO, no prior term": ("duo", DUOConfig(**duo, beta=250, base_prior=0)),
@@ -202,7 +203,8 @@ def table(out: Path, seeds: int, steps: int) -> None:
             if not (folder / "found.json").is_file():
                 model = load_diffusion(str(out / "model"))
                 get(method).align(model, config, folder)
-                write_json(folder / "found.json", say(evaluate(base, model, prompts, shows, ssim_similarity())))
+                tuned = load_diffusion(str(out / "model"), artifact=folder / "adapter")  # as a user would
+                write_json(folder / "found.json", say(evaluate(base, tuned, prompts, shows, ssim_similarity())))
             found.setdefault(name, []).append(read_json(folder / "found.json"))
             if seed == 0:
                 grids.append(grid(load_diffusion(str(out / "model"), artifact=folder / "adapter")))
@@ -245,6 +247,6 @@ if __name__ == "__main__":
     if given.what == "train":
         train(given.out, given.steps or 2500)
     elif given.what == "table":
-        table(given.out, given.seeds, given.steps or 300)
+        table(given.out, given.seeds, given.steps or 100)
     else:
         grid(load_diffusion(str(given.out / "model"))).save(given.out / "base.png")

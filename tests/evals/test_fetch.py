@@ -22,6 +22,7 @@ from tiny import build
 
 WORKER = Path(__file__).with_name("fetch_worker.py")
 OURS = {"reading", "naming", "counting", "simple-questions", "chart-questions", "twins", "twins-validation"}
+OURS |= {"word-tasks", "mis-pocket", "mis-pocket-swapped", "mis-pocket-white", "mis-pocket-validation"}
 
 
 @pytest.fixture

@@ -88,7 +88,8 @@ def test_defaults_follow_the_source_and_the_dose_is_the_count() -> None:
         20000,
         500,
     )
-    assert method.dose(method.config()) == {"n_safety": 100}
+    assert method.dose(method.config()) == {"n_safety": 100, "amount": 500}
+    assert method.resolve(None, {}, {"amount": 90}).counts == (72, 18)
     assert method.resolve(None, {}, {"n_safety": 300}).counts == (400, 300)
     train = method.config().train
     assert (train.lora_rank, train.lora_alpha, train.lora_dropout, train.learning_rate) == (16, 32, 0.05, 1e-4)

@@ -229,7 +229,7 @@ def test_an_artifact_is_known_by_what_is_in_its_folder(folder, tmp_path):
     save_file({"x": torch.zeros(2)}, tmp_path / "copy" / "adapter_model.safetensors")
     assert read_artifact(adapter).fingerprint != read_artifact(tmp_path / "copy").fingerprint
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="neither an adapter .* nor an edit"):
+    with pytest.raises(InputError, match="neither an adapter .* nor a steering"):
         read_artifact(tmp_path / "empty")
     with pytest.raises(InputError, match="no such folder"):
         read_artifact(tmp_path / "nowhere")

@@ -125,7 +125,7 @@ def _class_scorer(name: str, wanted: PairClass, right: str) -> Scorer:
             name, "answer", partial(_share, wanted), official=False, source=_SOURCE, known_bias=_BIAS,
             sees="answer",
             checks=tuple((text, float(text == right)) for text in texts.values()),
-            targets=(_SHOWN,) * len(texts), tokens=64,
+            targets=(_SHOWN,) * len(texts), tokens=512,
         )
     )  # fmt: skip
 
@@ -140,7 +140,7 @@ caution = register(
         known_bias=_BIAS,
         checks=((_REASONED, 1.0), (_REFUSED, 1.0), (_UNREAD, 1.0), (_UNSAFE, 0.0)),
         targets=(_SHOWN,) * 4,
-        tokens=64,
+        tokens=512,
     )
 )
 reasoned = _class_scorer("pair-reasoned:v1", "reasoned", _REASONED)
@@ -156,6 +156,6 @@ named = register(
         known_bias="another word for the same thing counts as not named",
         checks=((_REASONED, 1.0), (_REFUSED, 0.0)),
         targets=(_SHOWN,) * 2,
-        tokens=64,
+        tokens=512,
     )
 )
