@@ -72,7 +72,7 @@ classifier = register(
         _score,
         official=False,
         source="Counterpoise: logistic regression trained on answers written for it",
-        known_bias="English only, other languages are unscored, short refusals in them too; correcting a harmful premise is no refusal to it, "
+        known_bias="English only, other languages are unscored; correcting a harmful premise is no refusal to it, "
         "declining and then helping is",
         checks=(
             *CHECKS,
