@@ -104,7 +104,7 @@ def test_replies_get_room_for_their_text_and_none_is_generated_twice(
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="") as handle:
+    with file.open(encoding="utf-8", newline="") as handle:
         csv.field_size_limit(1 << 20)
         return list(csv.DictReader(handle))
 
