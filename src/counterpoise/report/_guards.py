@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from counterpoise.base import atomic_write
 from counterpoise.guard.evaluate import CATCH, OVER_BLOCK, EvalSet, GuardResult
 
 from ._guard_cells import by_set, cell, closed, unknown
 from ._guard_picture import reliability_picture
-from ._html import _asset, _digest
+from ._html import write_page
 from ._sections import single
 from ._svg import interval_picture
 from ._words import text as e
@@ -26,22 +25,9 @@ def write_guards(out: Path, results: Sequence[GuardResult], sets: Sequence[EvalS
     names = ", ".join(result.guard for result in results)
     body = _rates(results) + _pictures(results) + _calibrations(results) + _latency(results)
     body += _made(results, sets, skipped, settings)
-    style = _asset("report.css")
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; base-uri 'none'"
-    page = (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<title>Counterpoise guards: {e(names)}</title>\n'
-        f"<style>{style}</style>\n</head>\n<body>\n"
-        f'<header class="top"><p class="kicker">{e(names)}</p><h1>What {_count(results)} catch{_es(results)}, and what '
-        f"{'it' if len(results) == 1 else 'they'} over-block{_s(results)}</h1></header>\n<main>{body}</main>\n"
-        f"<footer><p>Made by Counterpoise. This file needs no network and sends nothing anywhere.</p></footer>\n"
-        f"</body>\n</html>\n"
-    )
-    with atomic_write(out) as file:
-        file.write(page)
-    return out
+    over = "it" if len(results) == 1 else "they"
+    headline = f"What {_count(results)} catch{_es(results)}, and what {over} over-block{_s(results)}"
+    return write_page(out, f"Counterpoise guards: {names}", names, headline, body)
 
 
 def _count(results: Sequence[GuardResult]) -> str:

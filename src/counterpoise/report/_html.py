@@ -101,6 +101,24 @@ def _page(title: str, headline: str, kicker: str, body: str, packed: Packed) -> 
     )
 
 
+def write_page(out: Path, title: str, kicker: str, headline: str, body: str, *, style: str = "") -> Path:
+    """Write a page without scripts and transcripts and return `out`. It carries everything and requests nothing.
+    `style` is added to that of reports; `body` is HTML, the other texts are escaped."""
+    rules = _asset("report.css") + style
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(rules)}'; base-uri 'none'"
+    with atomic_write(out) as file:
+        file.write(
+            f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f'<link rel="icon" href="data:,">\n<title>{e(title)}</title>\n<style>{rules}</style>\n</head>\n<body>\n'
+            f'<header class="top"><p class="kicker">{e(kicker)}</p><h1>{e(headline)}</h1></header>\n'
+            f"<main>{body}</main>\n<footer><p>Made by Counterpoise. This file needs no network and sends nothing "
+            "anywhere.</p></footer>\n</body>\n</html>\n"
+        )
+    return out
+
+
 def _asset(name: str) -> str:
     return files("counterpoise.report").joinpath("assets", name).read_text(encoding="utf-8")
 

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import atomic_write
 from counterpoise.evals.stats import wilson
 from counterpoise.study.pcfg import ATTACKS, TITLES, Claim, claims
 
-from ._html import _asset, _digest
+from . import _html
 from ._lines import Line, bar_picture, line_picture
 from ._words import text as e
 
@@ -31,21 +30,7 @@ def write_study(out: Path, results: Mapping[str, Any]) -> Path:
 
 def write_page(out: Path, title: str, kicker: str, body: str) -> Path:
     """A self-contained page of sections with line charts."""
-    style = _asset("report.css") + STYLE
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; base-uri 'none'"
-    page = (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<title>Counterpoise study: {e(title)}</title>\n'
-        f"<style>{style}</style>\n</head>\n<body>\n"
-        f'<header class="top"><p class="kicker">{e(kicker)}</p><h1>{e(title)}</h1></header>\n<main>{body}</main>\n'
-        f"<footer><p>Made by Counterpoise. This file needs no network and sends nothing anywhere.</p></footer>\n"
-        f"</body>\n</html>\n"
-    )
-    with atomic_write(out) as file:
-        file.write(page)
-    return out
+    return _html.write_page(out, f"Counterpoise study: {title}", kicker, title, body, style=STYLE)
 
 
 def study_pictures(results: Mapping[str, Any]) -> str:

@@ -145,3 +145,21 @@ def _svg(title: str, description: str, width: int, height: int, parts: Sequence[
         f'<svg viewBox="0 0 {width} {height}" role="img" xmlns="http://www.w3.org/2000/svg">'
         f"<title>{escape(title)}</title><desc>{escape(description)}</desc>{''.join(parts)}</svg>"
     )
+
+
+def number_label(
+    number: int, x: float, y: float, taken: list[tuple[float, float]], *, left: float, right: float, bottom: float
+) -> str:
+    """A number near its dot, at the first place inside the picture that no dot and no earlier label holds (`taken`, to
+    which it is added); a thin line leads to it."""
+    places = [(x + r * dx, y + r * dy) for r in (15, 22, 30, 42, 56) for dx, dy in _AROUND]
+    inside = [(a, b) for a, b in places if left < a < right and 8 < b < bottom] or places[:1]
+    free = ((a, b) for a, b in inside if all(abs(a - c) > 14 or abs(b - d) > 11 for c, d in taken))
+    a, b = next(free, inside[0])
+    taken.append((a, b))
+    far = max(abs(a - x), abs(b - y)) > 17
+    leader = f'<line class="grid" x1="{x:.1f}" y1="{y:.1f}" x2="{a:.1f}" y2="{b:.1f}"/>' if far else ""
+    return f'{leader}<text class="label" x="{a:.1f}" y="{b + 4:.1f}" text-anchor="middle">{number}</text>'
+
+
+_AROUND = ((1.0, -1.0), (1.0, 1.0), (-1.0, -1.0), (-1.0, 1.0), (1.1, 0.0), (0.0, -1.1), (0.0, 1.1), (-1.1, 0.0))

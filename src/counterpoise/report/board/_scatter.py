@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from math import ceil, floor
 from typing import NamedTuple
 
+from .._svg import number_label
 from .._words import percent
 from .._words import text as e
 from ._entry import Entry
@@ -56,7 +57,7 @@ def picture(name: str, points: Sequence[Point]) -> str:
         )
         taken.append((_x(x, across), _y(y, up)))
     for number, (x, y) in enumerate(taken[: len(ordered)], 1):
-        labels.append(_number(number, x, y, taken))
+        labels.append(number_label(number, x, y, taken, right=SIZE - 8, left=LEFT + 6, bottom=SIZE - BOTTOM - 6))
     parts += labels
     told = "; ".join(
         f"{p.harm.name}: {percent(_bad(p.harm)[0])} of harmful requests fail, {percent(_bad(p.benign)[0])} of harmless"
@@ -85,21 +86,6 @@ def _bad(entry: Entry) -> tuple[float, float, float]:
     low = value if entry.ci_low is None else entry.ci_low
     high = value if entry.ci_high is None else entry.ci_high
     return (value, low, high) if entry.direction == "lower" else (1 - value, 1 - high, 1 - low)
-
-
-def _number(number: int, x: float, y: float, taken: list[tuple[float, float]]) -> str:
-    """The label near its dot, at the first place that no dot and no earlier label holds; a thin line leads to it."""
-    places = [(x + r * dx, y + r * dy) for r in (15, 22, 30, 42, 56) for dx, dy in _AROUND]
-    inside = [(a, b) for a, b in places if LEFT + 6 < a < SIZE - 8 and 8 < b < SIZE - BOTTOM - 6]
-    free = ((a, b) for a, b in inside if all(abs(a - c) > 14 or abs(b - d) > 11 for c, d in taken))
-    a, b = next(free, inside[0])
-    taken.append((a, b))
-    far = max(abs(a - x), abs(b - y)) > 17
-    leader = f'<line class="grid" x1="{x:.1f}" y1="{y:.1f}" x2="{a:.1f}" y2="{b:.1f}"/>' if far else ""
-    return f'{leader}<text class="label" x="{a:.1f}" y="{b + 4:.1f}" text-anchor="middle">{number}</text>'
-
-
-_AROUND = ((1.0, -1.0), (1.0, 1.0), (-1.0, -1.0), (-1.0, 1.0), (1.1, 0.0), (0.0, -1.1), (0.0, 1.1), (-1.1, 0.0))
 
 
 class _Range(NamedTuple):

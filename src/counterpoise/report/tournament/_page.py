@@ -7,7 +7,7 @@ from typing import Any
 
 from counterpoise.base import atomic_write
 
-from .._html import _asset, _digest
+from .._html import write_page
 from .._words import interval, percent, points
 from .._words import text as e
 from ..board import packaged
@@ -24,21 +24,9 @@ NOTE = (
 
 def write_tournament(out: Path, found: Outcome, facts: Mapping[str, Any]) -> Path:
     """Write `out` (ending in .html) and the same tables beside it in Markdown; return `out`. It requests nothing."""
-    style = _asset("report.css")
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; base-uri 'none'"
     title = f"Tournament of {len(found.arms) - 1} corrections: {facts.get('model', '')}"
     body = _pictures(found) + _standings(found) + _matrices(found) + _cost(found) + _context(found.arms) + _made(facts)
-    page = (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-        f"<title>{e(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        f'<header class="top"><p class="kicker">{e(title)}</p><h1>{e(headline(found))}</h1></header>\n'
-        f"<main>{body}</main>\n<footer><p>Made by Counterpoise. This file needs no network and sends nothing anywhere."
-        "</p></footer>\n</body>\n</html>\n"
-    )
-    with atomic_write(out) as file:
-        file.write(page)
+    write_page(out, title, title, headline(found), body)
     with atomic_write(out.with_suffix(".md")) as file:
         file.write(markdown(found, facts))
     return out

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from math import ceil, floor
 from typing import NamedTuple
 
+from .._svg import number_label
 from .._words import percent
 from .._words import text as e
 
@@ -50,7 +51,8 @@ def scatter(title: str, dots: Sequence[Dot], across: Axis, up: Axis) -> str:
             f'y2="{_y(dot.y.high, high):.1f}"/><circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
         )
     spots = list(taken)
-    parts += [_number(dot.number, x, y, spots) for dot, (x, y) in zip(dots, taken, strict=True)]
+    edges = {"left": LEFT + 6, "right": WIDTH - 8, "bottom": HEIGHT - BOTTOM - 6}
+    parts += [number_label(dot.number, x, y, spots, **edges) for dot, (x, y) in zip(dots, taken, strict=True)]
     told = "; ".join(f"{d.name}: {_say(d.x.value, across)} {across.title}, {_say(d.y.value, up)} {up.title}"
                      for d in dots)  # fmt: skip
     return (
@@ -116,18 +118,3 @@ def _x(value: float, axis: _Range) -> float:
 
 def _y(value: float, axis: _Range) -> float:
     return HEIGHT - BOTTOM - (value - axis.low) / (axis.high - axis.low) * (HEIGHT - BOTTOM - EDGE)
-
-
-_AROUND = ((1.0, -1.0), (1.0, 1.0), (-1.0, -1.0), (-1.0, 1.0), (1.1, 0.0), (0.0, -1.1), (0.0, 1.1), (-1.1, 0.0))
-
-
-def _number(number: int, x: float, y: float, taken: list[tuple[float, float]]) -> str:
-    """The label near its dot, at the first place that no dot and no earlier label holds; a thin line leads to it."""
-    places = [(x + r * dx, y + r * dy) for r in (15, 22, 30, 42, 56) for dx, dy in _AROUND]
-    inside = [(a, b) for a, b in places if LEFT + 6 < a < WIDTH - 8 and 8 < b < HEIGHT - BOTTOM - 6] or places[:1]
-    free = ((a, b) for a, b in inside if all(abs(a - c) > 14 or abs(b - d) > 11 for c, d in taken))
-    a, b = next(free, inside[0])
-    taken.append((a, b))
-    far = max(abs(a - x), abs(b - y)) > 17
-    leader = f'<line class="grid" x1="{x:.1f}" y1="{y:.1f}" x2="{a:.1f}" y2="{b:.1f}"/>' if far else ""
-    return f'{leader}<text class="label" x="{a:.1f}" y="{b + 4:.1f}" text-anchor="middle">{number}</text>'

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from counterpoise.base import InputError
 from counterpoise.methods import Method
 
+from .._config import RunConfig
+from .._stages import Stages
 from ._config import ArmConfig, Budget
 
 KNOB = "amount"
@@ -17,19 +19,24 @@ def takes_rows(method: Method) -> bool:
     return any(knob.name == KNOB and knob.unit == "rows" for knob in method.knobs)
 
 
+def rows_of(work: Stages, run: RunConfig, method: Method, chosen: Mapping[str, float]) -> int:
+    """The rows that a run of a method trains on at a dose, by its own count; the dose itself where it has none."""
+    return method.size(work.settings(run, chosen)).rows if method.size else int(chosen[KNOB])
+
+
 def dose(
     method: Method,
     arm: ArmConfig,
     budget: Budget,
     pace: Callable[[], float],
-    rows_of: Callable[[Mapping[str, float]], int],
+    counted: Callable[[Mapping[str, float]], int],
 ) -> Mapping[str, float]:
     """The largest dose that keeps an arm within the budget, by the method's own count of all rows it trains on; empty
     where there is no budget, or where the method trains on no rows (the page says so).
 
     Args:
         pace: trains about `PILOT` rows and returns seconds per row; called for minutes only.
-        rows_of: the rows of a training at a dose.
+        counted: the rows of a training at a dose.
 
     Raises InputError when the arm's own settings name the number of rows as well.
     """
@@ -45,5 +52,5 @@ def dose(
     low, high = 1, wanted
     while low < high:  # more of the knob is never fewer rows
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if rows_of({KNOB: middle}) <= wanted else (low, middle - 1)
+        low, high = (middle, high) if counted({KNOB: middle}) <= wanted else (low, middle - 1)
     return {KNOB: low}

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from counterpoise.report.tournament import Arm, outcome, write_tournament
 from .._grids import check
 from .._record import Record
 from .._stages import RealStages, Stages
-from ._budget import PILOT, dose, takes_rows
+from ._budget import PILOT, dose, rows_of, takes_rows
 from ._config import BASE, ArmConfig, TournamentConfig
 
 Say = Callable[[str], None]
@@ -114,11 +115,8 @@ class _Tournament:
 
     def _dose(self, arm: ArmConfig) -> dict[str, float]:
         method, run = get(arm.method), self.config.run(arm, self.config.seeds[0], self.config.out)
-
-        def rows_of(chosen: Mapping[str, float]) -> int:
-            return method.size(self.work.settings(run, chosen)).rows if method.size else int(chosen["amount"])
-
-        return dict(dose(method, arm, self.config.budget, lambda: self._pace(arm), rows_of))
+        counted = partial(rows_of, self.work, run, method)
+        return dict(dose(method, arm, self.config.budget, lambda: self._pace(arm), counted))
 
     def _pace(self, arm: ArmConfig) -> float:
         """Seconds per row of this arm, from one small training on this machine that is thrown away."""
@@ -155,7 +153,7 @@ class _Tournament:
             run = self.config.run(arm, done[0], self.config.out)
             rows = method.size(self.work.settings(run, self._dose(arm))).rows
         words = [arm.words()] if arm.settings else []
-        if str(self.config.budget) and not takes_rows(method) and self.config.budget.rows is not None:
+        if self.config.budget.rows is not None and not takes_rows(method):
             words.append("the budget does not apply: it has no knob for rows")
         return Arm(
             arm.name,

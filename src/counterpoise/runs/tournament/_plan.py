@@ -1,25 +1,19 @@
 """What a tournament would do, with its cost."""
 
-from collections.abc import Mapping
 from functools import partial
 
 from counterpoise.evals import suite
-from counterpoise.methods import Method, get
+from counterpoise.methods import get
 
-from .._config import RunConfig
 from .._plan import Plan, measured, parameters, training
 from .._stages import RealStages, model_folder, refuse_adapter
-from ._budget import PILOT, dose
+from ._budget import PILOT, dose, rows_of
 from ._config import TournamentConfig
 
 
 def _pilot_pace(config: TournamentConfig) -> float:
     """Seconds a row at which the budget is as large as the trial: the true pace is not known yet."""
     return 60 * (config.budget.minutes or 0) / PILOT
-
-
-def _rows(work: RealStages, run: RunConfig, method: Method, chosen: Mapping[str, float]) -> int:
-    return method.size(work.settings(run, chosen)).rows if method.size else int(chosen["amount"])
 
 
 def tournament_plan(config: TournamentConfig) -> Plan:
@@ -32,7 +26,9 @@ def tournament_plan(config: TournamentConfig) -> Plan:
     for arm in config.arms:
         method = get(arm.method)
         run = config.run(arm, config.seeds[0], config.out)
-        chosen = dict(dose(method, arm, config.budget, partial(_pilot_pace, config), partial(_rows, work, run, method)))
+        chosen = dict(
+            dose(method, arm, config.budget, partial(_pilot_pace, config), partial(rows_of, work, run, method))
+        )
         stages.append(training(f"{arm.name}: train", method, work.settings(run, chosen)).times(n, f"{n} seeds"))
         stages.append(once.times(n, f"{n} seeds").named(f"{arm.name}: measure"))
     if config.budget.minutes is not None:
