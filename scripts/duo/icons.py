@@ -11,14 +11,14 @@ a probability of 0.5 for every icon it says that it cannot tell.
 import argparse
 import random
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from counterpoise.base import Progress, atomic_write, read_json, write_json
+from counterpoise.base import Progress, atomic_write, read_json, sha256_bytes, write_json
 from counterpoise.data.render import glyphs
 from counterpoise.methods import DUOConfig, ESDConfig, UCEConfig, get
 from counterpoise.methods.duo import PairPlan, Prompts, evaluate, make_pairs, ssim_similarity
@@ -176,7 +176,7 @@ def arms(pairs: Path, seed: int, steps: int) -> dict[str, tuple[str, object]]:
     esd = {
         "prompts": prompts_of((CONCEPT,)),
         "steps": steps,
-        "draw_steps": 20,
+        "draw_steps": 10,
         "learning_rate": 2e-3,
         "rank": 16,
         "seed": seed,
@@ -197,14 +197,12 @@ def table(out: Path, seeds: int, steps: int) -> None:
     """Train every arm with every seed, measure, and write `table.md` and `grid.png`."""
     shows, found = detector(out), {}
     base = load_diffusion(str(out / "model"))
-    draw, known = base.generate, lru_cache(maxsize=None)(base.generate)
-    # what every arm is compared with is drawn once; a request with pictures cannot be looked up
-    base.generate = lambda request: draw(request) if request.start else known(request)  # type: ignore[method-assign]
+    base.generate = partial(drawn_once, base.generate, out / "base")  # type: ignore[method-assign]
     prompts = Prompts(prompts_of((CONCEPT,)), prompts_of(NEAR), prompts_of(OTHER), seeds=4, guidance=3.0, steps=10)
     if not (out / "untouched.json").is_file():
         write_json(out / "untouched.json", say(evaluate(base, base, prompts, shows, ssim_similarity())))
     found["untouched"] = [read_json(out / "untouched.json")]
-    grids = [grid(base)]
+    grids = [kept_grid(out / "grids" / "untouched.png", base)]
     for seed in range(seeds):
         safe = tuple(f"{colour} heart" for colour in COLOURS)
         plan = PairPlan(prompts_of((CONCEPT,)), safe, 32, strength=0.75, guidance=3.0, steps=10, seed=seed)
@@ -218,7 +216,8 @@ def table(out: Path, seeds: int, steps: int) -> None:
                 write_json(folder / "found.json", say(evaluate(base, tuned, prompts, shows, ssim_similarity())))
             found.setdefault(name, []).append(read_json(folder / "found.json"))
             if seed == 0:
-                grids.append(grid(load_diffusion(str(out / "model"), artifact=folder / "adapter")))
+                tuned = load_diffusion(str(out / "model"), artifact=folder / "adapter")
+                grids.append(kept_grid(out / "grids" / f"{folder.name}.png", tuned))
     lines = [
         "| arm | stars gone (DSR) | not told | look-alikes kept | unrelated kept | base against itself |",
         "|---|" + "---|" * 5,
@@ -234,10 +233,31 @@ def table(out: Path, seeds: int, steps: int) -> None:
     print("\n".join(lines))
 
 
+def drawn_once(draw: Callable[[Request], list[Image.Image]], folder: Path, request: Request) -> list[Image.Image]:
+    """What every arm is compared with is drawn once, whatever stops the table; edits of pictures are not kept."""
+    if request.start:
+        return draw(request)
+    file = folder / f"{sha256_bytes(repr(request).encode())[:16]}.npy"
+    if not file.is_file():
+        with atomic_write(file, "wb") as target:
+            np.save(target, np.stack([np.asarray(each) for each in draw(request)]))
+    return [Image.fromarray(each) for each in np.load(file)]
+
+
 def say(found: object) -> dict[str, float | int | None]:
     dsr = found.dsr  # type: ignore[attr-defined]
     return {"dsr": dsr.value, "dsr_low": dsr.low, "dsr_high": dsr.high, "n": dsr.n_scored, "unknown": dsr.n_unscored,
             **{kind: getattr(found, kind).value for kind in ("near", "other", "reference")}}  # fmt: skip
+
+
+def kept_grid(file: Path, model: Diffusion) -> Image.Image:
+    """A grid is drawn once."""
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(".draft.png")
+        grid(model).save(draft)
+        draft.replace(file)
+    return Image.open(file)
 
 
 def grid(model: Diffusion) -> Image.Image:

@@ -251,9 +251,9 @@ def train(out: Path, steps: int) -> None:
             new_encoder(folder, seed)
         encoder = load_dual(str(folder))
         data = corpus(encoder, mixed(f"train {seed}", TRAIN), out / f"corpus-{seed}.pt")
-        fit(encoder, data, steps, 1e-3, 128, file=out / f"training-{seed}.pt", seed=seed, warmup=100)
+        fit(encoder, data, steps, 1e-3, 64, file=out / f"training-{seed}.pt", seed=seed, warmup=100)
         encoder.model.save_pretrained(folder)
-        write_json(folder / "done.json", {"steps": steps, "batch": 128, "scenes": TRAIN})
+        write_json(folder / "done.json", {"steps": steps, "batch": 64, "scenes": TRAIN})
 
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -270,6 +270,8 @@ SWEPT: dict[str, dict[str, Any]] = {
     "UWM": {}, "UWM, pruning": {"alpha": 0.0}, "random, negated": {"score": "random"},
 }  # fmt: skip
 SHOWN = (*METRICS, "zero_shot")
+STAGES = ((0, 20), (20, 80))
+"""Of the adversary's training: steps done, steps to do."""
 
 
 @lru_cache(maxsize=1)
@@ -365,8 +367,8 @@ def revival(out: Path, seed: int) -> dict[str, Any]:
         ):
             tuned = load_dual(source)
             made = corpus(tuned, data)
-            for done, steps in ((0, 20), (20, 80), (100, 300)):
-                fit(tuned, made, steps, 1e-4, 128, seed=seed + 10 + done)
+            for done, steps in STAGES:
+                fit(tuned, made, steps, 3e-4, 128, seed=seed + 10 + done)
                 fresh = DualEncoder(**{**vars(tuned), "fingerprint": f"{name} {seed} {done + steps}"})
                 found[f"{name}, {done + steps} steps"] = measured(fresh, folder / f"{name}-{done + steps}")["values"]
         return found
@@ -444,7 +446,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("train", "table"))
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1000)
     given = parser.parse_args()
     if given.what == "train":
         train(given.out, given.steps)
