@@ -55,7 +55,7 @@ WEATHER = {  # icon -> how captions say it
 PLACES = {"top left": (0, 0), "top right": (1, 0), "bottom left": (0, 1), "bottom right": (1, 1)}
 STYLES = ("mdi", "fa", "ph", "ph-bold", "ph-fill")
 SAID = ("a {c} {s} at the {p}", "a photo of a {c} {s}", "a {c} {s}", "at the {p} a {s}", "a photo of a {s}")
-CALIBRATION, TEST, TRAIN = 512, 1000, 8_000
+CALIBRATION, TEST, TRAIN = 512, 600, 8_000
 
 
 class Scene(NamedTuple):
@@ -265,12 +265,12 @@ ARMS: dict[str, dict[str, Any]] = {
     "G-Unsafe": {"score": "gradient-unsafe", "alpha": 0.0, "vision_sparsity": 0.965, "text_sparsity": 0.965},
     "G-Safe-CLIP": {"score": "gradient-safe-clip", "alpha": 0.0, "vision_sparsity": 0.995, "text_sparsity": 0.995},
 }
-MASSES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4)
+MASSES = (0.02, 0.05, 0.1, 0.2)
 SWEPT: dict[str, dict[str, Any]] = {
-    "UWM": {}, "UWM, pruning": {"alpha": 0.0}, "random, negated": {"score": "random"},
+    "UWM": {}, "random, negated": {"score": "random"},
 }  # fmt: skip
 SHOWN = (*METRICS, "zero_shot")
-STAGES = ((0, 20), (20, 80))
+STAGES = ((0, 20), (20, 60))
 """Of the adversary's training: steps done, steps to do."""
 
 
@@ -359,16 +359,16 @@ def revival(out: Path, seed: int) -> dict[str, Any]:
         )
         found["edit guessed"] = measured(load_dual(str(stolen), artifact=guess.artifact), folder / "guessed")["values"]
         found["overlap"] = overlap(edit, guess.artifact.path)
-        safe = list(scenes(f"benign {seed}", 4096))
+        safe = list(scenes(f"benign {seed}", 2048))
         for name, source, data in (
             ("benign tuning", str(stolen), safe),
-            ("relearning", str(stolen), mixed(f"relearn {seed}", 4096)),
+            ("relearning", str(stolen), mixed(f"relearn {seed}", 2048)),
             ("untouched, benign tuning", base, safe),
         ):
             tuned = load_dual(source)
             made = corpus(tuned, data)
             for done, steps in STAGES:
-                fit(tuned, made, steps, 3e-4, 128, seed=seed + 10 + done)
+                fit(tuned, made, steps, 3e-4, 64, seed=seed + 10 + done)
                 fresh = DualEncoder(**{**vars(tuned), "fingerprint": f"{name} {seed} {done + steps}"})
                 found[f"{name}, {done + steps} steps"] = measured(fresh, folder / f"{name}-{done + steps}")["values"]
         return found
@@ -397,7 +397,8 @@ def table(out: Path) -> None:
         for name, settings in SWEPT.items():
             for mass in MASSES:
                 dose = {"vision_sparsity": 1 - mass, "text_sparsity": 1 - mass}
-                one = arm(out, seed, f"sweep {name} {mass}", {**settings, **dose})
+                at = name if mass == 0.02 else f"sweep {name} {mass}"  # the arms' own dose
+                one = arm(out, seed, at, {**settings, **dose})
                 results["sweep"].setdefault(name, {}).setdefault(str(mass), []).append(one)
         print(f"seed {seed} done", flush=True)
     write_json(out / "results.json", results)
