@@ -384,7 +384,8 @@ def overlap(true: Path, guessed: Path) -> dict[str, int]:
 
 
 def table(out: Path) -> None:
-    results: dict[str, Any] = {"arms": {}, "sweep": {}, "revival": {}}
+    """Arms of every seed first, then the revival tests, then the sweep; what is there is written after each."""
+    results: dict[str, Any] = {"arms": {}, "revival": {}, "sweep": {}}
     for seed in SEEDS:
         if not (out / f"calibration-{seed}" / "quadruples.jsonl").is_file():
             write_quadruples(quadruples(f"calibration {seed}", CALIBRATION), out / f"calibration-{seed}")
@@ -392,33 +393,42 @@ def table(out: Path) -> None:
         results["arms"].setdefault("untouched", []).append({"values": measured(base, out / f"base-{seed}")["values"]})
         for name, settings in ARMS.items():
             results["arms"].setdefault(name, []).append(arm(out, seed, name, settings))
-            print(seed, name, flush=True)
+    written(out, results)
+    for seed in SEEDS:
         results["revival"][str(seed)] = revival(out, seed)
+        written(out, results)
+    for seed in SEEDS:
         for name, settings in SWEPT.items():
             for mass in MASSES:
                 dose = {"vision_sparsity": 1 - mass, "text_sparsity": 1 - mass}
                 at = name if mass == 0.02 else f"sweep {name} {mass}"  # the arms' own dose
                 one = arm(out, seed, at, {**settings, **dose})
                 results["sweep"].setdefault(name, {}).setdefault(str(mass), []).append(one)
-        print(f"seed {seed} done", flush=True)
+        written(out, results)
+    print((out / "table.md").read_text(encoding="utf-8"))
+
+
+def written(out: Path, results: Mapping[str, Any]) -> None:
+    """`results.json`, `table.md` and, once there is a sweep, `sweep.svg`."""
     write_json(out / "results.json", results)
-    with atomic_write(out / "sweep.svg") as file:
-        file.write(panels(sweep_pictures(results)))
+    if results["sweep"]:
+        with atomic_write(out / "sweep.svg") as file:
+            file.write(panels(sweep_pictures(results)))
     lines = ["| arm | edited | " + " | ".join(SHOWN) + " | s |", "|---|" + "---|" * (len(SHOWN) + 2)]
     for name, each in results["arms"].items():
         cells = [_mean([one.get("edited_share", 0.0) for one in each], "{:.2f} %")]
         cells += [_mean([one["values"][metric] for one in each]) for metric in SHOWN]
         lines.append(f"| {name} | {' | '.join(cells)} | {np.mean([one.get('seconds', 0) for one in each]):.1f} |")
-    told = results["revival"]
-    lines += ["", "| what the adversary does | " + " | ".join(SHOWN) + " |", "|---|" + "---|" * len(SHOWN)]
-    for name in told["0"]:
-        if name != "overlap":
-            cells = [_mean([told[str(seed)][name][metric] for seed in SEEDS]) for metric in SHOWN]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", *(f"seed {seed}: {told[str(seed)]['overlap']}" for seed in SEEDS)]
+    if told := results["revival"]:
+        lines += ["", f"Revival, {len(told)} seeds", "", "| what the adversary does | " + " | ".join(SHOWN) + " |"]
+        lines += ["|---|" + "---|" * len(SHOWN)]
+        for name in next(iter(told.values())):
+            if name != "overlap":
+                cells = [_mean([one[name][metric] for one in told.values()]) for metric in SHOWN]
+                lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines += ["", *(f"seed {seed}: {one['overlap']}" for seed, one in told.items())]
     with atomic_write(out / "table.md") as file:
         file.write("\n".join(lines) + "\n")
-    print("\n".join(lines))
 
 
 def sweep_pictures(results: Mapping[str, Any]) -> dict[str, str]:
@@ -447,7 +457,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("train", "table"))
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=700)
     given = parser.parse_args()
     if given.what == "train":
         train(given.out, given.steps)
