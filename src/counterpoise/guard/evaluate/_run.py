@@ -35,6 +35,7 @@ def evaluate_guard(
     if batch < 1 or latency < 0:
         raise InputError(f"batch {batch}, latency {latency}: batch must be at least 1, latency at least 0")
     rule = policy or Policy()
+    settings = f"{settings}\n{getattr(guard, 'path', '')}"
     kept = Journal(journal, f"{guard.id}\n{settings}") if journal is not None else None
     facts: dict[str, Any] = {}
     found: list[Checked] = []

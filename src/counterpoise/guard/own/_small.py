@@ -12,6 +12,7 @@ from typing import Any
 from counterpoise.base import InputError, read_json, sha256_file
 from counterpoise.models import find_folder, load
 
+from .._languages import ENGLISH
 from .._values import Exchange, Sees, Verdict
 from ..adapters import _parse
 from ..adapters._family import Family, Turns
@@ -42,7 +43,7 @@ FAMILY = Family(
     about="the pocket VLM with LoRA in Llama Guard's format, trained on our own prompts",
     models=("pocket",),
     licence="Apache-2.0",
-    sees=Sees(texts=True, images=None, answers=True),
+    sees=Sees(texts=True, images=None, answers=True, languages=ENGLISH),
     safe=("safe",),
     unsafe=("unsafe",),
     parse=_parse.llama_guard,
