@@ -11,14 +11,14 @@ a probability of 0.5 for every icon it says that it cannot tell.
 import argparse
 import random
 from collections.abc import Callable
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from counterpoise.base import Progress, read_json, write_json
+from counterpoise.base import Progress, atomic_write, read_json, sha256_bytes, write_json
 from counterpoise.data.render import glyphs
 from counterpoise.methods import DUOConfig, ESDConfig, UCEConfig, get
 from counterpoise.methods.duo import PairPlan, Prompts, evaluate, make_pairs, ssim_similarity
@@ -36,6 +36,8 @@ GLYPHS = {"snowflake": "snowflake", "house": "home", "sun": "weather-sunny", "tr
 COLOURS = {"red": (200, 30, 30), "green": (20, 140, 50), "blue": (30, 60, 200), "black": (20, 20, 20)}
 CONCEPT, NEAR, OTHER = "star", ("sun", "snowflake"), ("house", "tree", "key", "car")
 SIDE = 16
+STEPS, SCHEDULE = 1500, 2500
+"""Steps that the base is trained for, and the length of its rate's linear decay, most of which it does not see."""
 
 
 def drawing(shape: str, colour: str, rng: random.Random) -> Image.Image:
@@ -98,16 +100,17 @@ def train(out: Path, steps: int, batch: int = 32) -> PixelDiffusion:
             optimizer.zero_grad()
             loss.backward()
             for group in optimizer.param_groups:
-                group["lr"] = 1e-3 * min(1.0, (step + 1) / 100) * (1 - 0.95 * step / steps)
+                group["lr"] = 1e-3 * min(1.0, (step + 1) / 100) * (1 - 0.95 * step / max(SCHEDULE, steps))
             torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
             optimizer.step()
             with torch.no_grad():
                 for name, p in weights.items():
                     average[name].lerp_(p, 1 - min(0.995, (step + 1) / (step + 10)))
             bar.advance(note=f"loss {float(loss.detach()):.4f}")
-            if (step + 1) % 250 == 0 or step + 1 == steps:
-                torch.save({"step": step + 1, "optimizer": optimizer.state_dict(), "average": average,
-                            "weights": {name: p.detach() for name, p in weights.items()}}, file)  # fmt: skip
+            if (step + 1) % 100 == 0 or step + 1 == steps:
+                with atomic_write(file, "wb") as target:
+                    torch.save({"step": step + 1, "optimizer": optimizer.state_dict(), "average": average,
+                                "weights": {name: p.detach() for name, p in weights.items()}}, target)  # fmt: skip
                 print(f"step {step + 1}: loss {float(loss.detach()):.4f}", flush=True)
     with torch.no_grad():
         for name, p in weights.items():
@@ -126,6 +129,10 @@ def detector(out: Path) -> Callable[[Image.Image], bool | None]:
         torch.nn.Conv2d(24, 48, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
         torch.nn.Flatten(), torch.nn.Linear(48 * (SIDE // 4) ** 2, len(SHAPES)),
     )  # fmt: skip
+    file = out / "detector.pt"
+    if file.is_file():
+        net.load_state_dict(torch.load(file, weights_only=True))
+        return partial(_shows, net)
     pictures, prompts = rows(1, 2048)
     held, told = rows(2, 512)
     labels, wanted = (torch.tensor([SHAPES.index(p.split()[1]) for p in each]) for each in (prompts, told))
@@ -140,14 +147,16 @@ def detector(out: Path) -> Callable[[Image.Image], bool | None]:
     right = float((net(held).argmax(1) == wanted).float().mean())
     write_json(out / "detector.json", {"accuracy": right, "n": len(held)})
     print(f"detector: {right:.1%} of {len(held)} renderings")
+    with atomic_write(file, "wb") as target:
+        torch.save(net.state_dict(), target)
+    return partial(_shows, net)
 
-    def shows(picture: Image.Image) -> bool | None:
-        x = torch.from_numpy(np.asarray(picture, dtype=np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
-        with torch.no_grad():
-            p = net(x).softmax(1)[0]
-        return None if float(p.max()) < 0.5 else SHAPES[int(p.argmax())] == CONCEPT
 
-    return shows
+def _shows(net: torch.nn.Module, picture: Image.Image) -> bool | None:
+    x = torch.from_numpy(np.asarray(picture, dtype=np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        p = net(x).softmax(1)[0]
+    return None if float(p.max()) < 0.5 else SHAPES[int(p.argmax())] == CONCEPT
 
 
 def prompts_of(shapes: tuple[str, ...]) -> tuple[str, ...]:
@@ -164,11 +173,11 @@ def arms(pairs: Path, seed: int, steps: int) -> dict[str, tuple[str, object]]:
         "base_rate": 6e-3,
         "seed": seed,
     }
-    esd = {
-        "prompts": prompts_of((CONCEPT,)),
+    esd = {  # the concept's name alone: told "red star", it leads away from red as well
+        "prompts": (CONCEPT,),
         "steps": steps,
-        "draw_steps": 20,
-        "learning_rate": 2e-3,
+        "draw_steps": 10,
+        "learning_rate": 1e-3,
         "rank": 16,
         "seed": seed,
     }
@@ -188,12 +197,12 @@ def table(out: Path, seeds: int, steps: int) -> None:
     """Train every arm with every seed, measure, and write `table.md` and `grid.png`."""
     shows, found = detector(out), {}
     base = load_diffusion(str(out / "model"))
-    draw, known = base.generate, lru_cache(maxsize=None)(base.generate)
-    # what every arm is compared with is drawn once; a request with pictures cannot be looked up
-    base.generate = lambda request: draw(request) if request.start else known(request)  # type: ignore[method-assign]
+    base.generate = partial(drawn_once, base.generate, out / "base")  # type: ignore[method-assign]
     prompts = Prompts(prompts_of((CONCEPT,)), prompts_of(NEAR), prompts_of(OTHER), seeds=4, guidance=3.0, steps=10)
-    found["untouched"] = [say(evaluate(base, base, prompts, shows, ssim_similarity()))]
-    grids = [grid(base)]
+    if not (out / "untouched.json").is_file():
+        write_json(out / "untouched.json", say(evaluate(base, base, prompts, shows, ssim_similarity())))
+    found["untouched"] = [read_json(out / "untouched.json")]
+    grids = [kept_grid(out / "grids" / "untouched.png", base)]
     for seed in range(seeds):
         safe = tuple(f"{colour} heart" for colour in COLOURS)
         plan = PairPlan(prompts_of((CONCEPT,)), safe, 32, strength=0.75, guidance=3.0, steps=10, seed=seed)
@@ -207,7 +216,8 @@ def table(out: Path, seeds: int, steps: int) -> None:
                 write_json(folder / "found.json", say(evaluate(base, tuned, prompts, shows, ssim_similarity())))
             found.setdefault(name, []).append(read_json(folder / "found.json"))
             if seed == 0:
-                grids.append(grid(load_diffusion(str(out / "model"), artifact=folder / "adapter")))
+                tuned = load_diffusion(str(out / "model"), artifact=folder / "adapter")
+                grids.append(kept_grid(out / "grids" / f"{folder.name}.png", tuned))
     lines = [
         "| arm | stars gone (DSR) | not told | look-alikes kept | unrelated kept | base against itself |",
         "|---|" + "---|" * 5,
@@ -223,10 +233,31 @@ def table(out: Path, seeds: int, steps: int) -> None:
     print("\n".join(lines))
 
 
+def drawn_once(draw: Callable[[Request], list[Image.Image]], folder: Path, request: Request) -> list[Image.Image]:
+    """What every arm is compared with is drawn once, whatever stops the table; edits of pictures are not kept."""
+    if request.start:
+        return draw(request)
+    file = folder / f"{sha256_bytes(repr(request).encode())[:16]}.npy"
+    if not file.is_file():
+        with atomic_write(file, "wb") as target:
+            np.save(target, np.stack([np.asarray(each) for each in draw(request)]))
+    return [Image.fromarray(each) for each in np.load(file)]
+
+
 def say(found: object) -> dict[str, float | int | None]:
     dsr = found.dsr  # type: ignore[attr-defined]
     return {"dsr": dsr.value, "dsr_low": dsr.low, "dsr_high": dsr.high, "n": dsr.n_scored, "unknown": dsr.n_unscored,
             **{kind: getattr(found, kind).value for kind in ("near", "other", "reference")}}  # fmt: skip
+
+
+def kept_grid(file: Path, model: Diffusion) -> Image.Image:
+    """A grid is drawn once."""
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(".draft.png")
+        grid(model).save(draft)
+        draft.replace(file)
+    return Image.open(file)
 
 
 def grid(model: Diffusion) -> Image.Image:
@@ -245,7 +276,7 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
     if given.what == "train":
-        train(given.out, given.steps or 2500)
+        train(given.out, given.steps or STEPS)
     elif given.what == "table":
         table(given.out, given.seeds, given.steps or 100)
     else:

@@ -23,6 +23,7 @@ from counterpoise.methods.duo import (
     ssim_similarity,
 )
 from counterpoise.methods.duo._duo import levels, predictions, pure_level
+from counterpoise.methods.duo._esd import partly_drawn
 from counterpoise.methods.duo._uce import edited
 from counterpoise.models import read_artifact
 from counterpoise.models.diffusion import Request, add_lora, load_diffusion, put_adapter, without_adapter
@@ -173,6 +174,20 @@ def test_esd_trains_what_reads_the_prompt_or_what_does_not(folders, tmp_path, ki
     trained = [name for name, p in model.net.named_parameters() if p.requires_grad]
     assert trained and all((".attn2." in name) == (variant == "x") for name in trained)
     load_diffusion(str(folders[kind]), artifact=tmp_path / "out" / "adapter")
+
+
+def test_esd_draws_what_the_models_own_sampler_passes_through(folders):
+    """Unclipped, the first step from pure noise gave pictures of size 100, where all prompts predict alike."""
+    model = load_diffusion(str(folders["pixel"]))
+    seen = []
+    hook = model.net.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][:1].clone()))
+    model.generate(Request("red star", (0,), guidance=3.0, steps=5))
+    hook.remove()
+    told, free = model.encode_prompts(["red star"]), model.encode_prompts([""])
+    for stop in range(1, 5):
+        x, level = partly_drawn(model, told, free, 3.0, 5, stop, torch.Generator().manual_seed(0))
+        assert torch.allclose(x, seen[stop], atol=1e-4), stop
+        assert float(level) == pytest.approx(1 - stop / 5)
 
 
 def test_uce_equals_the_published_formula():

@@ -3,11 +3,11 @@
 All three read states at the last token of prompts, take means in float64, and keep one vector a layer. With h_m a
 state of a benign request shown as an image (modality m), h_t that of the same request as text:
 
-- CMRM ("Cross-Modality Representation Manipulation", ACL Findings 2025.186): `mean h_t - mean h_m` is added, so that
-  images lie where text lies.
-- ShiftDC (NeurIPS 2025): only the part of that shift along the text's safety direction s is taken back,
-  `-((mean h_m - mean h_t) . s) s`. The paper does this for each input, with a second pass over its caption; here the
-  mean shift of the anchors stands for all inputs.
+- CMRM (Cross-Modality Representation Manipulation, Liu et al., arXiv 2410.09047): `mean h_t - mean h_m` is added, so
+  that images lie where text lies.
+- ShiftDC (Activation Shift Disentanglement and Calibration, Zou et al., arXiv 2502.13095): only the part of that shift
+  along the text's safety direction s is taken back, `-((mean h_m - mean h_t) . s) s`. The paper does this for each
+  input, with a second pass over its caption; here the mean shift of the anchors stands for all inputs.
 - refusal direction (Arditi et al., arXiv 2406.11717): `mean h harmful - mean h benign` of text is added.
 
 The papers' exact settings are not known here: layer and strength are ours, to be measured.
@@ -159,7 +159,8 @@ ALPHA = Knob("alpha", "strength of the vector", "number", grid=(0.25, 0.5, 1.0, 
 @method(
     "cmrm",
     title="Cross-modality representation manipulation",
-    paper="Unraveling and Mitigating Safety Alignment Degradation of Vision-Language Models, ACL Findings 2025.186",
+    paper="Liu et al., Unraveling and Mitigating Safety Alignment Degradation of Vision-Language Models, ACL Findings "
+    "2025, arXiv 2410.09047",
     source="none that was read",
     licence="written from the paper's description",
     config=SteeringConfig,
@@ -174,8 +175,9 @@ def cmrm(loaded: "Loaded", config: SteeringConfig, out: Path, *, resume: bool = 
 
 @method(
     "shiftdc",
-    title="ShiftDC: the safety part of the modality shift",
-    paper="Understanding and Rectifying Safety Perception Distortion in VLMs (ShiftDC), NeurIPS 2025",
+    title="ShiftDC: activation shift disentanglement and calibration",
+    paper="Zou et al., Understanding and Rectifying Safety Perception Distortion in VLMs, NeurIPS 2025, "
+    "arXiv 2502.13095",
     source="none that was read",
     licence="written from the paper's description",
     config=SteeringConfig,

@@ -44,12 +44,13 @@ def line_picture(title: str, across: Sequence[str], lines: Sequence[Line], *, ax
     every = max(1, math.ceil(len(across) / 8))
     for place, name in enumerate(across):
         if place % every == 0:
+            anchor = "end" if place == len(across) - 1 and len(name) > 5 else "middle"  # not cut off at the edge
             parts.append(
-                f'<text class="tick" x="{x(place):.1f}" y="{BOTTOM + 16}" text-anchor="middle">{escape(name)}</text>'
+                f'<text class="tick" x="{x(place):.1f}" y="{BOTTOM + 16}" text-anchor="{anchor}">{escape(name)}</text>'
             )
     parts.append(f'<text class="tick" x="{WIDTH - RIGHT}" y="{BOTTOM + 31}" text-anchor="end">{escape(axis)}</text>')
     for number, line in enumerate(lines):
-        style, dash = STYLES[number % 4], "3 4" if line.dashed else DASHES[number % 4]
+        style, dash = STYLES[number % 4], "3 4" if line.dashed else DASHES[(number + number // 4) % 4]
         marks = [(x(i), y(v)) for i, v in enumerate(line.values) if v is not None and math.isfinite(v)]
         path = " ".join(f"{'L' if i else 'M'}{a:.1f} {b:.1f}" for i, (a, b) in enumerate(marks))
         parts.append(f'<path class="line {style}" stroke-dasharray="{dash}" d="{path}"/>')
@@ -85,6 +86,33 @@ def bar_picture(title: str, bars: Mapping[str, Sequence[float]], names: Sequence
         for label, values in bars.items()
     )
     return _svg(title, told, WIDTH, len(bars) * height + 22, parts)
+
+
+ALONE = """
+svg { font-family: sans-serif } .label { font-size: 12px } .tick { font-size: 11px; fill: #444 } .grid { stroke: #ccc }
+.line { fill: none; stroke-width: 2 } .line.after { stroke: #1f5fbf } .line.before { stroke: #8a6d3b }
+.line.third { stroke: #17693f } .line.fourth { stroke: #a3281f } rect.after { fill: #1f5fbf }
+rect.before { fill: #8a6d3b } rect.third { fill: #17693f } rect.fourth { fill: #a3281f }
+"""
+
+
+def panels(pictures: Mapping[str, str], *, columns: int = 2) -> str:
+    """Pictures of this module, by caption, as one SVG file that stands alone: side by side, with colours of its own."""
+    found = [(caption, svg, float(svg.split('viewBox="0 0 ')[1].split('"')[0].split()[1]))
+             for caption, svg in pictures.items()]  # fmt: skip
+    body, top = "", 0.0
+    for start in range(0, len(found), columns):
+        row = found[start : start + columns]
+        for place, (caption, svg, height) in enumerate(row):
+            at = place * (WIDTH + 20)
+            inner = svg.replace("<svg ", f'<svg x="{at}" y="{top + 24:g}" width="{WIDTH}" height="{height:g}" ', 1)
+            body += f'<text class="label" x="{at + 8}" y="{top + 16:g}">{escape(caption)}</text>{inner}'
+        top += max(height for _, _, height in row) + 34
+    wide = min(columns, len(found)) * (WIDTH + 20)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {top:g}"><style>{ALONE}</style>'
+        f'<rect width="100%" height="100%" fill="#fff"/>{body}</svg>\n'
+    )
 
 
 def _nice(span: float) -> float:

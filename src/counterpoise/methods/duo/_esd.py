@@ -122,7 +122,8 @@ def partly_drawn(
     stop: int,
     generator: "torch.Generator",
 ) -> "tuple[Tensor, Tensor]":
-    """The noisy pictures after `stop` of `steps` denoising steps of DDIM with guidance, and their level (B,)."""
+    """The noisy pictures after `stop` of `steps` denoising steps of DDIM with guidance, and their level (B,): what the
+    model's own sampler passes through."""
     import torch
 
     from counterpoise.models.diffusion import Discrete
@@ -143,5 +144,7 @@ def partly_drawn(
             noise, clean = made, (x - (1 - a).sqrt() * made) / a.sqrt()
         else:
             noise, clean = a.sqrt() * made + (1 - a).sqrt() * x, a.sqrt() * x - (1 - a).sqrt() * made
+        if loaded.bound is not None:  # pure noise tells next to nothing of the clean image: unclipped, it explodes
+            clean = clean.clamp(-loaded.bound, loaded.bound)
         x = b.sqrt() * clean + (1 - b).sqrt() * noise
     return x, grid[stop].repeat(n)

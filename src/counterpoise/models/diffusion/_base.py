@@ -47,6 +47,8 @@ class Diffusion(ABC):
     """Regular expression of the linear layers of self-attention, by module name (DUO trains these)."""
     cross_attention: str
     """The same of cross-attention, which reads the prompt; empty where the two are one (SD3)."""
+    bound: float | None = None
+    """Largest value of a clean image, to which its own sampler clips; None for latents, which have no bound."""
     adapter: None = None
     edit: None = None
     artifact: Artifact | None = None

@@ -38,6 +38,7 @@ class PixelDiffusion(Diffusion):
         self.vocabulary = {word: number for number, word in enumerate(config["vocabulary"], 1)}
         self.dtype, self.device = "float32", "cpu"
         self.scheduler = _scheduler(config)
+        self.bound = float(self.scheduler.config.clip_sample_range)
         self.scheme = Discrete(self.scheduler.alphas_cumprod, config["prediction"])
 
     @property

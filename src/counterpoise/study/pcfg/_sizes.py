@@ -66,9 +66,9 @@ class Size(BaseModel):
 TINY: dict[str, Any] = {
     "name": "tiny", "pcfgs": (1,), "letters": 10, "levels": 1, "text_min": 8, "text_max": 8, "length": 34,
     "layers": 3, "heads": 4, "width": 64, "pretrain_rows": 50_000, "tune_rows": 20_000, "test_rows": 1_000,
-    "batch": 128, "pretrain_steps": 2_000, "pretrain_warmup": 200, "pretrain_decay": 1_900, "pretrain_rate": 2e-3,
+    "batch": 64, "pretrain_steps": 5_000, "pretrain_warmup": 200, "pretrain_decay": 4_900, "pretrain_rate": 2e-3,
     "curriculum": ((0.05, 0.05), (0.65, 0.65), (0.15, 0.15), (0.15, 0.15)),
-    "tune_steps": 400, "tune_warmup": 40, "tune_decay": 360, "medium_rate": 1e-3, "small_rate": 1e-4,
+    "tune_steps": 600, "tune_warmup": 60, "tune_decay": 540, "medium_rate": 1e-3, "small_rate": 1e-4,
     "positions": 4, "analysis_rows": 500, "soft_rows": 100, "save_every": 100,
 }  # fmt: skip
 """One PCFG, ten letters, texts of eight. Two thirds of pre-training's steps show a whole row: the paper's views
