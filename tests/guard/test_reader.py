@@ -94,7 +94,8 @@ def test_a_guard_of_more_languages_is_asked_about_them() -> None:
     "text",
     [
         "What does the sign 爱 mean?", "Is α smaller than β?", "Who is Frank-Walter Steinmeier?", "Is Beyoncé married?",
-        "How do I say good morning in Spanish?", "What stands here after half a \ud800 pair, please?", "ls -la | grep foo && rm -rf build/", "TypeError: 'NoneType'", "Hola!",
+        "How do I say good morning in Spanish?", "What stands here after half a \ud800 pair, please?",
+        "ls -la | grep foo && rm -rf build/", "TypeError: 'NoneType'", "Hola!",
     ],
 )  # fmt: skip
 def test_english_with_a_foreign_name_or_sign_is_read(text: str) -> None:

@@ -1,9 +1,10 @@
 """The red-team suite against a live server and its proxy: whatever goes on to the model was read."""
 
 from proxy_parts import Upstream, served
-from serving import Plain, live, settings
+from serving import Plain, live, post, said, settings
 
 from counterpoise.guard import Exchange, Verdict
+from counterpoise.guard._reader import reading
 from counterpoise.guard.attack import ON_SERVERS, ServerTarget, attack, attacks, shares
 
 
@@ -43,12 +44,15 @@ def test_nothing_harmful_goes_on_in_any_field_and_all_of_it_is_run() -> None:
         assert found["tools", False].passed > 0
 
 
-def test_conversations_are_checked_on_a_server_as_by_the_guard_itself() -> None:
-    with live(plain=Knows()) as base:
-        target = ServerTarget(base)
+def test_a_server_undoes_disguises_says_so_and_lets_the_controls_pass() -> None:
+    with live(plain=reading(Knows())) as base:
         tries = attacks(["plain", "turns", "disguise"], 1)
-        found = {each.variant: each for each in shares(tries, attack(target, tries)) if each.harmful}
-        assert found["as it is"].caught == 1 if "as it is" in found else found[""].n
-        by_id = {t.id: o.result for t, o in zip(tries, attack(target, tries), strict=True)}
-        assert next(r for i, r in by_id.items() if i.startswith("plain") and i.endswith("/harmful")) == "caught"
-        assert next(r for i, r in by_id.items() if i.startswith("plain") and i.endswith("/benign")) == "passed"
+        outcomes = attack(ServerTarget(base), tries)
+        found = {(e.family, e.harmful): e for e in shares(tries, outcomes, variants=False)}
+        assert found["plain", True].caught == 1 and found["plain", False].passed == 1
+        missed = [t.id for t, o in zip(tries, outcomes, strict=True)
+                  if t.family == "disguise" and (o.result == "caught") is not t.harmful]  # fmt: skip
+        assert missed == [], missed
+        coded = next(t for t in tries if t.variant == "rot13" and t.harmful).conversation[0].text
+        answer = post(base, "/v1/guard/check", {"messages": [said(coded)]}).json()
+        assert answer["guards"][0]["undone"] == ["rot13"] and answer["blocked"]
