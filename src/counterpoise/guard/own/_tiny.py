@@ -3,6 +3,7 @@ network on top. A few milliseconds on one CPU core; English; it knows topics and
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,16 +53,18 @@ class TinyGuard:
         reasons = [self._cannot(exchange) for exchange in exchanges]
         good = [place for place, reason in enumerate(reasons) if reason is None]
         rows: dict[int, Rows] = {}
+        unread: dict[int, list[str]] = {}
         for place, found in zip(good, _features([exchanges[place] for place in good]), strict=True):
             if isinstance(found, str):
                 reasons[place] = found
             else:
-                rows[place] = found
+                rows[place], seen = found
+                unread[place] = [one.unread for one in seen if one.unread]
         share = (time.perf_counter() - began) / max(len(exchanges), 1)
         return [
             unknown(self.id, exchange, reason, cost=share, revision=self.head.revision, template=LAYOUT)
             if reason is not None
-            else self._verdict(exchange, rows[place], share)
+            else seen_whole(self._verdict(exchange, rows[place], share), unread[place])
             for place, (exchange, reason) in enumerate(zip(exchanges, reasons, strict=True))
         ]
 
@@ -109,10 +112,21 @@ class TinyGuard:
         )
 
 
-def _features(exchanges: Sequence[Exchange]) -> list[Rows | str]:
-    """Features of each exchange, or why there are none: an image cannot be decoded, or a text is too long."""
+def seen_whole(verdict: Verdict, unread: Sequence[str]) -> Verdict:
+    """The verdict, where an image holds what may be writing and was not read: then it is `unsafe` or `unknown`."""
+    if not unread:
+        return verdict
+    inspected = replace(verdict.inspected, images=verdict.inspected.images - len(unread))
+    if verdict.label == "unsafe":
+        return replace(verdict, inspected=inspected)
+    return replace(verdict, label="unknown", reason=unread[0], inspected=inspected)
+
+
+def _features(exchanges: Sequence[Exchange]) -> list[tuple[Rows, list[Reading]] | str]:
+    """Features of each exchange and what was read in its images, or why there are none: an image cannot be decoded, or
+    a text is too long."""
     seen = readings_or_errors(exchanges)
-    found: list[Rows | str] = [str(each) if isinstance(each, InputError) else "" for each in seen]
+    found: list[tuple[Rows, list[Reading]] | str] = [str(each) if isinstance(each, InputError) else "" for each in seen]
     read = {place: each for place, each in enumerate(seen) if not isinstance(each, InputError)}
     rows: Sequence[Rows | str]
     try:
@@ -120,7 +134,7 @@ def _features(exchanges: Sequence[Exchange]) -> list[Rows | str]:
     except TooLong:
         rows = [_alone(exchanges[place], each) for place, each in read.items()]
     for place, own in zip(read, rows, strict=True):
-        found[place] = own
+        found[place] = own if isinstance(own, str) else (own, read[place])
     return found
 
 
