@@ -13,7 +13,7 @@ from .._labelled import Labelled
 from .._values import Guard
 from ..evaluate import Auc
 from ..saferoute import observe
-from ..saferoute._split import grouped_split
+from ..saferoute._labels import grouped_split
 from ._measure import Measured, ece, measured, measured_by_category, rankings
 
 if TYPE_CHECKING:
