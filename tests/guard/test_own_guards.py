@@ -110,6 +110,25 @@ def test_a_mode_without_rows_answers_unknown(tmp_path: Path) -> None:
     assert isinstance(make_guard(f"tiny:{tmp_path}"), TinyGuard)
 
 
+def test_of_several_seeds_the_one_that_ranks_rows_kept_back_best_stands(tmp_path: Path) -> None:
+    made = [row for row in rows() if row.mode == "prompt"]
+    learn, back = ([row for row in made if (int(row.id[-1]) < 3) is side] for side in (True, False))
+    guard = train_tiny(learn, tmp_path / "g", trained_on="x", seed=4, seeds=3, check=back, kept=tmp_path / "features")
+    scores = guard.head.card["kept_back_auc"]["prompt"]
+    assert len(scores) == 3
+    best = train_tiny(learn, tmp_path / "one", trained_on="x", seed=4 + scores.index(max(scores)))
+    one, other = (each.head.nets["prompt"] for each in (guard, best))
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    kept = list((tmp_path / "features").iterdir())
+    assert len(kept) == 2  # the learned and the kept-back block, read again below
+    train_tiny(learn, tmp_path / "again", trained_on="x", seeds=2, check=back, kept=tmp_path / "features")
+    assert list((tmp_path / "features").iterdir()) == kept
+    with pytest.raises(InputError, match="also trained on"):
+        train_tiny(learn, tmp_path / "x", trained_on="x", seeds=2, check=learn[:3])
+    with pytest.raises(InputError, match="give rows to choose"):
+        train_tiny(learn, tmp_path / "x", trained_on="x", seeds=2)
+
+
 def test_names_are_known_and_missing_parts_are_one_line() -> None:
     assert {"tiny", "small", "saferoute"} <= set(known_guards())
     with pytest.raises(InputError, match="no such file; train a tiny guard"):
