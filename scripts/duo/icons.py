@@ -173,11 +173,11 @@ def arms(pairs: Path, seed: int, steps: int) -> dict[str, tuple[str, object]]:
         "base_rate": 6e-3,
         "seed": seed,
     }
-    esd = {
-        "prompts": prompts_of((CONCEPT,)),
+    esd = {  # the concept's name alone: told "red star", it leads away from red as well
+        "prompts": (CONCEPT,),
         "steps": steps,
         "draw_steps": 10,
-        "learning_rate": 2e-3,
+        "learning_rate": 1e-3,
         "rank": 16,
         "seed": seed,
     }

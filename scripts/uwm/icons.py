@@ -55,7 +55,7 @@ WEATHER = {  # icon -> how captions say it
 PLACES = {"top left": (0, 0), "top right": (1, 0), "bottom left": (0, 1), "bottom right": (1, 1)}
 STYLES = ("mdi", "fa", "ph", "ph-bold", "ph-fill")
 SAID = ("a {c} {s} at the {p}", "a photo of a {c} {s}", "a {c} {s}", "at the {p} a {s}", "a photo of a {s}")
-CALIBRATION, TEST, TRAIN = 512, 1000, 8_000
+CALIBRATION, TEST, TRAIN = 512, 600, 8_000
 
 
 class Scene(NamedTuple):
@@ -265,12 +265,12 @@ ARMS: dict[str, dict[str, Any]] = {
     "G-Unsafe": {"score": "gradient-unsafe", "alpha": 0.0, "vision_sparsity": 0.965, "text_sparsity": 0.965},
     "G-Safe-CLIP": {"score": "gradient-safe-clip", "alpha": 0.0, "vision_sparsity": 0.995, "text_sparsity": 0.995},
 }
-MASSES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4)
+MASSES = (0.02, 0.05, 0.1, 0.2)
 SWEPT: dict[str, dict[str, Any]] = {
-    "UWM": {}, "UWM, pruning": {"alpha": 0.0}, "random, negated": {"score": "random"},
+    "UWM": {}, "random, negated": {"score": "random"},
 }  # fmt: skip
 SHOWN = (*METRICS, "zero_shot")
-STAGES = ((0, 20), (20, 80))
+STAGES = ((0, 20), (20, 60))
 """Of the adversary's training: steps done, steps to do."""
 
 
@@ -359,16 +359,16 @@ def revival(out: Path, seed: int) -> dict[str, Any]:
         )
         found["edit guessed"] = measured(load_dual(str(stolen), artifact=guess.artifact), folder / "guessed")["values"]
         found["overlap"] = overlap(edit, guess.artifact.path)
-        safe = list(scenes(f"benign {seed}", 4096))
+        safe = list(scenes(f"benign {seed}", 2048))
         for name, source, data in (
             ("benign tuning", str(stolen), safe),
-            ("relearning", str(stolen), mixed(f"relearn {seed}", 4096)),
+            ("relearning", str(stolen), mixed(f"relearn {seed}", 2048)),
             ("untouched, benign tuning", base, safe),
         ):
             tuned = load_dual(source)
             made = corpus(tuned, data)
             for done, steps in STAGES:
-                fit(tuned, made, steps, 3e-4, 128, seed=seed + 10 + done)
+                fit(tuned, made, steps, 3e-4, 64, seed=seed + 10 + done)
                 fresh = DualEncoder(**{**vars(tuned), "fingerprint": f"{name} {seed} {done + steps}"})
                 found[f"{name}, {done + steps} steps"] = measured(fresh, folder / f"{name}-{done + steps}")["values"]
         return found
@@ -384,7 +384,8 @@ def overlap(true: Path, guessed: Path) -> dict[str, int]:
 
 
 def table(out: Path) -> None:
-    results: dict[str, Any] = {"arms": {}, "sweep": {}, "revival": {}}
+    """Arms of every seed first, then the revival tests, then the sweep; what is there is written after each."""
+    results: dict[str, Any] = {"arms": {}, "revival": {}, "sweep": {}}
     for seed in SEEDS:
         if not (out / f"calibration-{seed}" / "quadruples.jsonl").is_file():
             write_quadruples(quadruples(f"calibration {seed}", CALIBRATION), out / f"calibration-{seed}")
@@ -392,32 +393,42 @@ def table(out: Path) -> None:
         results["arms"].setdefault("untouched", []).append({"values": measured(base, out / f"base-{seed}")["values"]})
         for name, settings in ARMS.items():
             results["arms"].setdefault(name, []).append(arm(out, seed, name, settings))
-            print(seed, name, flush=True)
+    written(out, results)
+    for seed in SEEDS:
         results["revival"][str(seed)] = revival(out, seed)
+        written(out, results)
+    for seed in SEEDS:
         for name, settings in SWEPT.items():
             for mass in MASSES:
                 dose = {"vision_sparsity": 1 - mass, "text_sparsity": 1 - mass}
-                one = arm(out, seed, f"sweep {name} {mass}", {**settings, **dose})
+                at = name if mass == 0.02 else f"sweep {name} {mass}"  # the arms' own dose
+                one = arm(out, seed, at, {**settings, **dose})
                 results["sweep"].setdefault(name, {}).setdefault(str(mass), []).append(one)
-        print(f"seed {seed} done", flush=True)
+        written(out, results)
+    print((out / "table.md").read_text(encoding="utf-8"))
+
+
+def written(out: Path, results: Mapping[str, Any]) -> None:
+    """`results.json`, `table.md` and, once there is a sweep, `sweep.svg`."""
     write_json(out / "results.json", results)
-    with atomic_write(out / "sweep.svg") as file:
-        file.write(panels(sweep_pictures(results)))
+    if results["sweep"]:
+        with atomic_write(out / "sweep.svg") as file:
+            file.write(panels(sweep_pictures(results)))
     lines = ["| arm | edited | " + " | ".join(SHOWN) + " | s |", "|---|" + "---|" * (len(SHOWN) + 2)]
     for name, each in results["arms"].items():
         cells = [_mean([one.get("edited_share", 0.0) for one in each], "{:.2f} %")]
         cells += [_mean([one["values"][metric] for one in each]) for metric in SHOWN]
         lines.append(f"| {name} | {' | '.join(cells)} | {np.mean([one.get('seconds', 0) for one in each]):.1f} |")
-    told = results["revival"]
-    lines += ["", "| what the adversary does | " + " | ".join(SHOWN) + " |", "|---|" + "---|" * len(SHOWN)]
-    for name in told["0"]:
-        if name != "overlap":
-            cells = [_mean([told[str(seed)][name][metric] for seed in SEEDS]) for metric in SHOWN]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", *(f"seed {seed}: {told[str(seed)]['overlap']}" for seed in SEEDS)]
+    if told := results["revival"]:
+        lines += ["", f"Revival, {len(told)} seeds", "", "| what the adversary does | " + " | ".join(SHOWN) + " |"]
+        lines += ["|---|" + "---|" * len(SHOWN)]
+        for name in next(iter(told.values())):
+            if name != "overlap":
+                cells = [_mean([one[name][metric] for one in told.values()]) for metric in SHOWN]
+                lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines += ["", *(f"seed {seed}: {one['overlap']}" for seed, one in told.items())]
     with atomic_write(out / "table.md") as file:
         file.write("\n".join(lines) + "\n")
-    print("\n".join(lines))
 
 
 def sweep_pictures(results: Mapping[str, Any]) -> dict[str, str]:
@@ -446,7 +457,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("train", "table"))
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=700)
     given = parser.parse_args()
     if given.what == "train":
         train(given.out, given.steps)

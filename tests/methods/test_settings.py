@@ -149,6 +149,14 @@ def test_every_method_is_small_enough_for_the_pocket(tmp_path: Path) -> None:
             seen[name] = size.trained / 450 + size.written / 400
     assert len(seen) >= 12 and {"mirage", "multitask-mix", "safe-rlhf-v", "dpo"} <= set(seen)
     assert {name: seconds for name, seconds in seen.items() if seconds > 600} == {}
+    rates = {
+        name: get(name).resolve(tmp_path, {}).train.learning_rate for name in ("sit", "dpo", "sacpo", "text-guided")
+    }
+    # the rate for fine-tuning is not that of losses of another kind
+    assert rates == {"sit": 3e-4, "dpo": 5e-5, "sacpo": 5e-5, "text-guided": 8e-4}
+    # what a user sets is never hidden by a preset of another name
+    assert get("mirage").resolve(tmp_path, {"n_mis": 120}).counts == (120, 0, 15)
+    assert get("textual-sft").resolve(tmp_path, {"n_harmful": 20}).counts == (20, 10)
     shipped = {file.stem for file in pocket.PRESETS.glob("*.yaml")}
     assert shipped <= set(seen), "presets of no method"
 

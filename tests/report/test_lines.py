@@ -5,6 +5,12 @@ import xml.etree.ElementTree as ET
 from counterpoise.report._lines import HEIGHT, WIDTH, Line, line_picture, panels
 
 
+def test_no_two_of_sixteen_lines_look_alike() -> None:
+    root = ET.fromstring(line_picture("t", ["1", "2"], [Line(str(i), [0.0, 1.0]) for i in range(16)], axis="x"))
+    looks = [(each.get("class"), each.get("stroke-dasharray")) for each in root if each.tag.endswith("path")]
+    assert len(looks) == 32 and len(set(looks)) == 16  # each once in the picture and once in the legend
+
+
 def test_panels_stand_side_by_side_and_do_not_overlap() -> None:
     pictures = {
         f"number <{i}>": line_picture(f"t{i}", ["1", "2"], [Line("a", [0.0, 1.0])] * (1 + 4 * (i == 0)), axis="x")

@@ -44,12 +44,13 @@ def line_picture(title: str, across: Sequence[str], lines: Sequence[Line], *, ax
     every = max(1, math.ceil(len(across) / 8))
     for place, name in enumerate(across):
         if place % every == 0:
+            anchor = "end" if place == len(across) - 1 and len(name) > 5 else "middle"  # not cut off at the edge
             parts.append(
-                f'<text class="tick" x="{x(place):.1f}" y="{BOTTOM + 16}" text-anchor="middle">{escape(name)}</text>'
+                f'<text class="tick" x="{x(place):.1f}" y="{BOTTOM + 16}" text-anchor="{anchor}">{escape(name)}</text>'
             )
     parts.append(f'<text class="tick" x="{WIDTH - RIGHT}" y="{BOTTOM + 31}" text-anchor="end">{escape(axis)}</text>')
     for number, line in enumerate(lines):
-        style, dash = STYLES[number % 4], "3 4" if line.dashed else DASHES[number % 4]
+        style, dash = STYLES[number % 4], "3 4" if line.dashed else DASHES[(number + number // 4) % 4]
         marks = [(x(i), y(v)) for i, v in enumerate(line.values) if v is not None and math.isfinite(v)]
         path = " ".join(f"{'L' if i else 'M'}{a:.1f} {b:.1f}" for i, (a, b) in enumerate(marks))
         parts.append(f'<path class="line {style}" stroke-dasharray="{dash}" d="{path}"/>')

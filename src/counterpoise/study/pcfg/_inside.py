@@ -8,8 +8,8 @@ import torch
 
 from .. import _analyses as analyses
 from ._gpt import GPT
-from ._measure import inside, score, sensitivity
-from ._rows import ATTACKS, Process, Rows
+from ._measure import inside, outcome, sensitivity
+from ._rows import ATTACKS, Rows
 from ._sizes import Size
 from ._soft import attack
 
@@ -114,26 +114,26 @@ def _with(like: GPT, value: Any) -> GPT:
     return made.eval()
 
 
-def intervene(models: Mapping[str, GPT], processes: list[Process], data: Mapping[str, list[Rows]],
-              n: int) -> dict[str, Any]:  # fmt: skip
+def intervene(models: Mapping[str, GPT], data: Mapping[str, list[Rows]], n: int) -> dict[str, Any]:
     """Analysis 5: every tuned model along its own change, and SSFT with another's change added."""
     base = models["pretrained"]
     found: dict[str, Any] = {"alphas": list(ALPHAS), "along": {}, "added": {}}
+    plain = _outcome(base, data, n)
     for name, model in models.items():
         if model is not base:
-            found["along"][name] = [_outcome(mix(base, model, alpha), processes, data, n) for alpha in ALPHAS]
+            found["along"][name] = [
+                plain if alpha == 0 else _outcome(mix(base, model, alpha), data, n) for alpha in ALPHAS
+            ]
     for other in ("dpo-medium", "unlearning-medium"):
         made = added(base, models["ssft-medium"], models[other])
-        found["added"][f"ssft-medium + {other}"] = _outcome(made, processes, data, n)
+        found["added"][f"ssft-medium + {other}"] = _outcome(made, data, n)
     return found
 
 
-def _outcome(model: GPT, processes: list[Process], data: Mapping[str, list[Rows]], n: int) -> dict[str, dict[str, int]]:
-    """Counts on the first rows of each set."""
+def _outcome(model: GPT, data: Mapping[str, list[Rows]], n: int) -> dict[str, dict[str, int]]:
+    """Counts on the first rows of each set, summed over the PCFGs."""
     found: dict[str, dict[str, int]] = {}
     for name in ("std_safe", "std_unsafe", *ATTACKS):
-        each = [
-            score(model, rows.take(slice(0, n)), process) for rows, process in zip(data[name], processes, strict=True)
-        ]
-        found[name] = {key: sum(getattr(one, key) for one in each) for key in ("n", "complied", "refused")}
+        each = [outcome(model, rows.take(slice(0, n))) for rows in data[name]]
+        found[name] = {key: sum(one[key] for one in each) for key in ("n", "complied", "refused")}
     return found

@@ -62,7 +62,7 @@ def run(size: Size, out: Path) -> dict[str, Any]:
                 models[f"{protocol}-{rate}"] = _tuned(protocol, rate, base, size, data, out / "models")
         measured = {name: _measured(name, model, base, size, processes, data, out) for name, model in models.items()}
         mixed = _kept(out / "measured" / "intervention.json",
-                      lambda: intervene(models, processes, data, size.analysis_rows))  # fmt: skip
+                      lambda: intervene(models, data, size.analysis_rows))  # fmt: skip
         results = {"size": size.model_dump(mode="json"), "models": measured, "intervention": mixed,
                    "training": {name: _log(out / "models" / f"{name}.pt") for name in models}}  # fmt: skip
         write_json(out / "results.json", results)
