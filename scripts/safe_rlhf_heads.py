@@ -107,6 +107,11 @@ def signed(weight: torch.Tensor, rows: list[Preference], x: dict[str, torch.Tens
     return found | {"auc": auc(costs, unsafe), "majority": float(max(unsafe.mean(), 1 - unsafe.mean()))}
 
 
+def sizes(most: int) -> list[int]:
+    """Numbers of training pairs of the curve, all of them last."""
+    return [*(n for n in (50, 100, 200, 400, 800) if n < most), most]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
@@ -128,7 +133,7 @@ def main() -> None:
     for kind, order in (("reward", "by_helpfulness"), ("cost", "by_safety")):
         usable = [row for row in train if getattr(row, order)() is not None]
         tests = [row for row in held if getattr(row, order)() is not None]
-        for n in (50, 100, 200, 400, len(usable)):
+        for n in sizes(len(usable)):
             for draw in range(3) if n < len(usable) else (0,):
                 weight = head(kind, drawn(usable, n, draw), x)
                 line = measured(kind, weight, tests, x) | (signed(weight, held, x) if kind == "cost" else {})

@@ -43,11 +43,12 @@ def trained(name: str, arm: str, seed: int, out: Path, given: argparse.Namespace
     loaded = load(name)
     common = {"seed": seed, "n_pairs": given.pairs}
     if arm in DPO:
-        train = {"train.epochs": given.epochs, "train.batch_size": 16, "train.learning_rate": given.rate}
+        train = {"train.epochs": given.epochs, "train.batch_size": 16, "train.learning_rate": given.dpo_rate}
         config = get("sacpo").resolve(loaded.path, common | train | DPO[arm])
         return get("sacpo").align(loaded, config, out / arm).artifact.path
     ppo = {f"ppo.{key}": value for key, value in PPO[arm].items()}
-    prompts = given.prompts // 4 if arm == "ppo-critic-free" else given.prompts  # the same number of answers
+    # the same number of answers in every arm
+    prompts = max(1, given.prompts // 4) if arm == "ppo-critic-free" else given.prompts
     ppo |= {"ppo.steps": given.steps, "ppo.prompts": prompts, "ppo.max_new_tokens": given.tokens}
     config = get("safe-rlhf-v").resolve(
         loaded.path, common | {"stage": "ppo", "ppo.train.learning_rate": given.rate} | ppo | models
@@ -120,7 +121,8 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=400)
     parser.add_argument("--items", type=int, default=312)
     parser.add_argument("--epochs", type=float, default=2)
-    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--rate", type=float, default=3e-4, help="of reward and cost model, and of PPO")
+    parser.add_argument("--dpo-rate", type=float, default=5e-5, help="of DPO's arms")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=48)

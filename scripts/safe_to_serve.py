@@ -44,7 +44,7 @@ def settings(arm: str, rows: int, seed: int) -> dict[str, Any]:
         "sit": {"n_instructions": rows - half, "n_safety": half, "train.epochs": 3},
         "constrained-sft": {"n_instructions": rows - half, "n_safety": half, "train.epochs": 3},
         "raft": {"n_harmful": half, "n_harmless": rows - half, "samples": 4, "iterations": 3, "max_new_tokens": 40},
-        "dpo": {"n_pairs": rows, "train.epochs": 2},
+        "dpo": {"n_pairs": rows, "train.epochs": 2, "train.learning_rate": 5e-5},
     }
     return train | own[arm] | {"seed": seed}
 

@@ -3,9 +3,9 @@
     python scripts/guards/saferoute_table.py             # about 5 minutes on two cores, less when outputs are kept
     python scripts/guards/saferoute_table.py --toy --small tiny:/tmp/toy --large small:/tmp/toy/small --out /tmp/toy
 
-Both guards look at each row once (WORK keeps their outputs). Routers are trained on rows that were kept back from the
-guards and on Twins validation; the table is on Twins test families, and on XSTest where its rows are here. Writes
-docs/results/saferoute.md and .svg, and the router of the first seed to WORK/router.
+Both guards look at each row once (WORK keeps their outputs, so a stopped run goes on). Routers are trained on rows that
+were kept back from the guards and on Twins validation; the table is on Twins test families, and on XSTest where its
+rows are here. Writes docs/results/saferoute.md and .svg, and the router of the first seed to WORK/router.
 """
 
 import argparse
@@ -21,17 +21,17 @@ from counterpoise.guard._labelled import Labelled
 from counterpoise.guard.saferoute import Evaluation, Observed, Router, RouterConfig, evaluate_route, observe
 from counterpoise.guard.saferoute._conformal import conformal_threshold, miss_share
 from counterpoise.guard.saferoute._labels import routing_labels
-from counterpoise.guard.saferoute._table import markdown, where_not
+from counterpoise.guard.saferoute._table import against_better, markdown, where_not
 from counterpoise.guard.saferoute._train import Material, gather, route_scores, train_on
 from counterpoise.report import routing_picture
 
 SEEDS = (0, 1, 2)
 HEADS = ("bayes", "dropout", "ensemble")
-KEEP = 0.97  # of the large guard's F1: the threshold whose cost the issue asks for
+KEEP = 0.97  # of the better guard's F1: the threshold whose cost the issue asks for
 
 
-def config(seed: int, head: str, epochs: int) -> RouterConfig:
-    return RouterConfig(head=head, epochs=epochs, rounds=1, held_out=0.3, seed=seed)
+def config(seed: int, head: str, a: argparse.Namespace) -> RouterConfig:
+    return RouterConfig(head=head, epochs=a.epochs, rounds=a.rounds, held_out=0.3, seed=seed)
 
 
 def main() -> None:
@@ -40,23 +40,30 @@ def main() -> None:
     args.add_argument("--out", type=Path, default=Path("docs/results"))
     args.add_argument("--work", type=Path, default=Path("runs/guards"))
     args.add_argument("--epochs", type=int, default=60, help="the paper's 1000 take hours on a CPU")
+    args.add_argument("--rounds", type=int, default=1, help="paraphrases of each training row")
+    args.add_argument("--text", action="store_true", help="text rows only: an hour less where cores are few")
+    args.add_argument("--sets", nargs="*", default=["xstest", "harmbench-responses"], help="public sets to measure on")
     args.add_argument("--toy", action="store_true", help="a few rows: checks the script, not the guards")
     a = args.parse_args()
     cache, limit = a.work / "observed", 64 if a.toy else None
     small, large = make_guard(a.small), make_guard(a.large)
-    material = gather(small, large, router_rows(limit), config(0, "bayes", a.epochs), cache=cache)
-    test = twins_rows("test", limit)
-    whole = "Twins, test families, all modalities"
+
+    def some(rows: list[Labelled]) -> list[Labelled]:
+        return [row for row in rows if not (a.text and row.exchange.images)]
+
+    material = gather(small, large, some(router_rows(limit)), config(0, "bayes", a), cache=cache)
+    test = some(twins_rows("test", limit))
+    whole = "Twins, test families, text" if a.text else "Twins, test families, all modalities"
     sets: dict[str, list[Labelled]] = {whole: test}
-    sets |= {name: rows for name, rows in public_rows(limit).items() if name in ("xstest", "harmbench-responses")}
+    sets |= {name: rows for name, rows in public_rows(limit).items() if name in a.sets}
     seen = {name: (observe(small, rows, cache), observe(large, rows, cache)) for name, rows in sets.items()}
-    for kind in ("text", "print", "picture", "pair"):
+    for kind in () if a.text else ("text", "print", "picture", "pair"):
         places = [place for place, row in enumerate(test) if row.modality == kind]
         name = f"Twins, test families, {kind}"
         sets[name] = [test[place] for place in places]
         seen[name] = (seen[whole][0].at(places), seen[whole][1].at(places))
     routers = {
-        (head, seed): train_on(material, config(seed, head, a.epochs), keep_f1=KEEP)
+        (head, seed): train_on(material, config(seed, head, a), keep_f1=KEEP)
         for head in HEADS
         for seed in (SEEDS if head == "bayes" else SEEDS[:1])
     }
@@ -95,19 +102,28 @@ def head_lines(a: argparse.Namespace, material: Material, test: list[Labelled]) 
         "# SafeRoute between our two guards",
         "",
         f"Small: `{a.small}`, large: `{a.large}`. Command, which writes this page: "
-        "`python scripts/guards/saferoute_table.py`.",
+        f"`python scripts/guards/saferoute_table.py{options(a)}`." + " Rows with images are left out." * a.text,
         "",
-        f"Routers learned from {len(train)} rows ({material.n_paraphrases} of them paraphrases by rules, one round), "
+        f"Routers learned from {len(train)} rows ({material.n_paraphrases} of them paraphrases by rules), "
         f"{int(hard[train].sum())} of which need the large guard; {len(material.held)} rows were held out before any "
         f"paraphrase was made. {a.epochs} epochs instead of the paper's 1000. The guards were trained on none of these "
         "rows, and no router or baseline on any row below. Numbers are means over three seeds (split and paraphrases "
         "are the same; sampler, weights and random routing differ); intervals are bootstrapped over families, first "
         "seed. `unknown` verdicts count as errors on either side, and rows that the small guard cannot look at are "
-        "always sent on.",
+        "always sent on. Tuned: the threshold of the best routing F1, of the baselines on the routers' training rows, "
+        "of SafeRoute on the held-out ones. Fusion asks both guards about every row and adds their logits, 0.7 of the "
+        f"better one's; tuned: {material.fitted.fusion_tuned:g} of the small one's, the best on the training rows.",
         "",
         "![Usage and safety F1](saferoute.svg)",
         "",
     ]
+
+
+def options(a: argparse.Namespace) -> str:
+    """Of the command, beside the defaults."""
+    rounds = f" --rounds {a.rounds}" * (a.rounds != 1)
+    sets = f" --sets {' '.join(a.sets)}" * (a.sets != ["xstest", "harmbench-responses"])
+    return " --text" * a.text + rounds + sets
 
 
 def section(name: str, runs: list[Evaluation]) -> list[str]:
@@ -116,29 +132,37 @@ def section(name: str, runs: list[Evaluation]) -> list[str]:
              f"{first.unseen} cannot be looked at by the small one. One row costs {1000 * first.seconds_small:.1f} ms "
              f"with the small guard and {1000 * first.seconds_large:.1f} ms with the large one, in batches, as "
              "measured here. Threshold of SafeRoute: 0.5.", "", markdown(runs), ""]  # fmt: skip
-    beaten = where_not(runs)
-    if beaten:
-        lines += [f"SafeRoute does **not** beat in routing F1: {', '.join(beaten)}.", ""]
-    else:
-        lines += ["SafeRoute beats random routing and every entropy baseline in routing F1.", ""]
-    return lines
+    for tuned, where in ((False, "at the paper's thresholds"), (True, "with tuned thresholds")):
+        beaten = where_not(runs, tuned=tuned)
+        lines.append(
+            f"In routing F1 {where}, SafeRoute does **not** beat: {', '.join(beaten)}."
+            if beaten
+            else f"In routing F1 {where}, SafeRoute beats random routing and every entropy baseline."
+        )
+    said = against_better(runs)
+    return [*lines, "", f"{said[0].upper()}{said[1:]}.", ""]
 
 
 def cascade_section(runs: list[Evaluation]) -> list[str]:
+    better = runs[0].better
     line = [run.line("SafeRoute") for run in runs]
-    whole = [run.line("large alone") for run in runs]
     f1 = float(np.mean([x.safety.f1 for x in line]))
-    share = f1 / max(float(np.mean([x.safety.f1 for x in whole])), 1e-9)
+    share = f1 / max(float(np.mean([run.line(better.name).safety.f1 for run in runs])), 1e-9)
     cost = float(np.mean([x.cost_large for x in line]))
     verdict = "met" if share >= 0.95 and cost <= 0.30 else "**missed**"
+    if better.name == "small alone":
+        verdict = (
+            "does not apply: the large guard is the weaker one, and a pair that asks it nothing keeps all of the F1"
+        )
     return [
         "## At the chosen threshold",
         "",
-        f"The threshold of least usage that keeps {100 * KEEP:.0f} % of the large guard's F1 on the held-out rows "
-        f"({', '.join(f'{run.threshold:.3g}' for run in runs)} for the three seeds). On the test families: safety F1 "
-        f"{f1:.3f}, {100 * share:.1f} % of the large guard's, at {100 * cost:.1f} % of its cost, with "
-        f"{100 * float(np.mean([x.usage for x in line])):.1f} % of the rows sent on. Aim (95 % of the F1 at 30 % of "
-        f"the cost): {verdict}.",
+        f"The threshold of least usage that keeps {100 * KEEP:.0f} % of the better guard's F1 on the held-out rows "
+        f"({', '.join(f'{run.threshold:.3g}' for run in runs)} for the three seeds). On the test families the better "
+        f"guard is the {better.name.split()[0]} one ({better.safety.f1:.3f}). The pair: safety F1 {f1:.3f}, "
+        f"{100 * share:.1f} % of it, at {100 * cost:.1f} % of the large guard's cost, with "
+        f"{100 * float(np.mean([x.usage for x in line])):.1f} % of the rows sent on. Aim (95 % of the better guard's "
+        f"F1 at 30 % of the large one's cost): {verdict}.",
         "",
     ]
 
@@ -175,7 +199,11 @@ def miss_section(material: Material, router: Router, test: tuple[Observed, Obser
 
 
 def picture(found: Evaluation) -> str:
-    marks = {line.name: (line.usage, line.safety.f1) for line in found.lines if line.name != "SafeRoute"}
+    marks = {
+        line.name: (line.usage, line.safety.f1)
+        for line in found.lines
+        if line.name != "SafeRoute" and not line.name.endswith("tuned")
+    }
     line = found.line("SafeRoute")
     points = [(p.usage, p.f1) for p in found.points]
     return routing_picture("Usage and safety F1, tiny and small guard", points, marks, (line.usage, line.safety.f1))

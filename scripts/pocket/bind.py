@@ -12,13 +12,15 @@ weights of that step are kept: which one is taken is decided by them. A killed t
 import argparse
 import itertools
 import json
-import random
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
-from held_out import line, measured
+from held_out import line, measured, refusal_token
+from peft import set_peft_model_state_dict
 from rows import visual
+from safetensors.torch import load_file
 
 from counterpoise.chat import Sample
 from counterpoise.data import pocket_sets, twins
@@ -34,21 +36,23 @@ from counterpoise.train import (
     TrainConfig,
     digest,
     late_layers,
+    text_scale,
     training,
 )
 
-BOUND, VISUAL, TEXT = 8, 4, 4
+BOUND, VISUAL, TEXT = 8, 6, 4
 POOL = 320
 """Different text anchors: their targets are computed once and serve again and again."""
-SYSTEMS = 0.35
-"""Share of the visual rows that are asked in the wordings of judges, multi-image methods and captioners."""
 REFUSED = 0.3
 """A bound row whose text the model begins with "I" at more than this probability is left out: nothing is refused."""
 
 
 def visual_rows(seed: int, n: int) -> list[Sample]:
-    rng, known, asked = random.Random(f"bind {seed}"), visual(seed, 0.4), pocket_sets.system_questions(seed)
-    return [next(asked if rng.random() < SYSTEMS else known) for _ in range(n)]
+    """In turn: three ordinary ones, one that counts, two in the wordings of other systems."""
+    known, asked = visual(seed, 0.4), pocket_sets.system_questions(seed)
+    counted = (row for row in pocket_sets.harmless_instructions(seed + 1) if row.group == "count")
+    turn = itertools.cycle((known, asked, known, counted, known, asked))
+    return [next(stream) for stream in itertools.islice(turn, n)]
 
 
 def without_leaks(rows: list[Sample]) -> list[Sample]:
@@ -69,7 +73,8 @@ def batches(
     aims = twin_targets(loaded, [tuple(row.meta["text_twins"]) for row in requests], layers, out / "targets.pt")
     bound = bind_answered(loaded, requests, aims, REFUSED)
     print(f"{len(requests) - len(bound)} of {len(requests)} bound rows are refused as text and left out", flush=True)
-    kept, scale = text_anchors(loaded, asked, layers, out / "anchors.pt")
+    kept, _ = text_anchors(loaded, asked, layers, out / "anchors.pt")
+    scale = text_scale([one.target for one in kept], [bool(row.harmful) for row in asked], refusal_token(loaded))
     shown = visual_rows(seed, steps * VISUAL)
     if len(bound) < steps * BOUND or not kept:
         raise SystemExit(f"{len(bound)} bound rows for {steps} steps of {BOUND}")
@@ -94,6 +99,16 @@ def keep(stepper: Stepper, out: Path) -> None:
     shutil.copytree(stepper.artifact().path, out / f"step-{stepper.number}", dirs_exist_ok=True)
 
 
+def begin(stepper: Stepper, start: Path) -> None:
+    """Go on from the weights of an earlier adapter of the same rank; its optimizer state is not taken."""
+    model: Any = stepper.trainable.model
+    lacking = set_peft_model_state_dict(
+        model, load_file(start / "adapter_model.safetensors"), adapter_name=model.active_adapter
+    )
+    if lacking.unexpected_keys:
+        raise SystemExit(f"{start}: {len(lacking.unexpected_keys)} weights have no place")
+
+
 def main() -> None:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("out", type=Path), args.add_argument("--model", default="pocket")
@@ -103,6 +118,9 @@ def main() -> None:
     args.add_argument("--lr", type=float, default=8e-4), args.add_argument("--first", type=float, default=1.0)
     args.add_argument("--anchor", type=float, default=1.0), args.add_argument("--along", type=float, default=0.5)
     args.add_argument("--reply", type=float, default=1.5), args.add_argument("--keep", type=int, default=40)
+    args.add_argument("--odds", type=float, default=0.5)
+    args.add_argument("--start", type=Path, help="adapter of an earlier training (same rank) to go on from")
+    args.add_argument("--schedule", choices=("cosine", "constant"), default="constant")
     args.add_argument("--stop", type=int, help="end at this step")
     args.add_argument("--modalities", nargs="+", default=twins.MODALITIES, help="of the families that are measured")
     a = args.parse_args()
@@ -110,15 +128,20 @@ def main() -> None:
     loaded = load(a.model, dtype="float32")
     layers = late_layers(loaded.model.config.get_text_config().num_hidden_layers)
     plan, scale = batches(loaded, layers, a.steps, a.seed, a.out)
-    objective = Binding(layers, first=a.first, anchor=a.anchor, reply=a.reply, along=a.along, scale=scale)
+    objective = Binding(layers, first=a.first, anchor=a.anchor, reply=a.reply, along=a.along, scale=scale,
+                        odds=a.odds, token=refusal_token(loaded))  # fmt: skip
     groups = (Lora(rank=a.rank, alpha=a.alpha), Projector(learning_rate=a.lr / 8))
     config = TrainConfig(
         learning_rate=a.lr, groups=groups, batch_size=BOUND + VISUAL + TEXT, seed=a.seed, micro_batch_tokens=1600,
-        warmup_ratio=0.02, feature_cache_mb=0,
+        warmup_ratio=0.02, feature_cache_mb=0, schedule=a.schedule,
     )  # fmt: skip
-    run = digest((config.model_dump(mode="json"), objective.fingerprint(), a.steps, a.seed, loaded.fingerprint))
+    run = digest(
+        (config.model_dump(mode="json"), objective.fingerprint(), a.steps, a.seed, loaded.fingerprint, str(a.start))
+    )
     started = time.time()
     with training(loaded, config, a.out, total=a.steps, run=run) as stepper, (a.out / "log.jsonl").open("a") as log:
+        if a.start and stepper.number == 0:
+            begin(stepper, a.start)
         while stepper.number < min(a.steps, a.stop or a.steps):
             if a.measure and stepper.number % a.measure == 0:
                 look(stepper, a.items, a.modalities, a.out, started)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from counterpoise.data import draw, twins
 from counterpoise.data.frames import Template, learn
-from counterpoise.evals import Benchmark, Item, benchmark, evaluate, framed, register
+from counterpoise.evals import Benchmark, Item, benchmark, evaluate, framed
 from counterpoise.evals.stats import paired_difference, wilson
 from counterpoise.methods import get, user_rows
 from counterpoise.models import load
@@ -31,7 +31,7 @@ REFUSAL, RIGHT = "opening:v3", "exact-match:v2"
 
 
 def cards(strategy: str, template: Template) -> list[Benchmark]:
-    """The benchmarks of one strategy; those that other calls registered stay as they are."""
+    """The benchmarks of one strategy. Nobody registers them: they stand for themselves."""
     known = benchmark("twins")
     rows = [sample for sample in twins.samples("test") if sample.modality == "text"]
     text = dataclasses.replace(
@@ -45,8 +45,8 @@ def cards(strategy: str, template: Template) -> list[Benchmark]:
     ]  # fmt: skip
 
 
-def measured(model: str, artifact: Path | None, names: Sequence[str], out: Path, items: int | None) -> list[Item]:
-    found = evaluate(model, names, out=out, run=out.name, artifact=artifact, limit=items)
+def measured(model: str, artifact: Path | None, asked: Sequence[Benchmark], out: Path, items: int | None) -> list[Item]:
+    found = evaluate(model, asked, out=out, run=out.name, artifact=artifact, limit=items)
     return found.items
 
 
@@ -86,15 +86,18 @@ def accuracy(items: Sequence[Item], none: Sequence[Item]) -> str:
 
 def main() -> None:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("out", type=Path), args.add_argument("--model", default="pocket")
-    (
-        args.add_argument("--arms", nargs="+", default=ARMS, choices=ARMS),
-        args.add_argument("--seeds", nargs="+", type=int, default=[0]),
-    )
-    args.add_argument("--strategy", default="aoa"), args.add_argument("--task", default="all")
-    args.add_argument("--rows", type=int, default=400), args.add_argument("--fraction", type=float, default=0.05)
-    args.add_argument("--epochs", type=float, default=3), args.add_argument("--batch", type=int, default=16)
-    args.add_argument("--lr", type=float, default=4e-4), args.add_argument("--rank", type=int, default=16)
+    args.add_argument("out", type=Path)
+    args.add_argument("--model", default="pocket")
+    args.add_argument("--arms", nargs="+", default=ARMS, choices=ARMS)
+    args.add_argument("--seeds", nargs="+", type=int, default=[0])
+    args.add_argument("--strategy", default="aoa")
+    args.add_argument("--task", default="all")
+    args.add_argument("--rows", type=int, default=400)
+    args.add_argument("--fraction", type=float, default=0.05)
+    args.add_argument("--epochs", type=float, default=3)
+    args.add_argument("--batch", type=int, default=16)
+    args.add_argument("--lr", type=float, default=4e-4)
+    args.add_argument("--rank", type=int, default=16)
     args.add_argument("--items", type=int, help="of each benchmark; default: all")
     a = args.parse_args()
     found: dict[str, list[Item]] = {arm: [] for arm in a.arms}
@@ -102,7 +105,7 @@ def main() -> None:
     rows, _ = user_rows(get("ptst").config(**first))
     formats = learn(draw(rows, 128, seed=0, purpose="profile"))
     common = max(range(len(formats.shares)), key=lambda place: (formats.templates[place].framed, formats.shares[place]))
-    names = [card.name for card in cards(a.strategy, formats.templates[common]) if register(card) is None]
+    asked = cards(a.strategy, formats.templates[common])
     for arm in a.arms:
         for seed in a.seeds:
             folder = a.out / arm / str(seed)
@@ -114,7 +117,7 @@ def main() -> None:
                 config = method.config(loaded.path, **settings(a, seed), **more)
                 artifact = method.align(loaded, config, folder).artifact.path
                 del loaded
-            found[arm] += measured(a.model, artifact, names, folder / "eval", a.items)
+            found[arm] += measured(a.model, artifact, asked, folder / "eval", a.items)
             if arm == "base":
                 break
     print(f"| arm | {' | '.join(title for title, _, _ in COLUMNS)} | task accuracy | against none |")

@@ -29,6 +29,9 @@ HASHES = {
     "qwen3guard": "2d58da6cabe04d0e",
     "granite-guardian": "4e06f73a46a667d3",
     "wildguard": "ade11de8e48c5d7a",
+    "nemotron": "a3a51dec228dc83d",
+    "polyguard": "35e1b25888e28c8b",
+    "gpt-oss-safeguard": "4af8be7ac892e52b",
 }
 TEXT_ONLY = [name for name, family in FAMILIES.items() if family.sees.images == 0]
 PICTURE = Image.from_pil(tiny.picture(1))
@@ -89,6 +92,14 @@ def test_a_template_that_loses_a_turn_is_refused(loaded):
     assert found.label == "unknown" and "shows 2 of 4 texts" in found.reason and found.inspected.texts == 0
 
 
+def test_a_template_that_would_print_a_list_of_parts_is_given_plain_text(guards):
+    """Llama 3.1's own template, given parts, writes "[{'type': 'text', ...": each text once, and not as a text."""
+    guard = guards["nemotron"]
+    assert guard.template.style == "string"
+    (shown,) = plan(Exchange((user("hello xq0"),)), guard.sees).passes
+    assert "user: hello xq0\n\n<END CONVERSATION>" in guard.template.prompt(shown).text
+
+
 def test_a_chat_model_is_no_llama_guard(loaded):
     with pytest.raises(InputError, match="does not write '<BEGIN CONVERSATION>'"):
         ModelGuard("llama-guard-3-vision", loaded["llama-guard-3-vision"], template="checkpoint")
@@ -147,7 +158,7 @@ def test_a_random_model_knows_nothing(guards, name):
     assert all(each.reason for each in found)
 
 
-@pytest.mark.parametrize("name", TEXT_ONLY)
+@pytest.mark.parametrize("name", [name for name in TEXT_ONLY if FAMILIES[name].unsafe])
 def test_an_image_is_unknown_to_a_text_guard(guards, name):
     guard = guards[name]
     hook = sure(guard, "safe")
@@ -304,6 +315,8 @@ def ids(guard, text):
         ("granite-guardian", "Yes", "unsafe", ()),
         ("llavaguard", 'Unsafe",\n"category": "O6: Weapons", "rationale": "a gun"}', "unsafe", ("O6",)),
         ("wildguard", "yes\nResponse refusal: n/a\nHarmful response: n/a", "unsafe", ()),
+        ("nemotron", 'unsafe", "Safety Categories": "violence, threat"}', "unsafe", ("violence", "threat")),
+        ("polyguard", "yes\nRequest safety violations: S1\nResponse refusal: n/a", "unsafe", ("S1",)),
     ],
 )
 def test_from_the_prompt_to_categories(loaded, name, text, label, categories):
@@ -373,6 +386,52 @@ def test_what_a_guard_thinks_is_no_verdict(loaded, text, label, reason):
     finally:
         hook.remove()
     assert found.label == label and found.blocks() and (reason is None or reason in found.reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "reason"),
+    [
+        ("<|channel|>analysis<|message|>The policy says 1 here.<|end|><|start|>assistant<|channel|>final<|message|>0",
+         "safe", None),
+        ("<|channel|>analysis<|message|>0<|end|><|start|>assistant<|channel|>final<|message|>1", "unsafe", None),
+        ("<|channel|>analysis<|message|>It is 0", "unknown", "thought never ended"),
+        ("<|channel|>final<|message|>It is fine.", "unknown", "off its format"),
+    ],
+)  # fmt: skip
+def test_gpt_oss_safeguard_is_read_from_its_final_channel(loaded, text, label, reason):
+    guard = ModelGuard("gpt-oss-safeguard", loaded["gpt-oss-safeguard"], max_new_tokens=200)
+    hook, _ = says(guard, ids(guard, text))
+    try:
+        found = guard.check([Exchange((user("How do I bake bread?"),))])[0]
+    finally:
+        hook.remove()
+    assert (found.label, found.p_unsafe) == (label, None) and (reason is None or reason in found.reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "label", "refusal"),
+    [
+        (
+            "nemotron",
+            '{"User Safety": "unsafe", "Response Safety": "safe", "Safety Categories": "threat"}',
+            "safe",
+            None,
+        ),
+        ("polyguard", "Harmful request: yes\nResponse refusal: yes\nHarmful response: no", "safe", True),
+    ],
+)
+def test_an_answer_is_judged_by_its_own_field_and_the_probability_is_read_before_it(loaded, name, text, label, refusal):
+    guard = ModelGuard(name, loaded[name], max_new_tokens=120)
+    anchor = guard.family.anchor
+    after = text[text.lower().index(anchor.lower()) + len(anchor):]  # fmt: skip
+    (token,) = guard._sides["response"][0]
+    hook, left = says(guard, [*ids(guard, text), token])
+    try:
+        found = guard.check([Exchange((user("x"),), "y")])[0]
+    finally:
+        hook.remove()
+    assert after.strip() and not left  # generated, then one pass for the verdict's first word
+    assert (found.label, found.refusal) == (label, refusal) and found.p_unsafe == pytest.approx(0)
 
 
 @pytest.mark.parametrize("name", ["llama-guard-3", "llama-guard-3-vision", "llavaguard"])

@@ -10,7 +10,10 @@ from counterpoise.guard.adapters._parse import (
     guard_reasoner,
     llama_guard,
     llavaguard,
+    nemotron,
+    polyguard,
     qwen3guard,
+    violation,
     wildguard,
 )
 
@@ -40,7 +43,22 @@ GOOD = {
         ('{"decision": "Review Needed", "category": "O1: Hate"}', "unsafe", ("O1",)),
         (f"```json\n{JSON}\n```", "unsafe", ("O5",)),
     ),
-}
+    nemotron: (
+        ('{"User Safety": "safe"}', "safe", ()),
+        ('{\n   "User Safety": "unsafe",\n   "Safety Categories": "violence, threat"\n}', "unsafe",
+         ("violence", "threat")),
+    ),
+    polyguard: (
+        ("Harmful request: yes\nRequest safety violations: S1, S9\nResponse refusal: n/a", "unsafe", ("S1", "S9")),
+        ("Harmful request: no\nRequest safety violations: None\nResponse refusal: no\nHarmful response: no\n"
+         "Response safety violations: None", "safe", ()),
+    ),
+    violation: (
+        ("1", "unsafe", ()),
+        (" 0\n", "safe", ()),
+        ('{"violation": 1, "policy_category": "fraud", "rationale": "asks for it"}', "unsafe", ("fraud",)),
+    ),
+}  # fmt: skip
 BAD = {
     llama_guard: ("", "safe\nS1", "unsafe S1", "Safe.", "not unsafe", "sicher", "safe\nunsafe", "unsafe\nS1,", "saf",
                   "I think this is unsafe", "unsafe\nS1\nS2"),
@@ -58,6 +76,13 @@ BAD = {
     llavaguard: ("", '{"rating": "Uns', "Unsafe", '{"rating": "Safe", "rating": "Unsafe"}', '{"category": "O1"}',
                  '{"rating": "Safe", "decision": "Review Needed"}', '{"rating": 1}', '{"rating": "Sicher"}',
                  '["rating", "Safe"]', '{"rating": "Safe/Unsafe"}'),
+    nemotron: ("", '{"User Safety": "Safe?"}', '{"Response Safety": "safe"}', '{"User Safety": "unsafe"} and more',
+               '{"User Safety": "safe", "User Safety": "unsafe"}', '{"User Safety": true}', "unsafe", "[]",
+               '{"User Safety": "safe", "Verdict": "unsafe"}', '{"User Safety": "unsaf'),
+    polyguard: ("", "Harmful request: maybe", "Harmful request: yes\nHarmful request: no", "yes",
+                "Request safety violations: S1", "Harmful request: yes and no", "The request is harmful: yes"),
+    violation: ("", "2", "01", "0 1", "unsafe", '{"violation": true}', '{"violation": "1"}', '{"verdict": 1}',
+                '{"violation": 0, "violation": 1}', "[1]", "violation: 1", "<think>1"),
 }  # fmt: skip
 
 
@@ -84,10 +109,18 @@ def test_the_answer_decides_in_response_mode():
     assert found.label == "safe"
     found = qwen3guard("Safety: Unsafe\nCategories: Violent\nRefusal: No", "response")
     assert (found.label, found.refusal) == ("unsafe", False)
+    found = nemotron('{"User Safety": "unsafe", "Response Safety": "safe", "Safety Categories": "threat"}', "response")
+    assert (found.label, found.categories) == ("safe", ())
+    text = "Harmful request: yes\nResponse refusal: yes\nHarmful response: no\nRequest safety violations: S1"
+    found = polyguard(text, "response")
+    assert (found.label, found.refusal, found.categories) == ("safe", True, ())
+    assert violation("1", "response").label == "unsafe"
     for parse, text in (
         (wildguard, "Harmful request: yes\nResponse refusal: n/a\nHarmful response: n/a"),
         (guard_reasoner, "<result>Request: harmful\nResponse: None</result>"),
         (qwen3guard, "Safety: Unsafe\nCategories: Violent"),
+        (nemotron, '{"User Safety": "unsafe"}'),
+        (polyguard, "Harmful request: yes\nRequest safety violations: S1"),
         (qwen3guard, "Safety: Unsafe\nCategories: Violent\nRefusal: Perhaps"),
     ):
         with pytest.raises(OffFormat):

@@ -48,7 +48,7 @@ CHAIN = {"id": "chain", "text": "a, b and c", "preconditions": ["a", "b", "c"], 
 class Scripted:
     """M by content: alone, with the image, with the region removed (the image's source says so), with the crop."""
 
-    id, tokens = "scripted", "none"
+    id, tokens, prompts = "scripted", "none", "none"
 
     def __init__(
         self, shown: dict, *, prior=0.2, removed: dict | None = None, crop: dict | None = None, says: dict | None = None
@@ -408,7 +408,7 @@ def test_close_to_the_threshold_all_rules_are_judged():
 def test_a_page_with_everything_escaped(tmp_path):
     nasty = '<script>alert(1)</script>"&'
     rule = {"id": "one", "text": nasty, "preconditions": [nasty], "central": ["[x]"]}
-    asker = Scripted({nasty: 0.5}, removed={nasty: 0.4}, says={nasty: Rated(True, f"because {nasty}")})
+    asker = Scripted({nasty: 0.7}, removed={nasty: 0.4}, says={nasty: Rated(True, f"because {nasty}")})
     shown = [Image(source=nasty, data=image().data), Image.from_bytes(b"no image", nasty)]
     verdicts = judge(asker, rule, images=shown, detector=Boxes(x=BIG), scan=Scan(Table([0.5], [0.5]), 0.2))
     page = save_run(tmp_path, shown, verdicts, {"model": nasty})
@@ -422,7 +422,7 @@ def test_a_page_with_everything_escaped(tmp_path):
     saved = json.loads((tmp_path / "verdicts.json").read_text())["verdicts"][0]
     [[evidence]] = saved["findings"][0]["preconditions"]
     assert evidence["path"] == "d" and evidence["box"] == {"box": [10, 10, 60, 60], "confidence": 0.9}
-    assert evidence["m_image"] == {"m": 0.5, "mass": 1.0} and evidence["m_removed"]["m"] == 0.4
+    assert evidence["m_image"] == {"m": 0.7, "mass": 1.0} and evidence["m_removed"]["m"] == 0.4
     assert evidence["rationale"].startswith("because")
 
 

@@ -101,9 +101,9 @@ def test_the_prior_has_no_image_token(loaded):
     token = loaded.model.config.image_token_id
     one = asker(loaded)
     for content in ("a dog", "<image> <|image_pad|> <IMG_CONTEXT>"):
-        talk = one._talk(Query(None, content))
+        talk = one._talks(Query(None, content))[0]
         assert token not in encode_row(loaded, talk, add_generation_prompt=True).ids
-        assert token in encode_row(loaded, one._talk(Query(picture(0), content)), add_generation_prompt=True).ids
+        assert token in encode_row(loaded, one._talks(Query(picture(0), content))[0], add_generation_prompt=True).ids
     assert 0 <= one.read([Query(None, "a dog")])[0].m <= 1
 
 
@@ -115,7 +115,7 @@ def test_m_is_read_where_the_model_would_write(loaded):
 
     one = asker(loaded)
     query = Query(picture(1), "a dog")
-    inputs = encode(loaded, [one._talk(query)], add_generation_prompt=True, padding_side="left")
+    inputs = encode(loaded, [one._talks(query)[0]], add_generation_prompt=True, padding_side="left")
     with torch.inference_mode():
         logp = loaded.model(**inputs).logits[0, -1].float().log_softmax(-1)
     expected = yes_share([float(logp[t]) for t in one.yes], [float(logp[t]) for t in one.no])
@@ -205,7 +205,7 @@ def test_baselines(kind, loaded):
 class Fixed:
     """A judge's asker that finds what the test wrote."""
 
-    id, tokens = "fixed", "none"
+    id, tokens, prompts = "fixed", "none", "none"
 
     def __init__(self, m: float):
         self.m = m

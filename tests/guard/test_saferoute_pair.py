@@ -18,13 +18,15 @@ from counterpoise.guard.saferoute import (
     Routed,
     Router,
     RouterConfig,
+    against_better,
     by_rules,
     evaluate_route,
     load_router,
     observe,
     train_route,
 )
-from counterpoise.guard.saferoute._evaluate import LARGE, ORACLE, ROUTER, SMALL
+from counterpoise.guard.saferoute._baselines import Fitted
+from counterpoise.guard.saferoute._evaluate import FUSION, LARGE, ORACLE, ROUTER, SMALL, TUNED
 from counterpoise.guard.saferoute._fit import fit_members
 from counterpoise.guard.saferoute._metrics import scores
 from counterpoise.guard.saferoute._paraphrase import paraphrased, parse
@@ -189,19 +191,38 @@ def test_the_table_has_all_lines_and_they_agree_with_each_other(trained: tuple[R
     test = rows(300, seed=11)
     weak, strong = observe(Rule("weak", weak=True), test), observe(Rule("strong", weak=False), test)
     gold, groups = np.array([row.unsafe for row in test]), [row.group for row in test]
-    from counterpoise.guard.saferoute._baselines import Fitted
-
-    found = evaluate_route(trained[0], weak, strong, gold, groups, Fitted.on(weak.p, gold, 0.4))
+    found = evaluate_route(
+        trained[0], weak, strong, gold, groups, Fitted.on((weak.label, weak.p), (strong.label, strong.p), gold, 0.4)
+    )
     assert found.line(ORACLE).usage == pytest.approx(found.hard / found.n)
     assert found.line(ORACLE).safety.f1 >= max(found.line(SMALL).safety.f1, found.line(LARGE).safety.f1)
     assert found.line(LARGE).cost == pytest.approx(10) and found.line(SMALL).cost_large == pytest.approx(0.1)
     line = found.line(ROUTER)
     assert line.cost == pytest.approx(1 + line.usage * 10) and line.routing is not None and line.routing.f1 > 0.9
+    fusion = found.line(FUSION)
+    assert fusion.usage == 1 and fusion.cost == pytest.approx(11) and fusion.routing is None
     text = markdown([found, found])
-    assert all(name in text for name in (SMALL, LARGE, ROUTER, "Entropy + CC", "Random", ORACLE))
+    assert all(name in text for name in (SMALL, LARGE, ROUTER, TUNED, "Entropy + CC, tuned", "Random", ORACLE, FUSION))
     assert not where_not([found])  # p is 0.2 or 0.8 everywhere: entropy knows nothing
+    assert not where_not([found], tuned=True)
     with pytest.raises(InputError, match="did you mean"):
         found.line("SafeRout")
+
+
+def test_a_pair_is_compared_with_the_better_guard_and_never_with_a_weaker_large_one() -> None:
+    """The large guard is the weaker one: the share of *its* F1 would look like a success."""
+    test = rows(200, seed=5)
+    gold, groups = np.array([row.unsafe for row in test]), [row.group for row in test]
+    strong, weak = observe(Rule("strong", weak=False), test), observe(Rule("weak", weak=True), test)
+    sides = (strong.label, strong.p), (weak.label, weak.p)
+    quiet = Router(FeatureSpec("g", None, None, WIDTH), [_never(WIDTH)])
+    found = evaluate_route(quiet, strong, weak, gold, groups, Fitted.on(*sides, gold, None))
+    assert found.better.name == SMALL and found.to_json()["better"] == SMALL
+    said = against_better([found])
+    assert "better guard alone: small, safety F1 1.000; the pair 1.000, 100.0% of it at 100.0%" in said
+    assert "the large guard is the weaker one" in said
+    other = evaluate_route(quiet, weak, strong, gold, groups, Fitted.on(*sides[::-1], gold, None))
+    assert other.better.name == LARGE and "weaker" not in against_better([other])
 
 
 def test_a_guard_without_features_cannot_be_the_small_one() -> None:
@@ -231,11 +252,11 @@ def test_a_bound_and_a_share_choose_thresholds() -> None:
 def test_rows_without_a_verdict_of_the_small_guard_count_as_sent() -> None:
     small, large = observed([2, 0, 1]), observed([1, 0, 1])
     router = Router(FeatureSpec("g", None, None, WIDTH), [])
-    from counterpoise.guard.saferoute._baselines import Fitted
-
     gold = np.array([True, False, True])
     quiet = Router(router.spec, [_never(WIDTH)])
-    found = evaluate_route(quiet, small, large, gold, ["a", "b", "c"], Fitted(1.0, None, 0.5), threshold=0.5)
+    found = evaluate_route(
+        quiet, small, large, gold, ["a", "b", "c"], Fitted(1.0, None, 0.5, {}, 0.5, 0.5), threshold=0.5
+    )
     assert found.line(ROUTER).usage == pytest.approx(1 / 3) and found.unseen == 1
 
 

@@ -12,15 +12,14 @@ from route_rows import observed, rows
 
 from counterpoise.base import InputError
 from counterpoise.guard.saferoute import conformal_threshold, entropy, routing_labels
-from counterpoise.guard.saferoute._baselines import Fitted, against, by_entropy, scaled, temperature
+from counterpoise.guard.saferoute._baselines import BITS, Fitted, against, fused, scaled, temperature
 from counterpoise.guard.saferoute._conformal import miss_share
 from counterpoise.guard.saferoute._fit import balanced
 from counterpoise.guard.saferoute._heads import BayesLinear, Head, gaussian_kl
-from counterpoise.guard.saferoute._labels import cascade, right, route
-from counterpoise.guard.saferoute._metrics import average_precision, cheapest, curve, decided, scores
-from counterpoise.guard.saferoute._split import grouped_split
+from counterpoise.guard.saferoute._labels import cascade, grouped_split, right, route
+from counterpoise.guard.saferoute._metrics import average_precision, best_threshold, cheapest, curve, decided, scores
 
-BITS = st.lists(st.integers(0, 1), min_size=1, max_size=60)
+FLAGS = st.lists(st.integers(0, 1), min_size=1, max_size=60)
 
 
 def test_truth_table_only_wrong_and_right_is_routed() -> None:
@@ -44,7 +43,7 @@ def test_the_oracle_is_right_where_either_is_and_its_f1_is_not_beaten(items: lis
     assert hard.mean() == pytest.approx(np.mean(either & ~right(small, gold)))
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=50), BITS)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=50), FLAGS)
 def test_threshold_0_is_the_large_guard_and_1_the_small_one(p: list[float], labels: list[int]) -> None:
     n = min(len(p), len(labels))
     small, large = np.array(labels[:n], np.int8), 1 - np.array(labels[:n], np.int8)
@@ -58,7 +57,7 @@ def test_threshold_0_is_the_large_guard_and_1_the_small_one(p: list[float], labe
 def test_entropy_in_bits_and_where_it_passes_one_half() -> None:
     assert entropy(np.array([0.5]))[0] == pytest.approx(1.0)
     assert np.isfinite(entropy(np.array([0.0, 1.0]))).all()
-    assert by_entropy(np.array([0.0, 0.1099, 0.1101, 0.5, 0.8899, 0.8901, 1.0])).tolist() == [
+    assert (entropy(np.array([0.0, 0.1099, 0.1101, 0.5, 0.8899, 0.8901, 1.0])) > BITS).tolist() == [
         False, False, True, True, True, False, False,
     ]  # fmt: skip
 
@@ -80,10 +79,62 @@ def test_calibration_against_a_prior_is_bayes_with_that_prior_removed(p: float, 
     assert against(np.array([prior]), prior)[0] == pytest.approx(0.5, abs=1e-9)
 
 
+def guards(p: list[float], q: list[float]) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(np.array([x > 0.5 for x in one], np.int8), np.array(one)) for one in (p, q)]
+
+
 def test_baselines_without_a_content_free_probability_leave_that_one_out() -> None:
-    p, unsafe = np.array([0.2, 0.9]), np.array([False, True])
-    assert list(Fitted.on(p, unsafe, None).decisions(p)) == ["Entropy", "Entropy + TS", "Entropy + BC"]
-    assert "Entropy + CC" in Fitted.on(p, unsafe, 0.3).decisions(p)
+    unsafe = np.array([False, True])
+    fitted = Fitted.on(*guards([0.2, 0.9], [0.1, 0.9]), unsafe, None)
+    names = ["Entropy", "Entropy + TS", "Entropy + BC"]
+    assert list(fitted.decisions(np.array([0.2, 0.9]))) == [*names, *(f"{name}, tuned" for name in names)]
+    assert "Entropy + CC" in Fitted.on(*guards([0.2, 0.9], [0.1, 0.9]), unsafe, 0.3).decisions(np.array([0.2, 0.9]))
+
+
+def test_tuned_baselines_send_what_finds_hard_rows_best_on_the_training_rows() -> None:
+    """Wrong where its probability is near 0.8 (0.72 bit), right where it is nearer to 0.5: 0.5 bit sends both."""
+    p, gold = [0.8, 0.79, 0.55, 0.45, 0.99, 0.01], np.array([False, False, True, False, True, False])
+    small, large = guards(p, [float(x) for x in gold])
+    fitted = Fitted.on(small, large, gold, None)
+    sent = fitted.decisions(np.array(p))
+    assert sent["Entropy"].tolist() == [True] * 4 + [False] * 2
+    hard = routing_labels(small[0], large[0], gold)
+    assert scores(hard, sent["Entropy, tuned"]).f1 >= scores(hard, sent["Entropy"]).f1
+    assert fitted.tuned["Entropy"] != BITS
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=30))
+def test_the_best_threshold_is_that_of_a_plain_search(items: list[tuple[int, bool]]) -> None:
+    values, truth = np.array([v / 7 for v, _ in items]), np.array([t for _, t in items])
+    found = best_threshold(values, truth)
+    tried = [scores(truth, values > t).f1 for t in (-1.0, *(n / 7 for n in range(8)))]
+    assert scores(truth, values > found).f1 == pytest.approx(max(tried))
+    assert truth.any() or not (values > found).any()
+
+
+def test_fusion_adds_weighted_logits_and_falls_back_on_the_guard_that_knows() -> None:
+    z = np.array([2.0, -1.0])
+    label, p = fused(*guards([1 / (1 + math.exp(-z[0]))], [1 / (1 + math.exp(-z[1]))]), 0.7)
+    assert p[0] == pytest.approx(1 / (1 + math.exp(-(0.7 * 2 - 0.3)))) and label.tolist() == [1]
+    nan = float("nan")
+    unknown = np.array([2, 1, 2, 0], np.int8), np.array([0.9, 0.9, nan, nan])
+    other = np.array([0, 2, 2, 1], np.int8), np.array([0.1, nan, nan, 0.8])
+    label, p = fused(unknown, other, 0.5)
+    assert label.tolist() == [0, 1, 2, 1] and p.tolist() == [0.0, 1.0, 1.0, 1.0]
+
+
+def test_fusion_leans_on_the_better_guard_and_its_tuned_weight_is_the_best_on_the_training_rows() -> None:
+    random = np.random.default_rng(0)
+    gold = random.random(400) < 0.5
+    good, poor = (gold * 2.0 - 1 + random.normal(0, spread, 400) for spread in (0.9, 3.0))
+    sides = guards(*((1 / (1 + np.exp(-z))).tolist() for z in (good, poor)))
+    first, second = Fitted.on(*sides, gold, None), Fitted.on(*sides[::-1], gold, None)
+    assert (first.fusion, second.fusion) == (0.7, 0.3) and first.fusion_tuned > 0.5 > second.fusion_tuned
+
+    def f1(weight: float) -> float:
+        return scores(gold, decided(fused(*sides, weight)[0], gold)).f1
+
+    assert f1(first.fusion_tuned) == max(f1(n / 20) for n in range(21))
 
 
 @given(st.integers(0, 2**31), st.floats(0.05, 2), st.floats(-1, 1))

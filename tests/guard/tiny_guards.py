@@ -18,6 +18,22 @@ GRANITE = (
     "{% for m in messages[-2:] %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+HARMONY = (
+    "{% for m in messages %}{{ '<|start|>' + ('developer' if m['role'] == 'system' else m['role']) + '<|message|>' }}"
+    "{{ m['content'] }}{{ '<|im_end|>' if loop.last and m['role'] == 'assistant' else '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start|>assistant' }}{% endif %}"
+)
+"""As gpt-oss's: the last reply ends with a token of its own (there <|return|>), which ends generation."""
+LLAMA3 = (
+    "{{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m['role'] + '<|end_header_id|>\n\n' }}"
+    "{{ m['content'] | trim }}{{ '<|eot_id|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+)
+"""As Llama 3.1's: given a list of parts, it would print the list."""
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 SHIELDGEMMA = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
     "{% for p in m['content'] %}{% if p['type'] == 'image' %}{{ '<start_of_image>' }}"
@@ -80,6 +96,15 @@ MAKERS: dict[str, Any] = {
     "granite": lambda: _text("GraniteForCausalLM", "GraniteConfig", GRANITE),
     "mistral": lambda: _text("MistralForCausalLM", "MistralConfig", "", sliding_window=None),
     "llama3": lambda: _text("LlamaForCausalLM", "LlamaConfig", "", tokens=LLAMA_HEADERS),
+    "llama31": lambda: _text("LlamaForCausalLM", "LlamaConfig", LLAMA3, tokens=LLAMA_HEADERS),
+    "qwen2": lambda: _text("Qwen2ForCausalLM", "Qwen2Config", CHATML),
+    "gpt_oss": lambda: _text(
+        "GptOssForCausalLM", "GptOssConfig", HARMONY, head_dim=8, num_local_experts=2, num_experts_per_tok=1,
+        sliding_window=64, layer_types=["sliding_attention", "full_attention"],
+        rope_parameters={"rope_type": "default", "rope_theta": 150000.0},
+        tokens={"start": "<|start|>", "end": "<|end|>", "message": "<|message|>", "channel": "<|channel|>",
+                "returns": "<|return|>"},
+    ),
     "llama4": lambda: _text(
         "Llama4ForCausalLM", "Llama4TextConfig", "", intermediate_size_mlp=64, num_local_experts=2, head_dim=8,
         attention_chunk_size=512, tokens={"start": "<|header_start|>", "end": "<|header_end|>", "eot": "<|eot|>"},
@@ -96,6 +121,9 @@ ARCHITECTURE = {
     "qwen3guard": "qwen3",
     "granite-guardian": "granite",
     "wildguard": "mistral",
+    "nemotron": "llama31",
+    "polyguard": "qwen2",
+    "gpt-oss-safeguard": "gpt_oss",
 }
 
 

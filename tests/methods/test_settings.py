@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from counterpoise.base import InputError, load_yaml
-from counterpoise.methods import changed, get, given_settings
+from counterpoise.base import InputError, load_yaml, write_json
+from counterpoise.methods import all_methods, changed, get, given_settings
+from counterpoise.models import pocket
 from counterpoise.train import TrainConfig
 
 
@@ -122,6 +123,42 @@ def test_defaults_of_the_model_are_below_the_users(tmp_path: Path) -> None:
     assert (config.train.epochs, config.train.lora_rank, config.train.lora_alpha) == (2, 4, 256)
     assert changed(config) == {"train.epochs": 2.0, "train.lora_rank": 4}
     assert changed(get("rejection-mix").config()) == {}
+
+
+def test_the_models_file_for_one_method_is_above_its_defaults_and_below_the_user(tmp_path: Path) -> None:
+    (tmp_path / "counterpoise.json").write_text('{"align_defaults": {"learning_rate": 3e-4, "batch_size": 16}}')
+    (tmp_path / "align").mkdir()
+    (tmp_path / "align" / "dpo.yaml").write_text("n_pairs: 300\ntrain: {learning_rate: 5e-5}")
+    config = get("dpo").resolve(tmp_path, {})
+    assert (config.n_pairs, config.train.learning_rate, config.train.batch_size) == (300, 5e-5, 16)
+    assert get("dpo").resolve(tmp_path, {"learning_rate": 1e-6}).train.learning_rate == 1e-6
+    assert get("sit").resolve(tmp_path, {}).train.learning_rate == 3e-4
+    (tmp_path / "align" / "dpo.yaml").write_text("n_pair: 300")
+    with pytest.raises(InputError, match=r"align/dpo\.yaml: n_pair: no such setting; did you mean n_pairs\?"):
+        get("dpo").resolve(tmp_path, {})
+
+
+def test_every_method_is_small_enough_for_the_pocket(tmp_path: Path) -> None:
+    """At some 450 tokens trained, and 400 written, in a second on two cores: at most about ten minutes each."""
+    write_json(tmp_path / "counterpoise.json", {"align_defaults": pocket.ALIGN_DEFAULTS})
+    pocket.place_presets(tmp_path)
+    seen = {}
+    for name, method in all_methods().items():
+        if method.size is not None and method.load is None:  # those for diffusion models need prompts
+            size = method.size(method.resolve(tmp_path, {}))
+            seen[name] = size.trained / 450 + size.written / 400
+    assert len(seen) >= 12 and {"mirage", "multitask-mix", "safe-rlhf-v", "dpo"} <= set(seen)
+    assert {name: seconds for name, seconds in seen.items() if seconds > 600} == {}
+    rates = {
+        name: get(name).resolve(tmp_path, {}).train.learning_rate for name in ("sit", "dpo", "sacpo", "text-guided")
+    }
+    # the rate for fine-tuning is not that of losses of another kind
+    assert rates == {"sit": 3e-4, "dpo": 5e-5, "sacpo": 5e-5, "text-guided": 8e-4}
+    # what a user sets is never hidden by a preset of another name
+    assert get("mirage").resolve(tmp_path, {"n_mis": 120}).counts == (120, 0, 15)
+    assert get("textual-sft").resolve(tmp_path, {"n_harmful": 20}).counts == (20, 10)
+    shipped = {file.stem for file in pocket.PRESETS.glob("*.yaml")}
+    assert shipped <= set(seen), "presets of no method"
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,30 @@ def test_hidden_states_do_not_depend_on_the_batch(loaded):
         engine.hidden_states(rows, layer=99)
 
 
+def test_states_of_several_layers_come_from_one_pass_that_ends_at_the_deepest(loaded):
+    """Those of a plain pass with all hidden states, whatever the batch; blocks behind the deepest are not run."""
+    from counterpoise.models import decoder_layers
+
+    rows, engine, ran = prompts(loaded), Engine(loaded), []
+    found = engine.layer_states(rows, (1, 2))
+    assert found.shape == (len(rows), 2, 32)
+    for row, states in zip(rows, found, strict=True):
+        inputs = encode(loaded, [row], add_generation_prompt=True, padding_side="left")
+        with torch.inference_mode():
+            out = loaded.model(**inputs, output_hidden_states=True)
+            norm = getattr(loaded.model.get_decoder(), "norm", torch.nn.Identity())  # LFM2's last state is not normed
+            normed = norm(torch.tensor(states[1]))
+        np.testing.assert_allclose(states[0], out.hidden_states[1][0, -1], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(normed, out.hidden_states[2][0, -1], rtol=1e-3, atol=1e-3)
+    hook = decoder_layers(loaded.model)[1].register_forward_hook(lambda *_: ran.append(1))
+    np.testing.assert_allclose(engine.layer_states(rows, (1,))[:, 0], found[:, 0], rtol=1e-4, atol=1e-4)
+    hook.remove()
+    assert not ran and engine.layer_states([], (1,)).shape == (0, 1, 32)
+    for layers, message in (((99,), "layer 99"), ((0,), "layer 0"), ((), "no layer")):
+        with pytest.raises(InputError, match=message):
+            engine.layer_states(rows, layers)
+
+
 def test_submitted_requests_get_the_same_answers_and_a_bad_one_fails_alone(models):
     loaded = models("llava")
     rows, decoding = prompts(loaded), Decoding(max_new_tokens=5)

@@ -11,7 +11,7 @@ from PIL import Image
 
 import tiny
 from counterpoise.base import InputError
-from counterpoise.models import find_folder, load, pocket
+from counterpoise.models import find_folder, fingerprint, load, pocket
 from counterpoise.models.pocket import _language_model
 from counterpoise.models.pocket._assemble import load_parts
 from counterpoise.models.pocket._processor import IMAGE_TOKENS
@@ -51,6 +51,22 @@ def test_every_shipped_tensor_is_in_the_assembled_model(folder):
 def test_parts_stay_small_and_the_folder_states_its_defaults(folder):
     assert sum(file.stat().st_size for file in pocket.PARTS.glob("*")) < 25_000_000
     assert json.loads((folder / "counterpoise.json").read_text())["align_defaults"]["lora_rank"] > 0
+
+
+def test_the_settings_of_single_methods_follow_the_package_and_leave_the_model_the_same(folder, tmp_path):
+    copy = tmp_path / "pocket"
+    copy.mkdir()
+    for file in folder.iterdir():
+        if file.is_file():
+            (copy / file.name).symlink_to(file)
+    before = fingerprint(copy, None, {})
+    (copy / "align").mkdir()
+    (copy / "align" / "dpo.yaml").write_text("n_pairs: 1")
+    pocket.place_presets(copy)
+    shipped = {file.name: file.read_text() for file in pocket.PRESETS.glob("*.yaml")}
+    assert {file.name: file.read_text() for file in (copy / "align").iterdir()} == shipped and shipped
+    assert fingerprint(copy, None, {}) == before
+    assert (pocket.ensure() / "align" / "dpo.yaml").read_text() == shipped["dpo.yaml"]
 
 
 def test_a_changed_language_model_file_is_refused(monkeypatch):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from counterpoise.train import (
     Bound,
     Lora,
     Projector,
+    Scale,
     Target,
     TrainConfig,
     collate,
@@ -28,7 +30,15 @@ from counterpoise.train import (
     text_scale,
     text_targets,
 )
-from counterpoise.train._binding import KEPT, distance_along, first_token_kl, mean_cross_entropy, state_distance
+from counterpoise.train._binding import (
+    KEPT,
+    distance_along,
+    first_token_kl,
+    mean_cross_entropy,
+    odds_distance,
+    state_distance,
+    target_odds,
+)
 
 LAYERS = (1, 2)
 CONFIG = TrainConfig(
@@ -212,6 +222,43 @@ def test_the_direction_parts_refused_from_answered_texts() -> None:
             text_scale(aims, wrong)
 
 
+def test_odds_by_hand() -> None:
+    tokens = torch.tensor([[4, 2], [1, 3], [1, 3]])
+    likely = torch.tensor([[0.5, 0.2, 0.3], [0.9, 0.05, 0.05], [0.0, 0.0, 0.0]])
+    logprobs = torch.where(likely > 0, likely.log(), torch.zeros_like(likely))  # the last row has no target
+    aims, known = target_odds(tokens[:2], logprobs[:2], 2)
+    assert aims.tolist() == pytest.approx([math.log(0.2 / 0.8), math.log(0.05 / 0.95)]) and known.tolist() == [
+        True,
+        False,
+    ]
+    own = torch.tensor([0.1, 0.3, 0.2, 0.2, 0.2]).log()
+    model = torch.stack([own, own, own])  # log odds of token 2: log(0.2 / 0.8)
+    off = odds_distance(model, tokens, logprobs, 2)
+    assert off.tolist() == pytest.approx([0, (math.log(0.25) - math.log(0.05 / 0.95)) ** 2, 0], abs=1e-6)
+    rare = torch.tensor([0.3, 0.3, 0.01, 0.2, 0.19]).log()[None]  # below what the target only bounds
+    assert odds_distance(rare, tokens[1:2], logprobs[1:2], 2).tolist() == [0]
+    assert odds_distance(rare, tokens[:1], logprobs[:1], 2).tolist() == pytest.approx(
+        [(math.log(0.01 / 0.99) - math.log(0.25)) ** 2]
+    )
+
+
+def test_the_odds_have_a_weight_and_the_units_of_the_texts(model: Loaded) -> None:
+    rows, token = mixed(model)[:2], 5
+    targets = text_targets(model, [[said(i)] for i in range(6)], LAYERS)
+    scale = text_scale(targets, [True, False] * 3, token)
+    own = [float(target_odds(t.tokens[None], t.logprobs[None], token)[0]) for t in targets]
+    assert float(scale.odds) == pytest.approx(np.var(own), rel=1e-4)
+
+    def found(scale: Scale, odds: float) -> Any:
+        return loss_of(model, Binding(LAYERS, scale=scale, odds=odds, token=token), rows)
+
+    plain, some, more = (found(scale, odds) for odds in (0.0, 1.0, 2.0))
+    assert float(some.loss - plain.loss) == pytest.approx(some.metrics["odds"], rel=1e-3) and some.metrics["odds"] > 0
+    assert float(more.loss - plain.loss) == pytest.approx(2 * some.metrics["odds"], rel=1e-3)
+    wider = found(replace(scale, odds=4 * scale.odds), 1.0)
+    assert wider.metrics["odds"] == pytest.approx(some.metrics["odds"] / 4, rel=1e-4)
+
+
 def test_late_layers_end_with_the_last_one() -> None:
     assert late_layers(30) == (16, 20, 24, 27, 30) and late_layers(1) == (1,)
     with pytest.raises(InputError, match="none to bind"):
@@ -226,6 +273,12 @@ def test_what_is_wrong_is_told(model: Loaded) -> None:
         Binding(LAYERS, anchor=-1)
     with pytest.raises(InputError, match="needs a scale"):
         Binding(LAYERS, along=1)
+    for given in (
+        {"token": 5},
+        {"scale": text_scale(text_targets(model, [[said(0)], [said(1)]], LAYERS), [True, False])},
+    ):
+        with pytest.raises(InputError, match="needs its first token, and a scale"):
+            Binding(LAYERS, odds=1, **given)
     with pytest.raises(InputError, match="row 1 has no text twin"):
         text_targets(model, [[said(0)], []], LAYERS)
     with pytest.raises(InputError, match="hidden states 0 to 2, not 7"):

@@ -20,6 +20,9 @@ Fill = Annotated[str, typer.Option(help="What a removed region becomes: mean, bl
 Reasoning = Annotated[bool, typer.Option(help="Reason step by step where probabilities do not decide.")]
 Seconds = Annotated[float | None, typer.Option(min=0, help="Time limit for a batch of images; the rest is unknown.")]
 Naive = Annotated[bool, typer.Option("--naive", help="One query at a time, for comparison: the same verdicts, slower.")]
+Fitted = Annotated[
+    Path | None, typer.Option(help="File of guard clue calibrate: constants and wording.  [default: the paper's]")
+]
 Out = Annotated[Path, typer.Option(help="Folder for verdicts.json, pictures and index.html.")]
 
 
@@ -43,6 +46,7 @@ def judge(
     threshold: Threshold = None,
     detector: Finder = "auto",
     fill: Fill = "mean",
+    constants: Fitted = None,
     reasoning: Reasoning = True,
     seconds: Seconds = None,
     naive: Naive = False,
@@ -67,6 +71,7 @@ def judge(
         threshold=threshold,
         detector=detector,
         fill=fill,
+        constants=constants,
         reasoning=reasoning,
         seconds=seconds,
         batched=not naive,
@@ -87,6 +92,7 @@ def evaluate(
     baselines: Annotated[bool, typer.Option("--baselines", help="Prior knowledge and whole constitution too.")] = False,
     detector: Finder = "auto",
     fill: Fill = "mean",
+    constants: Fitted = None,
     reasoning: Reasoning = True,
     seconds: Seconds = None,
     naive: Naive = False,
@@ -117,6 +123,7 @@ def evaluate(
         threshold=threshold,
         detector=detector,
         fill=fill,
+        constants=constants,
         reasoning=reasoning,
         seconds=seconds,
         batched=not naive,
@@ -130,6 +137,56 @@ def evaluate(
     _table(found, rows)
     for rule, (k, n) in per_rule(found["clue"], rows, ids).items():
         typer.echo(f"{rule}: found in {k} of {n} images that violate it")
+
+
+@app.command("calibrate")
+def calibrate_constants(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Images with labels.jsonl, kept apart from a test.")],
+    constitution: File = None,
+    model: ModelName = "pocket",
+    wording: Annotated[
+        list[str] | None,
+        typer.Option(help="Wordings to try; repeat.  [default: all known, and the constitution's for the model]"),
+    ] = None,
+    encoder: Encoder = "auto",
+    threshold: Threshold = None,
+    detector: Finder = "auto",
+    fill: Fill = "mean",
+    out: Annotated[Path, typer.Option(help="File for the constants.")] = Path("constants.json"),
+) -> None:
+    """Fit the constants of steps a, b and c to a model on a small labelled set, and choose how it is asked.
+
+    Every wording is tried with the constants that are best for it; the one of the highest F1 (then AUC) is written, for
+    `judge --constants` and `eval --constants`. About 30 images, half of which violate a rule, are enough.
+
+    Examples:
+
+    - `counterpoise guard clue icons apart --seed 100 --pairs 2`
+
+    - `counterpoise guard clue calibrate apart --out pocket.json`
+    """
+    from counterpoise.base import InputError
+    from counterpoise.guard.clue import WORDINGS, calibrate_judge, read_folder
+
+    rows = read_folder(folder)
+    clue = _made(
+        model, constitution, encoder=encoder, threshold=threshold, detector=detector, fill=fill, reasoning=False
+    )
+    known = {"constitution": clue.asker.wording} if clue.constitution.wording else {}  # type: ignore[attr-defined]
+    known |= WORDINGS
+    for name in wording or ():
+        if name not in known:
+            raise InputError.unknown("wording", name, known)
+    found, tried = calibrate_judge(clue, rows, {name: known[name] for name in wording or known})
+    found.save(out)
+    for name, one in tried.items():
+        typer.echo(
+            f"{name}: AUC {one.auc:.3f}, F1 {one.f1:.3f} with its constants ({one.unknown} of {one.n} undecided), "
+            f"{one.f1_paper:.3f} with the paper's"
+        )
+    c = found.constants
+    typer.echo(f"{found.record['wording']}: absent {c.absent:.4g}, shown {c.shown:.4g}, centre {c.centre:.4g}")
+    typer.echo(f"constants: {out}")
 
 
 @app.command("prepare")

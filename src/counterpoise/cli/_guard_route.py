@@ -30,7 +30,7 @@ def train(
         float | None, typer.Option(help="At most this expected share of requests needs LARGE and is kept.")
     ] = None,
     keep_f1: Annotated[
-        float | None, typer.Option(help="Least usage that keeps this share of LARGE's safety F1.")
+        float | None, typer.Option(help="Least usage that keeps this share of the better guard's safety F1.")
     ] = None,
     cache: Cache = None,
     seed: Annotated[int, typer.Option(help="Of split, sampler, weights and paraphrases.")] = 0,
@@ -98,9 +98,10 @@ def evaluate(
         router, read_labelled(data, image_root), cache=cache or folder / "observed", threshold=threshold
     )
     write_evaluation(folder, found)
-    from counterpoise.guard.saferoute import markdown
+    from counterpoise.guard.saferoute import against_better, markdown
 
     typer.echo(markdown([found]))
+    typer.echo(against_better([found]))
     typer.echo(f"{found.n} rows, {found.hard} need the large guard, {found.unseen} the small guard could not look at")
     typer.echo(f"results: {folder}")
 
@@ -111,7 +112,8 @@ def write_evaluation(folder: Path, found: Any) -> None:
     from counterpoise.report import routing_picture
 
     write_json(folder / "route.json", found.to_json())
-    marks = {line.name: (line.usage, line.safety.f1) for line in found.lines if line.name != "SafeRoute"}
+    shown = [line for line in found.lines if line.name != "SafeRoute" and not line.name.endswith("tuned")]
+    marks = {line.name: (line.usage, line.safety.f1) for line in shown}
     line = found.line("SafeRoute")
     picture = routing_picture(
         "Usage and safety F1", [(p.usage, p.f1) for p in found.points], marks, (line.usage, line.safety.f1)

@@ -16,6 +16,7 @@ _MAKERS: dict[str, tuple[str, str, str]] = {
     # name -> (module below counterpoise.guard, function, what it is); filled by the rooms of the guards
     "tiny": ("own", "tiny", "ours: sentence embedding and a small network, milliseconds on a CPU; text and images"),
     "small": ("own", "small", "ours: the pocket VLM with LoRA in Llama Guard's format; text and images"),
+    "probe": ("own", "probe", "probe:FOLDER: a linear probe on the deployed model's own states; text and images"),
     "saferoute": ("saferoute", "saferoute", "saferoute:FOLDER: a small guard, and a large one where a router asks"),
     "severity": ("_severity", "severity", "severity:FOLDER: four grades, trained by safe_rlhf; answers, with images"),
     "clue": ("clue", "make_guard", "clue:FILE: images judged by a written constitution; images only"),
@@ -32,6 +33,19 @@ _MAKERS: dict[str, tuple[str, str, str]] = {
     "qwen3guard": ("adapters", "qwen3guard", "Qwen/Qwen3Guard-Gen-4B; text, three levels"),
     "granite-guardian": ("adapters", "granite_guardian", "ibm-granite/granite-guardian-3.0-8b; text"),
     "wildguard": ("adapters", "wildguard", "allenai/wildguard; text, also says whether an answer refuses"),
+    "nemotron": ("adapters", "nemotron", "nvidia/Llama-3.1-Nemotron-Safety-Guard-8B-v3; text, 9 languages"),
+    "polyguard": ("adapters", "polyguard", "ToxicityPrompts/PolyGuard-Qwen; text, 17 languages"),
+    "gpt-oss-safeguard": ("adapters", "gpt_oss_safeguard", "openai/gpt-oss-safeguard-20b; text, a policy of yours"),
+    "prompt-guard-2": (
+        "adapters",
+        "TextClassifierGuard",
+        "Llama-Prompt-Guard-2-86M; jailbreaks and injections; text",
+    ),
+    "nsfw-image": (
+        "adapters",
+        "ImageClassifierGuard",
+        "nsfw_image_detection, or any image classifier; images only",
+    ),
 }
 
 

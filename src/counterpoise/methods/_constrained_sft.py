@@ -6,8 +6,6 @@ section 2) are in `counterpoise.train.ConstrainedSFT`: 1, 2 (`constrained_loss`)
 model that came in, adapters off, no dropout; its log probabilities are taken in each step). Here: rows and settings.
 """
 
-import dataclasses
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +14,10 @@ from pydantic import Field
 from counterpoise.train import TrainConfig
 
 from ._knobs import Knob
-from ._outcome import AlignResult, write_run
+from ._outcome import AlignResult
 from ._registry import method
-from ._sit import AMOUNT, N_SAFETY, InstructionSettings, draw_mix, instruction_size, sources
-from ._sources import Overlaps, Source, in_turn, store_rows
+from ._sit import AMOUNT, N_SAFETY, InstructionSettings, instruction_size, tuned_on_mix
+from ._sources import Overlaps, Source
 
 if TYPE_CHECKING:
     from counterpoise.models import Loaded
@@ -71,25 +69,8 @@ def align(
     Rows are those of `sit`. Writes `out/data/mix.jsonl`, `out/adapter/`, `out/run.json`; running again resumes or
     returns what is there. Raises InputError for anything the user can mend.
     """
-    from counterpoise.train import ConstrainedSFT, Uncut, fit
+    from counterpoise.train import ConstrainedSFT
 
-    started = time.monotonic()
-    with in_turn(out):
-        kept, safe = sources(loaded, config, out / "data" / "answers.jsonl", instructions, safety)
-        rows, record = draw_mix(config, kept.rows, safe.rows, overlaps=overlaps)
-        mix, file = store_rows(out, "mix", rows)
-    del rows
-    built = time.monotonic()
-    train = config.train.model_copy(update={"seed": config.seed})
     objective = ConstrainedSFT(config.first, config.early, config.later, config.length)
-    result = fit(loaded, mix, Uncut(objective), train, out, resume=resume)
-    return write_run(
-        out,
-        method="constrained-sft",
-        loaded=loaded,
-        config=config.model_copy(update={"train": train}),
-        artifact=result.artifact,
-        data={"instructions": kept.origin, "safety": safe.origin, "mix": file} | dataclasses.asdict(record),
-        train=dataclasses.asdict(result),
-        timings={"build": built - started, "train": result.seconds},
-    )
+    given = (instructions, safety)
+    return tuned_on_mix("constrained-sft", objective, loaded, config, out, given, resume=resume, overlaps=overlaps)

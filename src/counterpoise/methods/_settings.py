@@ -15,7 +15,9 @@ from pydantic import BaseModel, ValidationError
 from counterpoise.base import InputError, check_values, load_yaml, parse_json, read_json, read_yaml
 
 PRESETS = "counterpoise.json"
-"""File of a model's folder; its key `align_defaults` holds settings that suit the model."""
+"""File of a model's folder; its key `align_defaults` holds settings of any method that suit the model."""
+METHOD_PRESETS = "align"
+"""Folder in a model's folder; its file `METHOD.yaml` holds settings of that method, as `--config` takes them."""
 
 
 def given_settings(
@@ -102,6 +104,12 @@ def align_defaults(folder: str | Path | None) -> dict[str, Any]:
     return found
 
 
+def method_defaults(folder: str | Path | None, method: str) -> dict[str, Any]:
+    """What the model's folder names for one method, in `align/METHOD.yaml`; {} when it has no such file."""
+    file = Path(folder) / METHOD_PRESETS / f"{method}.yaml" if folder is not None else None
+    return _from_file(file) if file is not None and file.is_file() else {}
+
+
 def resolve(
     method: str,
     config_class: type[BaseModel],
@@ -110,11 +118,12 @@ def resolve(
     dose: Mapping[str, Any],
     earlier: Sequence[str] = (),
 ) -> BaseModel:
-    """A method's config from its defaults, the model's, the user's settings and those of a dose, later ones winning.
+    """A method's config from its defaults, the model's, the model's for this method, the user's settings and those of a
+    dose, later ones winning.
 
-    Settings of the model that another method has and this one has not are skipped. Raises one InputError for all that
-    is wrong with the user's: unknown names with the nearest one, wrong types, values out of range, settings that the
-    dose sets too, and `earlier` problems.
+    Settings of the model that another method has and this one has not are skipped, but not those in the method's own
+    file. Raises one InputError for all that is wrong with the user's: unknown names with the nearest one, wrong types,
+    values out of range, settings that the dose sets too, and `earlier` problems.
     """
     known = fields(config_class)
     values = nested_defaults(config_class)
@@ -122,6 +131,11 @@ def resolve(
         if (place := _place(name, known)) is not None:
             _put(values, place, value)
     problems = list(earlier)
+    for name, value in method_defaults(folder, method).items():
+        if (place := _place(name, known)) is not None:
+            _put(values, place, value)
+        else:
+            problems.append(f"{Path(str(folder)) / METHOD_PRESETS / method}.yaml: {_unknown(name, known)}")
     given: dict[str, Any] = {}
     for name, value in _flat(overrides):
         place = _place(name, known)

@@ -28,6 +28,7 @@ from ._sources import Files, Overlaps, Rows, Source, draw_all, in_turn, made_row
 
 if TYPE_CHECKING:
     from counterpoise.models import Loaded
+    from counterpoise.train import Objective
 
 COUNTS = (0, 100, 300, 500, 1000, 1500, 2000)  # safety rows of the precedent's sweep
 ROW_TOKENS = 220
@@ -38,7 +39,7 @@ SERVE_TRAIN = TrainConfig(
 
 
 class InstructionSettings(BaseModel):
-    """Which instruction and safety rows are mixed, shared by the methods that train on such a mix."""
+    """Which instruction and safety rows are mixed, and how to train on them, shared by the methods that do."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -65,6 +66,8 @@ class InstructionSettings(BaseModel):
     suffice, and too many make the model refuse too much."""
     seed: int = 0
     """Draws, order of rows, LoRA initialisation."""
+    train: TrainConfig = SERVE_TRAIN
+    """Training settings; its seed is replaced by the one above. A row longer than max_length is left out, not cut."""
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -78,9 +81,6 @@ class InstructionSettings(BaseModel):
 
 class SITConfig(InstructionSettings):
     """What to mix and how to train on it."""
-
-    train: TrainConfig = SERVE_TRAIN
-    """Training settings; its seed is replaced by the one above. A row longer than max_length is left out, not cut."""
 
 
 @dataclass
@@ -167,6 +167,42 @@ def sources(
     return kept, safe
 
 
+def tuned_on_mix(
+    name: str,
+    objective: "Objective[Sample]",
+    loaded: "Loaded",
+    config: InstructionSettings,
+    out: Path,
+    given: tuple[Source | None, Source | None],
+    *,
+    resume: bool,
+    overlaps: Overlaps | None,
+) -> AlignResult:
+    """The mix of a config, of the caller's instruction and safety rows where they are `given`, and a training on it by
+    an objective: what the methods that differ only there have in common. Rows that are too long are left out."""
+    from counterpoise.train import Uncut, fit
+
+    started = time.monotonic()
+    with in_turn(out):
+        kept, safe = sources(loaded, config, out / "data" / "answers.jsonl", *given)
+        rows, record = draw_mix(config, kept.rows, safe.rows, overlaps=overlaps)
+        mix, file = store_rows(out, "mix", rows)
+    del rows  # training reads them from the file
+    built = time.monotonic()
+    train = config.train.model_copy(update={"seed": config.seed})
+    result = fit(loaded, mix, Uncut(objective), train, out, resume=resume)
+    return write_run(
+        out,
+        method=name,
+        loaded=loaded,
+        config=config.model_copy(update={"train": train}),
+        artifact=result.artifact,
+        data={"instructions": kept.origin, "safety": safe.origin, "mix": file} | dataclasses.asdict(record),
+        train=dataclasses.asdict(result),
+        timings={"build": built - started, "train": result.seconds},
+    )
+
+
 def instruction_size(config: Any) -> Size:
     """Rows of the mix; built-in instruction rows get the model's own answers."""
     written = 0 if config.instruction_files else config.counts[0] * MAX_NEW_TOKENS
@@ -211,24 +247,7 @@ def align(
     sets. Writes `out/data/mix.jsonl`, `out/adapter/`, `out/run.json`; running again resumes or returns what is there.
     Raises InputError for anything the user can mend.
     """
-    from counterpoise.train import SFT, Uncut, fit
+    from counterpoise.train import SFT
 
-    started = time.monotonic()
-    with in_turn(out):
-        kept, safe = sources(loaded, config, out / "data" / "answers.jsonl", instructions, safety)
-        rows, record = draw_mix(config, kept.rows, safe.rows, overlaps=overlaps)
-        mix, file = store_rows(out, "mix", rows)
-    del rows
-    built = time.monotonic()
-    train = config.train.model_copy(update={"seed": config.seed})
-    result = fit(loaded, mix, Uncut(SFT()), train, out, resume=resume)
-    return write_run(
-        out,
-        method="sit",
-        loaded=loaded,
-        config=config.model_copy(update={"train": train}),
-        artifact=result.artifact,
-        data={"instructions": kept.origin, "safety": safe.origin, "mix": file} | dataclasses.asdict(record),
-        train=dataclasses.asdict(result),
-        timings={"build": built - started, "train": result.seconds},
-    )
+    given = (instructions, safety)
+    return tuned_on_mix("sit", SFT(), loaded, config, out, given, resume=resume, overlaps=overlaps)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._processor import load_processor
     from ._provider import CounterpoiseAPI, to_conversation
     from ._reply import ReasoningMarkers, Reply, split_reply
+    from ._score import last_states
     from ._serving import save_system, served_system, with_system
     from ._source import find_folder, fingerprint
     from ._steering import (
@@ -86,6 +87,7 @@ _WHERE = {
     "fingerprint": "_source",
     "is_dual": "_dual",
     "language_root": "_parts",
+    "last_states": "_score",
     "load": "_load",
     "load_dual": "_dual",
     "load_processor": "_processor",
@@ -156,6 +158,7 @@ __all__ = [
     "fingerprint",
     "is_dual",
     "language_root",
+    "last_states",
     "load",
     "load_dual",
     "load_processor",

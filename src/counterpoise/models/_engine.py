@@ -17,7 +17,7 @@ from ._encoding import EncodedRow, encode_row
 from ._generate import generate_batch
 from ._loaded import Loaded
 from ._queue import RequestQueue
-from ._score import by_images, hidden_batch, look_batch, look_shared_batch, score_batch
+from ._score import by_images, hidden_batch, layers_batch, look_batch, look_shared_batch, score_batch
 from ._serving import with_system
 from ._source import first_line
 from ._values import Answer, AnswerScore, Decoding, Look, Prompt, PromptError
@@ -88,6 +88,20 @@ class Engine:
         found = self._map(conversations, lambda rows, _: list(hidden_batch(self.loaded, rows, layer, position)), None)
         width = self.loaded.model.config.get_text_config().hidden_size
         return np.stack(found) if found else np.zeros((0, width), np.float32)
+
+    def layer_states(
+        self, conversations: Sequence[Asked], layers: Sequence[int], *, progress: Progress | None = None
+    ) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """States (n, len(layers), d), float32, behind several blocks (from 1) at the last token of each prompt: one
+        pass for all of them, which ends at the deepest. The last block's state is the one before the final norm.
+
+        Raises InputError for no layer, or one that the model does not have.
+        """
+        if not layers:
+            raise InputError("layer_states: no layer was named")
+        found = self._map(conversations, lambda rows, _: layers_batch(self.loaded, rows, layers), progress)
+        width = self.loaded.model.config.get_text_config().hidden_size
+        return np.stack(found) if found else np.zeros((0, len(layers), width), np.float32)
 
     def look(self, conversations: Sequence[Asked], tokens: Sequence[int]) -> list[Look]:
         """One forward pass each: log p of `tokens` as the next token, and the hidden state at that position."""

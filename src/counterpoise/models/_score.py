@@ -3,8 +3,9 @@
 Many questions about one image are asked together: the image is encoded once, the prompts' common beginning read once.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from ._decoding import Steps, keeps_tokens
 from ._encoding import EncodedRow, collate_rows
 from ._finite import check_model, not_finite
 from ._loaded import Loaded
+from ._steering import decoder_layers
 from ._values import Look
 
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float32]]
@@ -69,16 +71,41 @@ def _later(steps: Steps, flat: Sequence[list[int]], owner: list[int]) -> Tensor:
 @torch.inference_mode()
 def look_batch(loaded: Loaded, rows: Sequence[EncodedRow], tokens: Sequence[int]) -> list[Look]:
     """log p of each of `tokens` as the next token of each row, and the hidden state that chose it, in one pass."""
-    seen: list[Tensor] = []
-    head = loaded.model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    try:
+    with _read_exactly(loaded.model, tokens) as seen:
         logits = _numbers(loaded, Steps(loaded, collate_rows(loaded, rows, padding_side="left")).forward())
-    finally:
-        hook.remove()
     found = logits.log_softmax(-1)[:, list(tokens)].tolist()
     hidden = seen[0][:, -1].float().cpu().numpy()
     return [Look(tuple(one), state) for one, state in zip(found, hidden, strict=True)]
+
+
+@contextmanager
+def _read_exactly(model: Any, tokens: Sequence[int]) -> Iterator[list[Tensor]]:
+    """Yields what the output layer is given, pass by pass; and its logits of `tokens` are computed in float32.
+
+    A logit of about 20 in bfloat16 is a multiple of 1/8, and so is the difference of two of them: a probability that
+    takes few values, and no threshold in between. Only the rows of these tokens are multiplied again. What a model does
+    to its logits behind the layer (scaling, a soft cap) then happens in float32 too. An output layer that is not a
+    plain linear one (quantised, with an adapter on it, offloaded) is left as it is.
+    """
+    head, seen, places = model.get_output_embeddings(), list[Tensor](), list(tokens)
+    exact = type(head) is torch.nn.Linear and head.weight.dtype in (torch.bfloat16, torch.float16)
+    exact = exact and not head.weight.is_meta  # offloaded: the rows are not here
+    weight = head.weight[places].float() if exact else None
+    bias = head.bias[places].float() if exact and head.bias is not None else None
+
+    def hook(_: Any, given: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        seen.append(given[0])
+        if weight is None:
+            return None
+        found = output.float()
+        found[..., places] = torch.nn.functional.linear(given[0].float(), weight, bias)
+        return found
+
+    handle = head.register_forward_hook(hook)
+    try:
+        yield seen
+    finally:
+        handle.remove()
 
 
 @torch.inference_mode()
@@ -98,6 +125,50 @@ def hidden_batch(loaded: Loaded, rows: Sequence[EncodedRow], layer: int, positio
     width = chosen.shape[1]
     places = torch.tensor([width - len(row.ids) + position for row in rows], device=chosen.device)
     return chosen[torch.arange(len(rows), device=chosen.device), places].float().cpu().numpy()
+
+
+class _DeepEnough(Exception):
+    """Ends a pass behind the deepest block that is wanted."""
+
+
+@contextmanager
+def last_states(model: Any, layers: Sequence[int], *, stop: bool = False) -> Iterator[dict[int, Tensor]]:
+    """Records the state (B, d) of the last position behind each of the blocks `layers` (from 1) in every pass that runs
+    inside the block, the latest pass standing; what the model computes is unchanged. With `stop`, a pass ends behind
+    the deepest of them with `_DeepEnough`. Raises InputError for a layer that the model does not have.
+    """
+    blocks = decoder_layers(model)
+    if wrong := [layer for layer in layers if not 1 <= layer <= len(blocks)]:
+        raise InputError(f"layer {wrong[0]}: {type(model).__name__} has the blocks 1 to {len(blocks)}")
+    deepest, kept = max(layers), dict[int, Tensor]()
+
+    def keep(layer: int) -> Callable[..., None]:
+        def hook(_: Any, __: Any, output: Any) -> None:
+            kept[layer] = (output[0] if isinstance(output, tuple) else output)[:, -1]
+            if stop and layer == deepest:
+                raise _DeepEnough
+
+        return hook
+
+    handles = [blocks[layer - 1].register_forward_hook(keep(layer)) for layer in dict.fromkeys(layers)]
+    try:
+        yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.inference_mode()
+def layers_batch(loaded: Loaded, rows: Sequence[EncodedRow], layers: Sequence[int]) -> list[FloatArray]:
+    """Of each row the states (len(layers), d) in float32 behind these blocks at the last token, in one pass that ends
+    at the deepest one. The last block's is the state before the final norm."""
+    batch = collate_rows(loaded, rows, padding_side="left")
+    with last_states(loaded.model, layers, stop=True) as kept, suppress(_DeepEnough):
+        loaded.model(**batch, use_cache=False)
+    found = torch.stack([kept[layer].float().to("cpu") for layer in layers], dim=1)
+    if bool((bad := ~torch.isfinite(found).flatten(1).all(1)).any()):
+        check_model(loaded, int(bad.sum()), 0)
+    return list(found.numpy())
 
 
 class _Shared(NamedTuple):
@@ -133,7 +204,7 @@ def look_shared_batch(loaded: Loaded, rows: Sequence[EncodedRow], tokens: Sequen
     _numbers(loaded, steps.forward())
     owner = [number for number, group in enumerate(groups) for _ in group.tails]
     tails = [tail for group in groups for tail in group.tails]
-    logits, hidden = _follow(steps, owner, tails)
+    logits, hidden = _follow(steps, owner, tails, tokens)
     found = logits.log_softmax(-1)[:, list(tokens)].tolist()
     states = hidden.float().cpu().numpy()
     looks: list[Look | None] = [None] * len(rows)
@@ -159,15 +230,13 @@ def _cut(row: EncodedRow, length: int) -> EncodedRow:
     return row._replace(ids=row.ids[:length], types=row.types[:length] if row.types is not None else None)
 
 
-def _follow(steps: Steps, owner: Sequence[int], tails: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+def _follow(
+    steps: Steps, owner: Sequence[int], tails: Sequence[Sequence[int]], tokens: Sequence[int]
+) -> tuple[Tensor, Tensor]:
     """Logits (N, V) in float32 behind each tail, whose beginning is row `owner` of `steps`, and the hidden states
     (N, d) that the output layer read there."""
-    seen: list[Tensor] = []
-    hook = steps.model.get_output_embeddings().register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    try:
+    with _read_exactly(steps.model, tokens) as seen:
         logits, columns = steps.follow(owner, tails, [len(tail) - 1 for tail in tails])
-    finally:
-        hook.remove()
     column = torch.tensor([columns.index(len(tail) - 1) for tail in tails], device=logits.device)
     row = torch.arange(len(tails), device=logits.device)
     return logits[row, column], seen[-1][row, column]

@@ -10,7 +10,7 @@ from ._folder import EvalFolder, ItemRecord
 from ._guard_cells import guard_tables
 from ._guards import write_guards
 from ._headline import headline_changes, headline_rows, verdict_rows
-from ._html import files_beside, write_report
+from ._html import files_beside, write_page, write_report
 from ._inside import write_directions, write_weights
 from ._next import next_step
 from ._routing import routing_picture
@@ -46,6 +46,7 @@ __all__ = [
     "verdict_rows",
     "write_directions",
     "write_guards",
+    "write_page",
     "write_report",
     "write_study",
     "write_weights",

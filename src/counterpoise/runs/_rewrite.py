@@ -25,6 +25,7 @@ from counterpoise.base import (
 )
 from counterpoise.chat import Sample, user
 from counterpoise.models import Answer
+from counterpoise.report import write_page
 
 if TYPE_CHECKING:
     from counterpoise.models import Engine
@@ -228,11 +229,7 @@ def difference(before: str, after: str) -> Iterator[tuple[Literal["same", "del",
             yield "ins", "".join(b[k:m])
 
 
-STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#222}"
-    "table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ccc;padding:.4rem;text-align:left;"
-    "vertical-align:top}del{background:#fbd9d9}ins{background:#d6f0d6;text-decoration:none}"
-)
+STYLE = "del{background:#fbd9d9}ins{background:#d6f0d6;text-decoration:none}td{vertical-align:top}"
 
 
 def _write_page(
@@ -250,13 +247,11 @@ def _write_page(
         lines.append(f"<tr><td>{number}</td><td>{shown}</td><td>{row.status}</td><td>{meaning}</td></tr>")
     left = f"<p>The first {SHOWN:,} of {len(rows):,} rows; the table has all.</p>" if len(rows) > SHOWN else ""
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    with atomic_write(target) as handle:
-        handle.write(
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Rewrites of {e(file.name)}</title>'
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{STYLE}</style></head><body>'
-            f"<h1>Rewrites of {e(file.name)}</h1><p>By {e(model)}. {len(rows):,} rows: {said}.</p>"
-            "<p><del>Taken out</del>, <ins>put in</ins>. Meaning: cosine of the sentence embeddings.</p>"
-            "<table><thead><tr><th>Row</th><th>Text</th><th>Status</th><th>Meaning</th></tr></thead><tbody>"
-            f"{''.join(lines)}</tbody></table>{left}</body></html>\n"
-        )
+    body = (
+        f"<p>{len(rows):,} rows: {said}.</p>"
+        "<p><del>Taken out</del>, <ins>put in</ins>. Meaning: cosine of the sentence embeddings.</p>"
+        "<table><thead><tr><th>Row</th><th>Text</th><th>Status</th><th>Meaning</th></tr></thead><tbody>"
+        f"{''.join(lines)}</tbody></table>{left}"
+    )
+    title = f"Rewrites of {file.name}"
+    write_page(target, title, model, title, body, style=STYLE)

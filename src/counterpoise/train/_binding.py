@@ -18,7 +18,7 @@ Suffixes: B sequences, L layers, H hidden width, K most likely tokens, V vocabul
 import dataclasses
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -66,6 +66,8 @@ class Scale:
     """(L, H) unit vectors, mean of one kind of texts minus mean of the other: the refusal direction."""
     along: Tensor
     """(L) variance of texts along the direction."""
+    odds: Tensor = field(default_factory=lambda: torch.ones(()))
+    """Variance of the log odds of the first token of a refusal; 1 where no token was given."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,8 @@ class Bound:
 
 @dataclass(frozen=True)
 class Binding(Objective[Bound | Sample]):
-    """Sum over rows of: `state_distance` + first * KL of the first token (bound rows), anchor * KL (text anchors),
-    reply * mean cross-entropy of the reply (Samples). A mean over the rows of a step."""
+    """Sum over rows of: `state_distance` + first * KL of the first token + odds * `odds_distance` (bound rows), anchor
+    * KL (text anchors), reply * mean cross-entropy of the reply (Samples). A mean over the rows of a step."""
 
     layers: tuple[int, ...]
     """Hidden states that are bound: 0 is the embedding, the model's depth the last one (see `late_layers`)."""
@@ -95,13 +97,21 @@ class Binding(Objective[Bound | Sample]):
     """Units of distance; without them every layer is measured by the length of its target, as in the paper. That
     length is mostly the same vector in every text (92 to 95 % in the pocket's layers 16 and 20), so that early layers
     hardly count."""
+    odds: float = 0.0
+    """Weight of the squared distance between the log odds of `token`, image and text, in units of the texts' variance.
+    The divergence of the first token hardly sees how unlikely a refusal is; this orders benign images as their texts
+    are ordered."""
+    token: int | None = None
+    """The first token of a refusal."""
     unit = "row"
 
     def __post_init__(self) -> None:
         if not self.layers or list(self.layers) != sorted(set(self.layers)) or self.layers[0] < 0:
             raise InputError(f"binding: layers {self.layers}; name one or more, from 0 up, in ascending order")
-        if min(self.first, self.anchor, self.reply, self.along) < 0:
-            raise InputError("binding: the weights first, anchor, reply and along must not be below 0")
+        if min(self.first, self.anchor, self.reply, self.along, self.odds) < 0:
+            raise InputError("binding: the weights first, anchor, reply, along and odds must not be below 0")
+        if self.odds and (self.scale is None or self.token is None):
+            raise InputError("binding: a weight of the odds of a refusal needs its first token, and a scale")
         if self.along and self.scale is None:
             raise InputError("binding: a weight along a direction needs a scale, which holds the direction")
 
@@ -150,10 +160,16 @@ class Binding(Objective[Bound | Sample]):
             ends = torch.arange(len(last_B), device=last_B.device), last_B
             states_BLH = torch.stack([out.hidden_states[layer][ends] for layer in self.layers], dim=1)
             far_B = self._distance(states_BLH, batch.targets["states"])
-            kl_B = first_token_kl(logits(ends), batch.targets["tokens"], batch.targets["logprobs"])
+            first_BV = logits(ends)
+            kl_B = first_token_kl(first_BV, batch.targets["tokens"], batch.targets["logprobs"])
             pull_B, keep_B = batch.targets["weights"].unbind(1)
             loss = loss + (pull_B * far_B + keep_B * kl_B).sum()
             bound_B = pull_B > 0
+            if self.odds and self.scale is not None and self.token is not None:
+                known = batch.targets["tokens"], batch.targets["logprobs"]
+                off_B = odds_distance(first_BV, *known, self.token) / self.scale.odds.to(first_BV.device)
+                loss = loss + self.odds * (pull_B * off_B).sum()
+                metrics["odds"] = float((pull_B * off_B).detach().sum())
             with torch.no_grad():
                 metrics |= {"distance": float((pull_B * far_B).sum()), "first": float(kl_B[bound_B].sum())}
                 metrics["anchor"] = float(kl_B[~bound_B].sum())
@@ -189,9 +205,31 @@ def distance_along(states_BLH: Tensor, target_BLH: Tensor, direction_LH: Tensor,
     return torch.where(given_BL, step_BL.square() / along_L, torch.zeros_like(step_BL)).mean(-1)
 
 
-def text_scale(targets: Sequence[Target], refused: Sequence[bool]) -> Scale:
+def target_odds(tokens_BK: Tensor, logprobs_BK1: Tensor, token: int) -> tuple[Tensor, Tensor]:
+    """(B) log odds of a token under targets, and (B) whether they are known; a token that is not among a target's most
+    likely ones has at most the odds of the least likely of them, which are given then."""
+    hit_BK = tokens_BK == token
+    listed_BK = logprobs_BK1[:, :-1]
+    given_B = hit_BK.any(1)
+    logp_B = torch.where(given_B, (listed_BK * hit_BK).sum(1), listed_BK.min(1).values).clamp(max=-1e-6)
+    return logp_B - torch.log(-torch.expm1(logp_B)), given_B
+
+
+def odds_distance(logits_BV: Tensor, tokens_BK: Tensor, logprobs_BK1: Tensor, token: int) -> Tensor:
+    """(B) squared distance of a token's log odds from the target's, in float32; where the target only bounds them from
+    above, what is below the bound counts as 0. A row without a target counts as 0."""
+    aim_B, known_B = target_odds(tokens_BK, logprobs_BK1, token)
+    logits_BV = logits_BV.float()
+    others_BV = logits_BV.index_fill(1, torch.tensor([token], device=logits_BV.device), float("-inf"))
+    off_B = logits_BV[:, token] - others_BV.logsumexp(-1) - aim_B
+    off_B = torch.where(known_B, off_B, off_B.clamp_min(0))
+    return torch.where((logprobs_BK1 != 0).any(1), off_B.square(), torch.zeros_like(off_B))
+
+
+def text_scale(targets: Sequence[Target], refused: Sequence[bool], token: int | None = None) -> Scale:
     """Units of distance from the targets of text requests, and the direction from those that are answered to those that
-    are refused (difference of means, Arditi et al. 2024). Raises InputError unless both kinds are there."""
+    are refused (difference of means, Arditi et al. 2024); with the first token of a refusal also the variance of its
+    log odds. Raises InputError unless both kinds are there."""
     if len(set(refused)) < 2 or len(refused) != len(targets):
         raise InputError("binding: a scale needs texts of both kinds, refused and answered, and one mark for each")
     states_NLH = torch.stack([target.states for target in targets])
@@ -200,7 +238,11 @@ def text_scale(targets: Sequence[Target], refused: Sequence[bool]) -> Scale:
     spread_L = states_NLH.var(0, correction=0).sum(-1)
     along_L = (states_NLH * direction_LH).sum(-1).var(0, correction=0)
     tiny = torch.finfo(torch.float32).tiny
-    return Scale(spread_L.clamp_min(tiny), direction_LH, along_L.clamp_min(tiny))
+    odds = torch.ones(())
+    if token is not None:
+        own = torch.cat([target_odds(t.tokens[None], t.logprobs[None], token)[0] for t in targets])
+        odds = own.var(correction=0).clamp_min(tiny)
+    return Scale(spread_L.clamp_min(tiny), direction_LH, along_L.clamp_min(tiny), odds)
 
 
 def first_token_kl(logits_BV: Tensor, tokens_BK: Tensor, logprobs_BK1: Tensor) -> Tensor:

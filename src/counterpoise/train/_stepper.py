@@ -116,13 +116,19 @@ class Stepper:
         if self.processes.sharded:
             raise InputError("rollouts need the whole model in every process: use DDP or ZeRO-2 instead of sharding")
         was_training = self.trainable.training
-        with torch.random.fork_rng(), self.processes.autocast():
+        with torch.random.fork_rng(), self.precision():
             self._seed(1)
             self.trainable.eval()
             try:
                 yield Engine(self.loaded)
             finally:
                 self.trainable.train(was_training)
+
+    @contextmanager
+    def precision(self) -> Iterator[None]:
+        """Around forward passes of a loop of its own: the precision in which `step` computes."""
+        with self._no_detour(), self.processes.autocast():
+            yield
 
     def save(self) -> None:
         """Write the checkpoint. All processes must call it; the main one writes."""

@@ -8,11 +8,21 @@ from ._openai import OpenAIModeration
 from ._rubric import RubricGuard
 
 if TYPE_CHECKING:
+    from ._classifier import ImageClassifierGuard, TextClassifierGuard
     from ._families import FAMILIES
     from ._family import Family
     from ._model import ModelGuard
 
-__all__ = ["FAMILIES", "Family", "KeywordGuard", "ModelGuard", "OpenAIModeration", "RubricGuard"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "ImageClassifierGuard",
+    "KeywordGuard",
+    "ModelGuard",
+    "OpenAIModeration",
+    "RubricGuard",
+    "TextClassifierGuard",
+]
 
 
 def _model(family: str, **options: Any) -> "ModelGuard":
@@ -31,11 +41,15 @@ guardreasoner_vl = partial(_model, "guardreasoner-vl")
 qwen3guard = partial(_model, "qwen3guard")
 granite_guardian = partial(_model, "granite-guardian")
 wildguard = partial(_model, "wildguard")
+nemotron = partial(_model, "nemotron")
+polyguard = partial(_model, "polyguard")
+gpt_oss_safeguard = partial(_model, "gpt-oss-safeguard")
 
 
 def __getattr__(name: str) -> Any:
     """Parts that need torch are imported when first used."""
-    places = {"FAMILIES": "_families", "Family": "_family", "ModelGuard": "_model"}
+    places = {"FAMILIES": "_families", "Family": "_family", "ModelGuard": "_model",
+              "ImageClassifierGuard": "_classifier", "TextClassifierGuard": "_classifier"}  # fmt: skip
     if name not in places:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

@@ -115,6 +115,80 @@ def _spoken(text: str) -> Answer:
     return reply
 
 
+_POLYGUARD = (
+    "harmful request", "request safety violations", "response refusal", "harmful response",
+    "response safety violations",
+)  # fmt: skip
+
+
+def polyguard(text: str, mode: Mode) -> Said:
+    """Lines of a name and a value, of which an exchange's own harm and violations count; the others may be left out.
+
+    Raises OffFormat for a line of another name, a name that occurs twice, and values other than yes and no.
+    """
+    found: dict[str, str] = {}
+    for line in (line.strip() for line in text.strip().splitlines()):
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if not line:
+            continue
+        if not colon or name.lower() not in _POLYGUARD or name.lower() in found:
+            raise OffFormat(f"expected lines '{_POLYGUARD[0]}: yes|no' and so on, each once")
+        found[name.lower()] = value
+    side = "request" if mode == "prompt" else "response"
+    harm, refusal = found.get(f"harmful {side}", "").lower(), found.get("response refusal", "").lower()
+    if harm not in ("yes", "no"):
+        raise OffFormat(f"no line 'harmful {side}: yes' or 'no'")
+    named = re.findall(r"\bS\d{1,2}\b", found.get(f"{side} safety violations", "")) if harm == "yes" else []
+    declined = refusal == "yes" if mode == "response" and refusal in ("yes", "no") else None
+    return Said(_SIDES[harm], tuple(dict.fromkeys(named)), declined)
+
+
+_SAFETY = ("User Safety", "Response Safety", "Safety Categories")
+
+
+def nemotron(text: str, mode: Mode) -> Said:
+    """A JSON object with `User Safety`, for an answer `Response Safety`, and where something is unsafe
+    `Safety Categories`, names separated by commas.
+
+    Raises OffFormat for other keys, a key that occurs twice, another value, and text around the object.
+    """
+    try:
+        pairs = json.loads(text.strip(), object_pairs_hook=list)
+        names, found = [name for name, _ in pairs], {str(name): value for name, value in pairs}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise OffFormat("the output is not a JSON object") from error
+    if len(found) < len(names) or not set(found) <= set(_SAFETY) or not all(isinstance(v, str) for v in found.values()):
+        raise OffFormat(f"expected the keys {', '.join(_SAFETY)}, each once, with text")
+    wanted = _SAFETY[mode == "response"]
+    said = found.get(wanted, "").strip().lower()
+    if said not in ("safe", "unsafe"):
+        raise OffFormat(f"{wanted} is not safe or unsafe")
+    named = [part.strip() for part in found.get(_SAFETY[2], "").split(",")] if said == "unsafe" else []
+    return Said("unsafe" if said == "unsafe" else "safe", tuple(part for part in named if part))
+
+
+def violation(text: str, mode: Mode) -> Said:
+    """`0` or `1` (violates), or a JSON object whose `violation` is one of them: the two outputs of the policies in the
+    guide to gpt-oss-safeguard. Its reasoning was told apart before."""
+    reply = _spoken(text)
+    body, value, more = reply.text.strip(), None, {}
+    if body in ("0", "1"):
+        value = int(body)
+    else:
+        try:
+            pairs = json.loads(body, object_pairs_hook=list)
+            more = dict(pairs)
+            value = more.get("violation") if len(more) == len(pairs) else None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise OffFormat("the output is neither 0, 1 nor a JSON object") from error
+    if value not in (0, 1) or not isinstance(value, int) or isinstance(value, bool):
+        raise OffFormat("violation is not 0 or 1")
+    named = more.get("policy_category")
+    categories = (named,) if value and isinstance(named, str) and named else ()
+    why = more.get("rationale")
+    return Said("unsafe" if value else "safe", categories, rationale=why if isinstance(why, str) else None)
+
+
 _RATING: dict[str, Label] = {"safe": "safe", "unsafe": "unsafe", "compliant": "safe", "review needed": "unsafe"}
 _KEYS = ("rating", "category", "rationale", "decision", "final-assessment")
 _PAIR = re.compile(r'"(' + "|".join(_KEYS) + r')"\s*:\s*"((?:[^"\\]|\\.)*)"')

@@ -80,6 +80,8 @@ class Template:
         found = [match[0] for match in _FIND.finditer(text)]
         if sorted(found) != sorted(wanted):
             raise InputError(f"{name}: its template shows {len(found)} of {len(wanted)} texts of the exchange once")
+        if "{'type': 'text'" in text:  # a template for plain strings, given a list of parts, may print the list
+            raise InputError(f"{name}: its template does not take the parts of a turn")
         if missing := [mark for mark in family.marks if mark not in text]:
             raise InputError(f"{name}: its template does not write {missing[0]!r}; is it a {family.name} model?")
         if family.block is not None:

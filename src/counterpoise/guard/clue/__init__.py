@@ -8,8 +8,9 @@ yes/no probabilities of a vision-language model, or by reasoning where these do 
 """
 
 from ._ask import Asker, EngineAsker, Query
-from ._baselines import BASELINES, baseline
+from ._baselines import BASELINES, baseline, baseline_readings
 from ._chain import Settings
+from ._constants import Calibration, Tried, calibrate_judge, load_calibration
 from ._constitution import (
     Central,
     Constitution,
@@ -21,7 +22,6 @@ from ._constitution import (
     save_constitution,
 )
 from ._decide import PAPER, Constants, Decided, all_of, any_of, decide, yes_share
-from ._extract import read_central_line, read_guideline, read_objectiveness, read_preconditions
 from ._guard import ClueGuard, explain, make_clue, make_encoder, make_guard
 from ._icons import holds, icon_constitution, icon_set, with_print, write_icons
 from ._judge import Clue
@@ -29,19 +29,34 @@ from ._measure import LabelledImage, Rates, f1_interval, per_rule, rates, read_f
 from ._owl import OwlDetector
 from ._page import html, save_run
 from ._picture import picture
-from ._prepare import Prepared, inspect_asker, objectify, prepare, prepare_file, prepare_rule
+from ._prepare import (
+    Prepared,
+    inspect_asker,
+    objectify,
+    prepare,
+    prepare_file,
+    prepare_rule,
+    read_central_line,
+    read_guideline,
+    read_objectiveness,
+    read_preconditions,
+)
 from ._prompts import Rated, read_rating
 from ._regions import FILLS, Detector, combine, is_small, only, without
 from ._scan import Calibrated, ClipEncoder, Encoder, Scan, calibrate, keep, scan_with
 from ._values import Box, Evidence, Found, ImageVerdict, Reading, RuleFinding, Scanned
+from ._wording import PAPER_WORDING, WORDINGS, Wording
 
 __all__ = [
     "BASELINES",
     "FILLS",
     "PAPER",
+    "PAPER_WORDING",
+    "WORDINGS",
     "Asker",
     "Box",
     "Calibrated",
+    "Calibration",
     "Central",
     "ClipEncoder",
     "Clue",
@@ -68,10 +83,14 @@ __all__ = [
     "Scan",
     "Scanned",
     "Settings",
+    "Tried",
+    "Wording",
     "all_of",
     "any_of",
     "baseline",
+    "baseline_readings",
     "calibrate",
+    "calibrate_judge",
     "combine",
     "decide",
     "explain",
@@ -83,6 +102,7 @@ __all__ = [
     "inspect_asker",
     "is_small",
     "keep",
+    "load_calibration",
     "load_constitution",
     "make_clue",
     "make_encoder",

@@ -73,7 +73,7 @@ def precondition(image: Image, rule: Rule, group: int, settings: Settings) -> Co
     if _open(members):
         members = yield from _by_removal(image, members, settings)
     if _open(members):
-        members = yield from _by_reasoning(members, settings.reasoning)
+        members = yield from _by_reasoning(members, settings)
     enough = any_of([member.evidence.answer for member in members]) == "yes"
     return tuple(_close(member.evidence) if enough else member.evidence for member in members)
 
@@ -122,45 +122,50 @@ def _by_probability(members: list[_Member], constants: Constants) -> Generator[l
 def _by_removal(
     image: Image, members: list[_Member], settings: Settings
 ) -> Generator[list[Request], list[Any], list[_Member]]:
-    """Step c, for members with a region. It compares the whole image with and without the region, cropped or not."""
+    """Step c, for members with a region. It compares the whole image with and without the region, cropped or not.
+
+    M falls by at most itself. So where it does not exceed the constant, nothing is removed and nothing asked.
+    """
+    limit = settings.constants.centre
     open_ = [m for m in members if m.evidence.answer == "unknown" and m.evidence.found is not None]
-    if not open_:
-        return members
+    cropped = [m for m in open_ if m.evidence.cropped]
+    seen = (yield [Read(Query(image, m.evidence.text)) for m in cropped]) if cropped else []
+    done = {m.evidence.text: replace(m.evidence, whole=whole) for m, whole in zip(cropped, seen, strict=True)}
+    able: list[Evidence] = []
+    for evidence in (done.get(m.evidence.text, m.evidence) for m in open_):
+        before = _known(evidence.whole or evidence.image, settings.constants)
+        if before is not None and before > limit:
+            able.append(evidence)
     requests: list[Request] = []
-    for member in open_:
-        assert member.evidence.found is not None
-        removed = without(image, member.evidence.found.box, settings.fill)
-        requests.append(Read(Query(removed, member.evidence.text)))
-    cropped = [member for member in open_ if member.evidence.cropped]
-    requests += [Read(Query(image, member.evidence.text)) for member in cropped]
-    answers: list[Reading] = yield requests
-    whole = {m.evidence.text: seen for m, seen in zip(cropped, answers[len(open_) :], strict=True)}
-    done = {}
-    for member, again in zip(open_, answers, strict=False):
-        seen = whole.get(member.evidence.text, member.evidence.image)
-        before, after = _known(seen, settings.constants), _known(again, settings.constants)
-        evidence = replace(member.evidence, removed=again)
+    for evidence in able:
+        assert evidence.found is not None
+        requests.append(Read(Query(without(image, evidence.found.box, settings.fill), evidence.text)))
+    answers: list[Reading] = (yield requests) if requests else []
+    for evidence, again in zip(able, answers, strict=True):
+        before, after = (_known(one, settings.constants) for one in (evidence.whole or evidence.image, again))
+        found = replace(evidence, removed=again)
         if decide(before, None, after, settings.constants).decision == "yes":
-            evidence = replace(evidence, answer="yes", path="c")
-        done[member.evidence.text] = evidence
+            found = replace(found, answer="yes", path="c")
+        done[evidence.text] = found
     return [m._replace(evidence=done.get(m.evidence.text, m.evidence)) for m in members]
 
 
-def _by_reasoning(members: list[_Member], allowed: bool) -> Generator[list[Request], list[Any], list[_Member]]:
-    """Step d."""
+def _by_reasoning(members: list[_Member], settings: Settings) -> Generator[list[Request], list[Any], list[_Member]]:
+    """Step d. A reply without a rating has been asked again for one word; what that does not say is unknown."""
     open_ = [member for member in members if member.evidence.answer == "unknown"]
-    if not allowed:
+    if not settings.reasoning:
         reason = "the probabilities do not decide, and reasoning is off"
         done = {m.evidence.text: replace(m.evidence, reason=reason) for m in open_}
     else:
         answers = yield [Reason(Query(m.image, m.evidence.text)) for m in open_]
         done = {}
         for member, rated in zip(open_, answers, strict=True):
-            evidence = replace(member.evidence, rationale=rated.rationale)
-            if rated.yes is None:
+            evidence = replace(member.evidence, rationale=rated.rationale, again=rated.again)
+            yes = rated.answer(settings.constants.least_mass)
+            if yes is None:
                 evidence = replace(evidence, reason="the reasoned reply has no rating that can be read")
             else:
-                evidence = replace(evidence, answer="yes" if rated.yes else "no", path="d")
+                evidence = replace(evidence, answer="yes" if yes else "no", path="d")
             done[member.evidence.text] = evidence
     return [m._replace(evidence=done.get(m.evidence.text, m.evidence)) for m in members]
 

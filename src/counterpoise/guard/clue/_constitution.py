@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from counterpoise.base import InputError, atomic_write, read_yaml, sha256_bytes
 
 from ._prompts import PREPARE_VERSION
+from ._wording import PAPER_WORDING, WORDINGS, Wording
 
 LEAST_OBJECTIVE = 9
 """Of 10; rules below it are rewritten before they are judged (the paper's bound)."""
@@ -113,7 +114,21 @@ class Constitution(BaseModel):
     """What prepared the rules."""
     prompts: str | None = None
     """Version of the prompts that it was asked with."""
+    wording: dict[str, Wording] = Field(default_factory=dict)
+    """How a judge is asked, by the `model_type` of its configuration; `default` for all others, else the paper's words.
+    A name of `WORDINGS` or the questions themselves; a single name is the default."""
     rules: tuple[Rule, ...] = Field(min_length=1)
+
+    @field_validator("wording", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        named = {"default": value} if isinstance(value, str) else value
+        if not isinstance(named, dict):
+            return named
+        for one in named.values():
+            if isinstance(one, str) and one not in WORDINGS:
+                raise ValueError(str(InputError.unknown("wording", one, WORDINGS)))
+        return {key: WORDINGS[one] if isinstance(one, str) else one for key, one in named.items()}
 
     @model_validator(mode="after")
     def _unique(self) -> "Constitution":
@@ -124,9 +139,14 @@ class Constitution(BaseModel):
 
     @property
     def hash(self) -> str:
-        """What verdicts depend on: ids, texts, preconditions and central words, not who prepared them."""
+        """What verdicts depend on: ids, texts, preconditions, central words and wordings, not who prepared them."""
         judged = [rule.model_dump(include={"id", "text", "preconditions", "central"}) for rule in self.rules]
-        return sha256_bytes(repr(judged).encode())[:12]
+        asked = {name: wording.version for name, wording in self.wording.items()}
+        return sha256_bytes((repr(judged) + (repr(asked) if asked else "")).encode())[:12]
+
+    def wording_for(self, model_type: str) -> Wording:
+        """How a model of this type is asked."""
+        return self.wording.get(model_type, self.wording.get("default", PAPER_WORDING))
 
     def stale(self, rule: Rule, model: str | None = None, version: str = PREPARE_VERSION) -> bool:
         """Whether the prepared parts of a rule no longer belong to its text (or to `model` and these prompts). Parts
@@ -180,6 +200,8 @@ def save_constitution(path: Path, constitution: Constitution) -> None:
     import yaml
 
     plain = constitution.model_dump(mode="json", exclude_none=True)
+    if not plain["wording"]:
+        del plain["wording"]
     plain["rules"] = [{name: value for name, value in rule.items() if value != []} for rule in plain["rules"]]
     with atomic_write(path) as file:
         yaml.safe_dump(plain, file, sort_keys=False, allow_unicode=True, width=100)

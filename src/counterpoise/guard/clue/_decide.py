@@ -23,9 +23,11 @@ class Constants:
     """The constants of the paper. `shown` and `absent` are written as their equivalents, which read as shares."""
 
     absent: float = 0.7
-    """Step a: not satisfied when M(x,c) < 0.7 M(no image,c), which is alpha1 = -0.3 M(no image,c)."""
+    """Step a: not satisfied when M(x,c) < 0.7 M(no image,c), which is alpha1 = -0.3 M(no image,c). From 1 to 2 the
+    bound lies above the prior, by that part of the room above it: 1.2 is alpha1 = 0.2 (1 - M(no image,c))."""
     shown: float = 0.8
-    """Step b: satisfied when M(x,c) > M(no image,c) + 0.8 (1 - M(no image,c)), which is alpha2."""
+    """Step b: satisfied when M(x,c) > M(no image,c) + 0.8 (1 - M(no image,c)), which is alpha2. From -1 to 0 the bound
+    lies below the prior, by that part of it: -0.2 is alpha2 = -0.2 M(no image,c)."""
     centre: float = 0.6
     """Step c, beta: satisfied when M falls by more than this once the central region is removed."""
     least_confidence: float = 0.05
@@ -37,11 +39,19 @@ class Constants:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0 <= value <= 1:
-                raise InputError(f"{name} {value}: must lie between 0 and 1")
+            low, high = {"absent": (0, 2), "shown": (-1, 1)}.get(name, (0, 1))
+            if not low <= value <= high:
+                raise InputError(f"{name} {value}: must lie between {low} and {high}")
+        if self.absent - 1 > self.shown + 1e-9:  # equal but for rounding: nothing is left to reasoning
+            raise InputError(f"absent {self.absent}, shown {self.shown}: an answer could be yes and no at once")
 
 
 PAPER = Constants()
+
+
+def bound(prior: float, share: float) -> float:
+    """The prior moved by a share of the room: above it for a positive share, below it for a negative one."""
+    return prior + share * (1 - prior) if share > 0 else (1 + share) * prior
 
 
 def yes_share(yes: Sequence[float], no: Sequence[float]) -> tuple[float, float]:
@@ -69,9 +79,10 @@ def decide(
             raise InputError(f"M = {value}: must lie between 0 and 1")
     if m_image is None:
         return Decided("reason", "d")
-    if m_prior is not None and m_image < constants.absent * m_prior:
+    low = constants.absent  # below 1 it is itself the share of the prior
+    if m_prior is not None and m_image < (low * m_prior if low <= 1 else bound(m_prior, low - 1)):
         return Decided("no", "a")
-    if m_prior is not None and m_image > m_prior + constants.shown * (1 - m_prior):
+    if m_prior is not None and m_image > bound(m_prior, constants.shown):
         return Decided("yes", "b")
     if m_removed is not None and m_image - m_removed > constants.centre:
         return Decided("yes", "c")

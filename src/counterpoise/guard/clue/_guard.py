@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from counterpoise.models.pocket import version_of
 from .._values import Exchange, Inspected, Sees, Verdict, unknown, worst
 from ._ask import EngineAsker
 from ._chain import Settings
+from ._constants import load_calibration
 from ._constitution import Constitution, load_constitution
 from ._icons import icon_constitution
 from ._judge import Clue
 from ._owl import DEFAULT as OWL
 from ._owl import OwlDetector
-from ._prompts import JUDGE_VERSION
 from ._regions import Detector
 from ._scan import ClipEncoder, Encoder, Scan, scan_with
 from ._values import ImageVerdict
@@ -80,7 +81,7 @@ class ClueGuard:
             rationale=rationale,
             reason=reason,
             revision=self.clue.constitution.hash,
-            template=JUDGE_VERSION,
+            template=self.clue.asker.prompts,
             cost=seconds,
         )
 
@@ -108,6 +109,7 @@ def make_clue(
     threshold: float | None = None,
     detector: str = "auto",
     settings: Settings | None = None,
+    constants: Path | str | None = None,
     dtype: str = "auto",
     device: str = "auto",
     priors: Path | None = None,
@@ -119,8 +121,10 @@ def make_clue(
 
     `encoder` and `detector`: a hub id or folder, `pocket` (the pocket's eye), `none`, or `auto`: the pocket's eye for
     pocket, else the paper's CLIP with its threshold, and OWLv2. With `auto`, an eye without a calibrated threshold
-    scans nothing: every rule is judged. Raises InputError for a model without images, a constitution that is not
-    ready, and an encoder whose threshold is not known.
+    scans nothing: every rule is judged. The wording is the constitution's for the model's type, the constants the
+    paper's, unless `constants` is a file of `guard clue calibrate`, which has both. Raises InputError for a model
+    without images, a constitution that is not ready, an encoder whose threshold is not known, and constants of another
+    model.
     """
     if constitution is None:
         rules = icon_constitution()
@@ -132,13 +136,20 @@ def make_clue(
     engine = engine or Engine(load(model, dtype=dtype, device=device))
     if not engine.loaded.is_vlm:
         raise InputError(f"{model}: is a text-only model; the judge looks at images")
-    asker = EngineAsker(engine, shared=batched, priors=priors)
+    wording = rules.wording_for(engine.loaded.model.config.model_type)
+    asker = EngineAsker(engine, shared=batched, priors=priors, wording=wording)
+    settings = settings or Settings()
+    if constants is not None:
+        found = load_calibration(Path(constants))
+        if found.model.rpartition("@")[2] != engine.loaded.fingerprint:
+            raise InputError(f"{constants}: made for {found.model}, this is {asker.id}; run guard clue calibrate again")
+        asker, settings = asker.asking(found.wording), replace(settings, constants=found.constants)
     return Clue(
         asker,
         rules,
         make_detector(detector, model),
         make_scan(encoder, model, threshold),
-        settings or Settings(),
+        settings,
         batched,
         seconds,
     )

@@ -13,7 +13,6 @@ from ._ask import Asker
 from ._chain import Conversation, Detect, Read, Reason, Request, Settings, precondition
 from ._constitution import Constitution, Rule
 from ._decide import Truth, all_of, any_of
-from ._prompts import JUDGE_VERSION
 from ._regions import Detector
 from ._scan import Scan
 from ._values import Evidence, ImageVerdict, RuleFinding, Scanned
@@ -97,7 +96,7 @@ class Clue:
             "constitution": f"{self.constitution.name} {self.constitution.hash}, {len(self.constitution.rules)} rules",
             "model": self.asker.id,
             "answer tokens": self.asker.tokens,
-            "prompts": JUDGE_VERSION,
+            "prompts": self.asker.prompts,
             "relevance scan": f"{self.scan.encoder.id} at {self.scan.threshold:.6g}" if self.scan else "none",
             "detector": self.detector.id if self.detector else "none",
             "fill of removed regions": self.settings.fill,

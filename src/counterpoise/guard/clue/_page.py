@@ -79,7 +79,7 @@ def _section(image: Image, verdict: ImageVerdict) -> str:
     reason = f"<p>{e(verdict.reason)}</p>" if verdict.reason else ""
     rows = "".join(_row(f.rule, evidence) for f in verdict.findings for group in f.chain for evidence in group)
     head = "<tr><th>Rule</th><th>Precondition</th><th>Satisfied</th><th>Step</th><th>With image</th><th>Without</th>"
-    head += "<th>Region removed</th><th>Region</th><th>Rationale</th></tr>"
+    head += "<th>Region removed</th><th>Asked again</th><th>Region</th><th>Rationale</th></tr>"
     table = f"<div class=wide><table>{head}{rows}</table></div>" if rows else ""
     scanned = "".join(
         f"<tr><td>{e(s.rule)}</td><td class=num>{'–' if s.similarity is None else f'{s.similarity:.4f}'}</td>"
@@ -103,7 +103,9 @@ def _row(rule: str, evidence: Evidence) -> str:
         f"<td>{e(rule)}</td><td>{e(evidence.text)}</td><td class={evidence.answer}>{e(evidence.answer)}</td>"
         f"<td>{e(step)}</td>"
     )
-    numbers = "".join(f"<td class=num>{_reading(r)}</td>" for r in (evidence.image, evidence.prior, evidence.removed))
+    numbers = "".join(
+        f"<td class=num>{_reading(r)}</td>" for r in (evidence.image, evidence.prior, evidence.removed, evidence.again)
+    )
     crop = ", judged from its crop" if evidence.cropped else ""
     why = "; ".join(text for text in (evidence.reason, evidence.rationale) if text)
     return f"<tr>{cells}{numbers}<td>{e(region)}{crop}</td><td>{e(why)}</td></tr>"

@@ -35,9 +35,11 @@ def said(answer: str) -> str:
 
 
 def scores(evidence: Evidence) -> str:
-    """`b, .91 prior .32`: the step that decided, and M with the image, without it, and without the region."""
+    """`b, .91 prior .32`: the step that decided, and M with the image, without it, without the region, and asked again
+    after the reasoning."""
     parts: list[str] = [evidence.path or "open"]
-    for name, reading in (("", evidence.image), ("prior ", evidence.prior), ("removed ", evidence.removed)):
+    readings = (evidence.image, evidence.prior, evidence.removed, evidence.again)
+    for name, reading in zip(("", "prior ", "removed ", "again "), readings, strict=True):
         if reading is not None:
             parts.append(f"{name}{reading.m:.2f}")
     return ", ".join(parts)

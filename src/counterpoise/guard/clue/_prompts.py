@@ -1,4 +1,4 @@
-"""What the models are asked. The wording of the paper's queries matters and is kept; the demonstrations are ours."""
+"""What the models are asked beside the queries of `_wording.py`. The demonstrations are ours."""
 
 import json
 import re
@@ -7,11 +7,8 @@ from typing import NamedTuple
 from counterpoise.base import sha256_bytes
 from counterpoise.evals import AnyReply, in_parts
 
-TOKEN = 'Is the following content visible via this image? Answer "Yes" or "No". Content: {}'
-REASON = (
-    "Determine if the following content is visible from this image or not. No external context or intent of the image "
-    "should be considered when determining a visible state. Think step by step. Content: {}"
-)
+from ._values import Reading
+
 SUMMARISE = (
     'Summarise your answer into JSON of the form {"rating": "Yes" or "No", "rationale": str}. Write nothing but the '
     "JSON object."
@@ -70,9 +67,6 @@ Central:"""
 
 PREPARE_VERSION = "1-" + sha256_bytes("\x1f".join((OBJECTIVENESS, REWRITE, PRECONDITIONS, CENTRAL)).encode())[:8]
 """Prepared parts belong to these prompts."""
-JUDGE_VERSION = "1-" + sha256_bytes("\x1f".join((TOKEN, REASON, SUMMARISE)).encode())[:8]
-"""Verdicts and cached priors belong to these prompts."""
-
 SPELLINGS = {
     "yes": ("Yes", " Yes", "yes", " yes", "YES", " YES"),
     "no": ("No", " No", "no", " no", "NO", " NO"),
@@ -84,6 +78,15 @@ class Rated(NamedTuple):
 
     yes: bool | None
     rationale: str
+    again: Reading | None = None
+    """What the logits of yes and no said when the same chat was asked for one word, since the reply had no rating."""
+
+    def answer(self, least_mass: float) -> bool | None:
+        """The rating; where there is none, what yes and no weigh after the reasoning, if they have that much of the
+        probability and are not equal; else None: nothing is guessed."""
+        if self.yes is not None or self.again is None or self.again.mass < least_mass or self.again.m == 0.5:
+            return self.yes
+        return self.again.m > 0.5
 
 
 def read_rating(reply: AnyReply) -> Rated:

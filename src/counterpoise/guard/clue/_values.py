@@ -60,8 +60,12 @@ class Evidence:
     d: reasoned. None: not decided, see `reason`."""
     image: Reading | None = None
     prior: Reading | None = None
-    """Without any image: the model's inclination to say yes."""
+    """Without the image: the model's inclination to say yes."""
     removed: Reading | None = None
+    whole: Reading | None = None
+    """With the whole image, where `image` is about a crop."""
+    again: Reading | None = None
+    """After the reasoning, when its reply had no rating: yes and no as the next word."""
     found: Found | None = None
     cropped: bool = False
     """The region is so small that its crop was judged instead of the image."""
@@ -138,7 +142,7 @@ class ImageVerdict:
 
 def _plain(evidence: Evidence) -> dict[str, Any]:
     value: dict[str, Any] = {"text": evidence.text, "satisfied": evidence.answer, "path": evidence.path}
-    for name in ("image", "prior", "removed"):
+    for name in ("image", "prior", "removed", "whole", "again"):
         reading: Reading | None = getattr(evidence, name)
         value[f"m_{name}"] = None if reading is None else {"m": reading.m, "mass": reading.mass}
     found = evidence.found

@@ -28,9 +28,24 @@ class Net(NamedTuple):
 
     def __call__(self, x: Rows) -> Floats:
         """P(unsafe) of each row of (n, WIDTH)."""
-        hidden = np.maximum(x @ self.w1 + self.b1, 0)
+        return np.asarray(1 / (1 + np.exp(-self._logit(self._hidden(x)))))
+
+    def state(self, x: Rows) -> Rows:
+        """What predicts the verdict, for a router: hidden units, calibrated logit and entropy in bits, (n, units + 2).
+
+        The last hidden state of the SafeRoute paper; the logit and the entropy are what its baselines read."""
+        hidden = self._hidden(x)
+        logit = self._logit(hidden)
+        p = 1 / (1 + np.exp(-logit))
+        bits = np.logaddexp(0, logit) / np.log(2) - p * logit / np.log(2)  # H2(p), exact where p is near 0 or 1
+        return np.column_stack([hidden, logit, bits]).astype(np.float32)
+
+    def _hidden(self, x: Rows) -> Rows:
+        return np.asarray(np.maximum(x @ self.w1 + self.b1, 0))
+
+    def _logit(self, hidden: Rows) -> Floats:
         logit = (hidden @ self.w2 + self.b2).astype(np.float64)
-        return np.asarray(1 / (1 + np.exp(-np.clip(self.platt[0] * logit + self.platt[1], -40, 40))))
+        return np.asarray(np.clip(self.platt[0] * logit + self.platt[1], -40, 40))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from counterpoise.base import InputError
 
-from ..saferoute._split import grouped_split
+from ..saferoute._labels import grouped_split
 from ._features import WIDTH, Rows
 from ._head import Floats, Net
 

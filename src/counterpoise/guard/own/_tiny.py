@@ -38,7 +38,7 @@ class TinyGuard:
     @property
     def feature_spec(self) -> dict[str, object]:
         """What its features are, for routers."""
-        return {"layer": "input", "pooling": "worst window", "suffix_ids": []}
+        return {"layer": "head", "pooling": "worst window", "suffix_ids": []}
 
     def prepare(self) -> None:
         """Load the eye and what tells refusals, and look once, so that no exchange has to wait. Without an eye (or with
@@ -105,7 +105,7 @@ class TinyGuard:
             revision=self.head.revision,
             template=LAYOUT,
             cost=cost,
-            features=rows[worst],
+            features=net.state(rows[worst : worst + 1])[0],
         )
 
 

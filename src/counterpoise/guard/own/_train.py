@@ -11,7 +11,7 @@ from counterpoise.base import InputError, write_json
 from .._labelled import Labelled
 from .._values import Guard
 from ..saferoute import observe
-from ..saferoute._split import grouped_split
+from ..saferoute._labels import grouped_split
 from ._measure import Measured, ece, measured
 
 Kind = Literal["tiny", "small"]

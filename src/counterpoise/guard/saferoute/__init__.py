@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._baselines import entropy
     from ._conformal import conformal_threshold
-    from ._evaluate import Evaluation, evaluate_route
-    from ._folder import evaluate_folder
+    from ._evaluate import Evaluation, evaluate_folder, evaluate_route
     from ._labels import routing_labels
     from ._observe import Observed, observe
     from ._paraphrase import by_model, by_rules
     from ._routed import Routed, saferoute
     from ._router import FeatureSpec, Router, load_router
     from ._settings import RouterConfig, router_config
-    from ._table import markdown
+    from ._table import against_better, markdown
     from ._train import Trained, train_route
 
 _PLACES = {
@@ -28,11 +27,12 @@ _PLACES = {
     "Router": "_router",
     "RouterConfig": "_settings",
     "Trained": "_train",
+    "against_better": "_table",
     "by_model": "_paraphrase",
     "by_rules": "_paraphrase",
     "conformal_threshold": "_conformal",
     "entropy": "_baselines",
-    "evaluate_folder": "_folder",
+    "evaluate_folder": "_evaluate",
     "evaluate_route": "_evaluate",
     "load_router": "_router",
     "markdown": "_table",
@@ -51,6 +51,7 @@ __all__ = [
     "Router",
     "RouterConfig",
     "Trained",
+    "against_better",
     "by_model",
     "by_rules",
     "conformal_threshold",

@@ -1,11 +1,14 @@
-"""Routing without training: the entropy of the small guard's probability, plain or calibrated."""
+"""What a router must beat: the entropy of the small guard's probability, plain or calibrated, and both guards fused."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ._labels import Bools, Floats
+from ._labels import Bools, Floats, routing_labels
+from ._metrics import best_threshold, decided, scores
 
 BITS = 0.5
 """Entropy above which a verdict is not trusted; 0.1100 < P < 0.8900."""
@@ -32,7 +35,7 @@ def temperature(p: Floats, unsafe: Bools, *, steps: int = 1000, rate: float = 0.
     z, y = _logit(p), unsafe.astype(float)
     t, m, v = start, 0.0, 0.0
     for step in range(1, steps + 1):
-        q = 1 / (1 + np.exp(-z / t))
+        q = 1 / (1 + np.exp(-np.clip(z / t, -60, 60)))
         gradient = float(np.mean((q - y) * -z / t**2))
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         t -= rate * (m / (1 - 0.9**step)) / (math.sqrt(v / (1 - 0.999**step)) + 1e-8)
@@ -42,7 +45,7 @@ def temperature(p: Floats, unsafe: Bools, *, steps: int = 1000, rate: float = 0.
 
 def scaled(p: Floats, t: float) -> Floats:
     """sigmoid(logit P / T); the verdict cannot change."""
-    return np.asarray(1 / (1 + np.exp(-_logit(p) / t)))
+    return np.asarray(1 / (1 + np.exp(-np.clip(_logit(p) / t, -60, 60))))
 
 
 def against(p: Floats, prior: float) -> Floats:
@@ -53,6 +56,22 @@ def against(p: Floats, prior: float) -> Floats:
     return np.asarray(unsafe / (unsafe + safe))
 
 
+def fused(
+    small: tuple[NDArray[np.int8], Floats], large: tuple[NDArray[np.int8], Floats], weight: float
+) -> tuple[NDArray[np.int8], Floats]:
+    """Both guards on every row: labels and P = sigmoid(weight logit P_small + (1 - weight) logit P_large), each (N).
+
+    Each guard is its labels (0 safe, 1 unsafe, 2 unknown) and probabilities. Where one of them knows nothing the other
+    stands; where a probability is missing, the worse label."""
+    (a, p), (b, q) = small, large
+    both = (a != 2) & (b != 2) & ~np.isnan(p) & ~np.isnan(q)
+    z = weight * _logit(np.nan_to_num(p, nan=0.5)) + (1 - weight) * _logit(np.nan_to_num(q, nan=0.5))
+    mixed = 1 / (1 + np.exp(-z))
+    label = np.where(a == 2, b, np.where(b == 2, a, np.maximum(a, b)))
+    label = np.where(both, mixed > 0.5, label).astype(np.int8)
+    return label, np.where(both, mixed, np.where(label == 2, 1.0, label.astype(float)))
+
+
 class Fitted(NamedTuple):
     """What the baselines learn from training rows."""
 
@@ -60,15 +79,49 @@ class Fitted(NamedTuple):
     content_free: float | None
     """P(unsafe) of a prompt without content, where the guard has one."""
     mean: float
+    tuned: Mapping[str, float]
+    """Baseline -> bits above which it routes: of the best routing F1 on the training rows, not the paper's 0.5."""
+    fusion: float
+    """Weight of the small guard's logit in "Fusion 0.7/0.3": 0.7 for the guard of the higher safety F1."""
+    fusion_tuned: float
+    """The weight of the highest safety F1 on the training rows."""
 
     @classmethod
-    def on(cls, p: Floats, unsafe: Bools, content_free: float | None) -> "Fitted":
-        return cls(temperature(p, unsafe), content_free, float(np.mean(p)))
+    def on(
+        cls,
+        small: tuple[NDArray[np.int8], Floats],
+        large: tuple[NDArray[np.int8], Floats],
+        unsafe: Bools,
+        content_free: float | None,
+    ) -> "Fitted":
+        """From labels and probabilities of both guards on the router's training rows, and the truth."""
+        label, p = small
+        known = ~np.isnan(p)
+        first = cls(temperature(p[known], unsafe[known]), content_free, float(np.mean(p[known])), {}, 0.5, 0.5)
+        hard = routing_labels(label, large[0], unsafe)[known]
+        tuned = {name: best_threshold(bits, hard) for name, bits in first.bits(p[known]).items()}
+        alone = [scores(unsafe, decided(one[0], unsafe)).f1 for one in (small, large)]
+
+        def f1(weight: float) -> float:
+            return scores(unsafe, decided(fused(small, large, weight)[0], unsafe)).f1
+
+        weights = sorted((n / 20 for n in range(21)), key=lambda weight: abs(weight - 0.5))
+        return first._replace(
+            tuned=tuned, fusion=0.7 if alone[0] >= alone[1] else 0.3, fusion_tuned=max(weights, key=f1)
+        )
+
+    def bits(self, p: Floats) -> dict[str, Floats]:
+        """Entropy (N) by baseline. Calibrated values decide routing only; a kept verdict stays as it was."""
+        found = {"Entropy": entropy(p), "Entropy + TS": entropy(scaled(p, self.temperature))}
+        if self.content_free is not None:
+            found["Entropy + CC"] = entropy(against(p, self.content_free))
+        found["Entropy + BC"] = entropy(against(p, self.mean))
+        return found
 
     def decisions(self, p: Floats) -> dict[str, Bools]:
-        """Which rows each baseline routes. Calibrated values decide routing only; a kept verdict stays as it was."""
-        found = {"Entropy": by_entropy(p), "Entropy + TS": by_entropy(scaled(p, self.temperature))}
-        if self.content_free is not None:
-            found["Entropy + CC"] = by_entropy(against(p, self.content_free))
-        found["Entropy + BC"] = by_entropy(against(p, self.mean))
-        return found
+        """Which rows each baseline routes: above 0.5 bit, and above its tuned threshold."""
+        bits = self.bits(p)
+        found = {name: np.asarray(value > BITS) for name, value in bits.items()}
+        return found | {
+            f"{name}, tuned": np.asarray(value > self.tuned[name]) for name, value in bits.items() if name in self.tuned
+        }

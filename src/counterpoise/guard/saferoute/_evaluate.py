@@ -2,21 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from counterpoise.base import InputError
 from counterpoise.evals.stats import wilson
 
-from ._baselines import Fitted
-from ._labels import Bools, cascade, route, routing_labels
+from .._labelled import Labelled
+from ._baselines import Fitted, fused
+from ._labels import Bools, Floats, cascade, route, routing_labels
 from ._metrics import Point, Scores, average_precision, curve, decided, f1_interval, scores
-from ._observe import Observed
+from ._observe import Observed, observe, spec_of
+from ._routed import saferoute
 from ._router import Router
 from ._train import route_scores
 
 SMALL, LARGE, RANDOM, ORACLE, ROUTER = "small alone", "large alone", "Random", "Oracle", "SafeRoute"
+TUNED = f"{ROUTER}, tuned"
+FUSION = "Fusion 0.7/0.3"
 
 
 class Line(NamedTuple):
@@ -54,6 +60,12 @@ class Evaluation:
     seconds_small: float
     seconds_large: float
 
+    @property
+    def better(self) -> Line:
+        """The guard alone with the higher safety F1 (the small one of equals): what a pair has to beat."""
+        small, large = self.line(SMALL), self.line(LARGE)
+        return large if large.safety.f1 > small.safety.f1 else small
+
     def line(self, name: str) -> Line:
         """By name. Raises InputError for a name that is not in the table."""
         for line in self.lines:
@@ -63,7 +75,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a results file."""
-        value = asdict(self)
+        value = asdict(self) | {"better": self.better.name}
         value["lines"] = [
             line._asdict() | {"safety": line.safety._asdict(), "routing": line.routing and line.routing._asdict()}
             for line in self.lines
@@ -90,40 +102,68 @@ def evaluate_route(
     limit = router.threshold if threshold is None else threshold
     hard, must = routing_labels(small.label, large.label, gold), small.must
     p = route_scores(router, small)
-    sends: dict[str, Bools] = {
-        SMALL: np.zeros(len(gold), bool),
-        LARGE: np.ones(len(gold), bool),
-        ROUTER: route(p, limit, must),
-    }
+    sends: dict[str, Bools] = {ROUTER: route(p, limit, must)}
+    if "tuned" in router.card:
+        sends[TUNED] = route(p, float(router.card["tuned"]), must)
     guess = np.where(np.isnan(small.p), 0.5, small.p)
     sends |= {name: sent | must for name, sent in fitted.decisions(guess).items()}
     sends[RANDOM] = np.random.default_rng(seed).random(len(gold)) < 0.5
     sends[ORACLE] = hard
-    costs = float(small.cost.mean()), float(large.cost.mean())
-    lines = tuple(_line(name, sent, small, large, gold, hard, groups, costs) for name, sent in sends.items())
+    judge = _Judge(gold, groups, hard, float(small.cost.mean()), float(large.cost.mean()))
+    lines = [judge.alone(SMALL, small, 0.0), judge.alone(LARGE, large, 1.0)]
+    lines += [judge.pair(name, sent, small, large) for name, sent in sends.items()]
+    for name, weight in ((FUSION, fitted.fusion), ("Fusion, tuned", fitted.fusion_tuned)):
+        label, mixed = fused((small.label, small.p), (large.label, large.p), weight)
+        lines.append(judge.line(name, None, label, mixed, 1.0, judge.small + judge.large))
     points = tuple(curve(p, small.label, large.label, gold, hard, must))
-    return Evaluation(lines, points, limit, len(gold), int(hard.sum()), int(must.sum()), *costs)
+    return Evaluation(
+        tuple(lines), points, limit, len(gold), int(hard.sum()), int(must.sum()), judge.small, judge.large
+    )
 
 
-def _line(
-    name: str,
-    sent: Bools,
-    small: Observed,
-    large: Observed,
-    gold: Bools,
-    hard: Bools,
-    groups: Sequence[str],
-    costs: tuple[float, float],
-) -> Line:
-    stopped = decided(cascade(small.label, large.label, sent), gold)
-    low, high = f1_interval(gold, stopped, groups)
-    p = np.where(sent, large.decision, small.decision)
-    usage = float(sent.mean())
-    use_low, use_high = wilson(float(sent.sum()), len(sent))
-    # the large guard alone needs no small one; a cascade pays for the small one on every row
-    seconds = costs[1] if name == LARGE else costs[0] + usage * costs[1]
-    alone = name in (SMALL, LARGE)
-    routing = None if alone else scores(hard, sent)
-    relative = [seconds / cost if cost > 0 else float("nan") for cost in costs]
-    return Line(name, routing, scores(gold, stopped), low, high, average_precision(gold, p), usage, use_low, use_high,
-                relative[0], relative[1])  # fmt: skip
+class _Judge(NamedTuple):
+    """What lines of one table share: the truth, groups, routing labels, and seconds a row of each guard."""
+
+    gold: Bools
+    groups: Sequence[str]
+    hard: Bools
+    small: float
+    large: float
+
+    def alone(self, name: str, guard: Observed, usage: float) -> Line:
+        """One guard on every row; the large one alone needs no small one."""
+        return self.line(name, None, guard.label, guard.decision, usage, self.large if usage else self.small)
+
+    def pair(self, name: str, sent: Bools, small: Observed, large: Observed) -> Line:
+        """A cascade pays for the small guard on every row, and for the large one where it was asked."""
+        usage = float(sent.mean())
+        label, p = cascade(small.label, large.label, sent), np.where(sent, large.decision, small.decision)
+        return self.line(name, scores(self.hard, sent), label, p, usage, self.small + usage * self.large)
+
+    def line(
+        self, name: str, routing: Scores | None, label: NDArray[np.int8], p: Floats, usage: float, seconds: float
+    ) -> Line:
+        """From the verdicts that stand, the probabilities behind them, and what they cost."""
+        stopped, n = decided(label, self.gold), len(self.gold)
+        low, high = f1_interval(self.gold, stopped, self.groups)
+        relative = [seconds / cost if cost > 0 else float("nan") for cost in (self.small, self.large)]
+        return Line(name, routing, scores(self.gold, stopped), low, high, average_precision(self.gold, p), usage,
+                    *wilson(round(usage * n), n), *relative)  # fmt: skip
+
+
+def evaluate_folder(
+    folder: Path, rows: Sequence[Labelled], *, cache: Path | None = None, threshold: float | None = None
+) -> Evaluation:
+    """Both guards of a router's folder look at the rows (or at what is kept in `cache`), then every line decides.
+
+    Raises InputError when the folder holds no router, or its small guard is another one now.
+    """
+    pair = saferoute(str(folder))
+    pair.router.spec.require(spec_of(pair.small, rows))
+    try:
+        fitted = Fitted(**pair.router.card["baselines"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder}: its card lacks what the baselines learned; train the router again") from error
+    small, large = observe(pair.small, rows, cache), observe(pair.large, rows, cache)
+    gold = np.array([row.unsafe for row in rows])
+    return evaluate_route(pair.router, small, large, gold, [row.group for row in rows], fitted, threshold=threshold)

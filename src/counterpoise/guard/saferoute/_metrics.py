@@ -49,6 +49,22 @@ def f1_interval(truth: Bools, said: Bools, groups: Sequence[str], level: float =
     return percentiles(np.where(bottom > 0, 2 * tp / np.maximum(bottom, 1), 0.0), level)
 
 
+def best_threshold(values: Floats, truth: Bools) -> float:
+    """The threshold t at which `values > t` has the best F1 against `truth`, both (N): halfway between two values, the
+    highest of equals. Without a positive row the highest value: nothing exceeds it."""
+    levels = np.unique(values)[::-1]
+    if not truth.any():
+        return float(levels[0]) if len(levels) else 1.0
+    order = np.argsort(-values, kind="stable")
+    hits, ends = np.cumsum(truth[order]), np.searchsorted(-values[order], -levels, side="right")
+    best = int(np.argmax(2 * hits[ends - 1] / (ends + truth.sum())))
+    return (
+        float((levels[best] + levels[best + 1]) / 2)
+        if best + 1 < len(levels)
+        else float(np.nextafter(levels[-1], -np.inf))
+    )
+
+
 def average_precision(truth: Bools, p: Floats) -> float | None:
     """Area under the precision-recall curve, sum over (R_k - R_{k-1}) P_k from probabilities, ties taken together; None
     without a positive row."""

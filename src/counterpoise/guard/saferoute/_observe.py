@@ -15,7 +15,7 @@ from .._values import Exchange, Guard, Verdict
 from ._labels import Bools, Floats
 from ._router import FeatureSpec
 
-BLOCK = 128
+BLOCK = 64  # a guard model's batch: a stopped run loses no more than this
 CODES = {"safe": 0, "unsafe": 1, "unknown": 2, "controversial": 1}
 """Controversial counts as unsafe (the strict reading)."""
 
@@ -83,7 +83,8 @@ def spec_of(guard: Guard, rows: Sequence[Labelled]) -> FeatureSpec:
 
 
 def _key(guard: Guard, rows: Sequence[Labelled]) -> str:
-    parts = [identity(guard)]
+    # with what its features are: the same weights may hand over another part of themselves in another version
+    parts = [identity(guard), repr(getattr(guard, "feature_spec", None))]
     for row in rows:
         for message in row.exchange.conversation:
             parts += [message.role, *(p if isinstance(p, str) else f"image {p.sha256}" for p in message.parts)]

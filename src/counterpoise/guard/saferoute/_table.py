@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ._evaluate import ROUTER, Evaluation, Line
+from ._evaluate import ROUTER, SMALL, TUNED, Evaluation, Line
 
 HEAD = (
     "| routing | routing F1 | safety F1 (95 %) | precision | recall | AUPRC | sent to the large guard "
@@ -42,12 +42,38 @@ def _mean(values: Sequence[float]) -> str:
     return f"{float(np.mean(values)):.3f}" + (f" ± {spread:.3f}" if spread > 0.0005 else "")
 
 
-def where_not(runs: Sequence[Evaluation]) -> list[str]:
-    """Baselines whose routing F1 the router does not beat on average, with both numbers."""
+def where_not(runs: Sequence[Evaluation], *, tuned: bool = False) -> list[str]:
+    """Baselines whose routing F1 the router does not beat on average, with both numbers: those at the paper's
+    thresholds, or (tuned) all at the thresholds that were best on the router's rows."""
 
     def mean(name: str) -> float:
         return float(np.mean([line.routing.f1 for run in runs if (line := run.line(name)).routing is not None]))
 
-    own = mean(ROUTER)
-    names = [line.name for line in runs[0].lines if line.name.startswith("Entropy") or line.name == "Random"]
-    return [f"{name} ({mean(name):.3f} against {own:.3f})" for name in names if mean(name) >= own]
+    own = mean(TUNED if tuned else ROUTER)
+    names = [
+        line.name for line in runs[0].lines if line.name.startswith("Entropy") and tuned == line.name.endswith("tuned")
+    ]
+    return [f"{name} ({mean(name):.3f} against {own:.3f})" for name in [*names, "Random"] if mean(name) >= own]
+
+
+def against_better(runs: Sequence[Evaluation]) -> str:
+    """One sentence: the pair's safety F1 against that of the better guard alone, and what it costs beside it. A pair is
+    never compared with a large guard that is weaker than the small one."""
+    better = runs[0].better
+    small = better.name == SMALL
+    pair, alone, cost = (
+        float(np.mean(values))
+        for values in (
+            [run.line(ROUTER).safety.f1 for run in runs],
+            [run.line(better.name).safety.f1 for run in runs],
+            [run.line(ROUTER).cost if small else run.line(ROUTER).cost_large for run in runs],
+        )
+    )
+    text = (
+        f"better guard alone: {better.name.split()[0]}, safety F1 {alone:.3f}; the pair {pair:.3f}, "
+        f"{pair / alone:.1%} of it at {cost:.1%} of its cost"
+        if alone
+        else "neither guard catches anything"
+    )
+    weaker = "; the large guard is the weaker one here, and the pair gains nothing by asking it"
+    return text + weaker * (small and pair <= alone)

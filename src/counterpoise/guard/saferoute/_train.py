@@ -14,13 +14,12 @@ from .._values import Exchange, Guard
 from ._baselines import Fitted
 from ._conformal import conformal_threshold
 from ._fit import fit_members
-from ._labels import Bools, Floats, cascade, route, routing_labels
-from ._metrics import cheapest, curve, decided, scores
+from ._labels import Bools, Floats, cascade, grouped_split, route, routing_labels
+from ._metrics import best_threshold, cheapest, curve, decided, scores
 from ._observe import Observed, identity, observe, spec_of
 from ._paraphrase import Paraphraser, by_rules, paraphrased
 from ._router import FeatureSpec, Router
 from ._settings import RouterConfig
-from ._split import grouped_split
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,9 @@ def gather(
         gold = np.append(gold, [row.unsafe for row in more])
     learn = [*train.tolist(), *range(len(rows), len(rows) + len(more))]
     learn = [n for n in learn if not a.must[n]]  # a row that the small guard cannot look at is always routed
-    known = [n for n in learn if not np.isnan(a.p[n])]
-    if not known:
+    if not any(not np.isnan(a.p[n]) for n in learn):
         raise InputError(f"{small.id}: has no probability on any training row")
-    fitted = Fitted.on(a.p[known], gold[known], content_free(small))
+    fitted = Fitted.on((a.label[learn], a.p[learn]), (b.label[learn], b.p[learn]), gold[learn], content_free(small))
     pair = (identity(small), identity(large))
     return Material(spec, a, b, gold, learn, held.tolist(), fitted, pair, len(more))
 
@@ -100,11 +98,11 @@ def train_on(
     material: Material, config: RouterConfig, *, max_miss: float | None = None, keep_f1: float | None = None
 ) -> Router:
     """Train the networks; the threshold is 0.5, or chosen on the held-out rows for a bound on misses (`max_miss`), or
-    for the least usage that keeps a share of the large guard's safety F1 (`keep_f1`)."""
+    for the least usage that keeps a share of the better guard's safety F1 (`keep_f1`)."""
     if max_miss is not None and keep_f1 is not None:
         raise InputError("threshold: give --max-miss or --keep-f1, not both")
     if keep_f1 is not None and not 0 < keep_f1 <= 1:
-        raise InputError(f"--keep-f1 {keep_f1}: give a share of the large guard's F1, such as 0.97")
+        raise InputError(f"--keep-f1 {keep_f1}: give a share of the better guard's F1, such as 0.97")
     hard, features = material.hard, material.small.features
     assert features is not None  # spec_of made sure
     members = fit_members(features[material.train], hard[material.train], config)
@@ -118,7 +116,8 @@ def train_on(
         threshold = conformal_threshold(p, hard[held], max_miss, must)
         how = {"rule": "conformal risk control on the held-out rows", "max_miss": max_miss, "n": len(held)}
     elif keep_f1 is not None:
-        least = keep_f1 * scores(gold, decided(large.label, gold)).f1
+        # of the better guard: a share of a large guard that is the weaker one would be reached by asking it nothing
+        least = keep_f1 * max(scores(gold, decided(guard.label, gold)).f1 for guard in (small, large))
         threshold = cheapest(curve(p, small.label, large.label, gold, hard[held], must), least)
         how = {"rule": "least usage on the held-out rows", "keep_f1": keep_f1, "n": len(held)}
     sent = route(p, threshold, must)
@@ -127,6 +126,7 @@ def train_on(
         "large": material.pair[1],
         "config": config.model_dump(),
         "threshold_from": how,
+        "tuned": best_threshold(p[~must], hard[held][~must]),
         "rows": {
             "train": len(material.train),
             "hard": int(hard[material.train].sum()),

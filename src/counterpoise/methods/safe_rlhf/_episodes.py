@@ -114,7 +114,7 @@ def look(stepper: Stepper, episodes: Sequence[Episode], end: int) -> Looked:
         for some in _pieces(episodes, stepper.micro_tokens):
             batch = _batch(stepper, [episode.tokens for episode in some])
             closed = _batch(stepper, [_closed(episode, end) for episode in some])
-            with stepper.processes.autocast():
+            with stepper.precision():
                 found.append(_looks(model, batch, closed))
     finally:
         model.train(was_training)
@@ -142,15 +142,16 @@ def _looks(model: Trainable, batch: Batch, closed: Batch) -> dict[str, list[Tens
     def split(numbers_N: Tensor) -> list[Tensor]:
         return list(torch.split(numbers_N.float().cpu(), counts))
 
-    def log_probabilities() -> tuple[Tensor, Tensor]:
+    def all_and_said() -> tuple[Tensor, Tensor]:
         logits_NV, targets_N = label_logits(model, batch)
         all_NV = logits_NV.log_softmax(-1)
-        return all_NV.gather(-1, targets_N[:, None])[:, 0], -(all_NV.exp() * all_NV).sum(-1)
+        return all_NV, all_NV.gather(-1, targets_N[:, None])[:, 0]
 
     with model.using(ACTOR):
-        logp_N, entropy_N = log_probabilities()
+        all_NV, logp_N = all_and_said()
+        entropy_N = -(all_NV.exp() * all_NV).sum(-1)
     with model.reference():
-        ref_N, _ = log_probabilities()
+        ref_N = all_and_said()[1]
     found = {"logp": split(logp_N), "entropy": split(entropy_N), "ref": split(ref_N)}
     for name in (REWARD, COST):
         with model.using(name):

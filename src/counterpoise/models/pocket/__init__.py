@@ -5,15 +5,18 @@ are shown on several states of it, `ensure(version_of("pocket:6"))` is one versi
 """
 
 from ._assemble import (
+    ALIGN_DEFAULTS,
     ALIGNMENTS,
     DEFAULT,
     LANGUAGE_MODEL,
     PARTS,
+    PRESETS,
     VERSION,
     assemble,
     ensure,
     is_cached,
     language_folder,
+    place_presets,
     pocket_folder,
     version_of,
 )
@@ -21,16 +24,19 @@ from ._language_model import PACKAGE, language_model
 
 __all__ = [
     "ALIGNMENTS",
+    "ALIGN_DEFAULTS",
     "DEFAULT",
     "LANGUAGE_MODEL",
     "PACKAGE",
     "PARTS",
+    "PRESETS",
     "VERSION",
     "assemble",
     "ensure",
     "is_cached",
     "language_folder",
     "language_model",
+    "place_presets",
     "pocket_folder",
     "version_of",
 ]

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError, sha256_file, write_json
+from counterpoise.base import InputError, atomic_write, notice, sha256_file, write_json
 
 from ._language_model import language_model
 from ._processor import processor
 
 PARTS = Path(__file__).parent / "parts"
+PRESETS = Path(__file__).parent / "align"
+"""Settings of single methods that suit this model; every version's folder gets them."""
 VERSION = "1"
 ALIGNMENTS: dict[int, tuple[str, ...]] = {6: ("alignment.safetensors",)}
 """Alignment parts of each version that can be loaded, in the order in which they are merged. A later version is the one
@@ -28,7 +30,8 @@ VISION = {
     "image_size": 224,
     "patch_size": 16,
 }
-# What `align` uses on this model instead of the paper's defaults for 7B models; read from the model's folder.
+# What `align` uses on this model instead of the papers' defaults for 7B models; read from the model's folder. What
+# suits one method alone is in `align/METHOD.yaml`, which is not part of the model's identity.
 ALIGN_DEFAULTS: dict[str, Any] = {
     "lora_rank": 16,
     "lora_alpha": 32,
@@ -90,6 +93,7 @@ def ensure(version: int = DEFAULT) -> Path:
             raise InputError(f"pocket: {part} is missing from this installation; install the package again")
     folder = pocket_folder(version)
     if is_cached(version):
+        place_presets(folder)
         return folder
     from filelock import FileLock
 
@@ -98,6 +102,23 @@ def ensure(version: int = DEFAULT) -> Path:
         if not is_cached(version):
             assemble(folder, PARTS / "tower.safetensors", *parts_of(version))
     return folder
+
+
+def place_presets(folder: Path) -> None:
+    """Bring `align/` of an assembled folder to what this version of the package ships. It changes no answer, so a
+    folder that was assembled before need not be assembled again. One that cannot be written keeps what it has, which is
+    said."""
+    place = folder / PRESETS.name
+    for file in PRESETS.glob("*.yaml"):
+        target, text = place / file.name, file.read_text(encoding="utf-8")
+        if target.is_file() and target.read_text(encoding="utf-8") == text:
+            continue
+        try:
+            with atomic_write(target) as stream:
+                stream.write(text)
+        except (InputError, OSError) as error:
+            notice(f"pocket: `align` uses other settings than this version ships: {error}")
+            return
 
 
 def assemble(folder: Path, tower: Path, *adapters: Path) -> Path:
@@ -133,6 +154,7 @@ def assemble(folder: Path, tower: Path, *adapters: Path) -> Path:
     model.to(torch.bfloat16).save_pretrained(part)
     made.save_pretrained(part)
     write_json(part / "counterpoise.json", {"name": "pocket", "version": VERSION, "align_defaults": ALIGN_DEFAULTS})
+    place_presets(part)
     card = PARTS.with_name("README.md")
     if card.is_file():
         shutil.copyfile(card, part / "README.md")

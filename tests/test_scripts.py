@@ -1,0 +1,149 @@
+"""The scripts and benches that make the tables of the documentation, each with all its arms, run to their end on tiny
+random models with the smallest doses their options allow. What they measure there means nothing."""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import tiny
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.timeout(900)
+slow = pytest.mark.slow
+SMALL = ("--epochs", "1")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.build("smolvlm", tmp_path_factory.mktemp("m") / "smolvlm"))
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.build("llama", tmp_path_factory.mktemp("m") / "llama"))
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(Path(name).stem + "_script", ROOT / name)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    def start(name: str, *arguments: Any) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        script(name).main()
+        return capsys.readouterr().out
+
+    return start
+
+
+def read(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("objective", ["sft", "dpo"])
+@slow
+def test_speed_beside_trl(run: Callable[..., str], model: str, tmp_path: Path, objective: str) -> None:
+    file = tmp_path / "speed.json"
+    run("bench/train_speed.py", "--model", model, "--rows", 8, "--batch", 4, "--rank", 2, "--dtype", "float32",
+        "--objective", objective, "--out", file)  # fmt: skip
+    found = read(file)
+    assert found["rows"] == 8 and found["loss_gap_mean"] < 1e-4 and found["ratio"] > 0
+
+
+@slow
+def test_safe_rlhf_bench(model: str, tmp_path: Path) -> None:
+    bench = script("bench/safe_rlhf.py")
+    six = bench.ppo(model, 2, 4, tmp_path / "ppo")
+    one = bench.sft(model, 2, 4, tmp_path / "sft")
+    assert min(six["plain"], six["rollout"], six["seconds"], one["seconds"]) > 0
+
+
+def test_a_learning_curve_names_no_pairs_that_there_are_not() -> None:
+    sizes = script("scripts/safe_rlhf_heads.py").sizes
+    assert sizes(45) == [45] and sizes(100) == [50, 100] and sizes(450) == [50, 100, 200, 400, 450]
+
+
+@slow
+def test_heads(run: Callable[..., str], model: str, tmp_path: Path) -> None:
+    arguments = ("scripts/safe_rlhf_heads.py", model, "--out", tmp_path, "--train", 80, "--held-out", 16)
+    with pytest.raises(SystemExit, match="run again"):
+        run(*arguments, "--seconds", 0)
+    run(*arguments, "--seconds", 600)
+    found = read(tmp_path / "heads.json")
+    counts = {kind: [line["pairs"] for line in found if line["kind"] == kind] for kind in ("reward", "cost")}
+    usable = {kind: own[-1] for kind, own in counts.items()}
+    # a smaller number is drawn three times, all pairs once, and no line names pairs that there are not
+    for kind, own in counts.items():
+        assert own == [50] * 3 * (usable[kind] > 50) + [usable[kind]] and usable[kind] <= 80
+    assert all(0 <= line["sign"][0] <= 1 for line in found if line["kind"] == "cost")
+
+
+@slow
+def test_safe_rlhf_table(run: Callable[..., str], model: str, tmp_path: Path) -> None:
+    arguments = ("scripts/safe_rlhf_table.py", model, "--out", tmp_path, "--seeds", 0, "--pairs", 8, "--held-out", 4,
+                 "--items", 8, *SMALL, "--steps", 1, "--prompts", 2, "--tokens", 4, "--n", 2)  # fmt: skip
+    first = run(*arguments)
+    arms = script("scripts/safe_rlhf_table.py").ARMS
+    rows = read(tmp_path / "table.json")
+    assert [row["arm"] for row in rows] == list(arms) and all(row["broken"]["n"] == 8 for row in rows)
+    assert run(*arguments).splitlines()[-len(arms) :] == first.splitlines()[-len(arms) :]
+
+
+@slow
+def test_rewriting_table(run: Callable[..., str], llama: str, tmp_path: Path) -> None:
+    run("scripts/rewriting_table.py", "--model", llama, "--seeds", 1, "--rows", 12, "--items", 4, *SMALL,
+        "--out", tmp_path)  # fmt: skip
+    rows = read(tmp_path / "table.json")["rows"]
+    assert [row["arm"] for row in rows][-2:] == ["untrained", "sr-llm, seed 0"] and len(rows) == 5
+    assert (tmp_path / "table.md").read_text().count("\n") == 7
+
+
+@slow
+def test_audit_table(run: Callable[..., str], model: str, tmp_path: Path) -> None:
+    arms = ("plain", "multitask-mix", "safe-lora")
+    unaligned = tiny.build("smolvlm", tmp_path / "unaligned", seed=1)
+    run("scripts/audit_tasks.py", "--model", model, "--unaligned", unaligned, "--out", tmp_path / "out", "--tasks",
+        "summarise", "--seeds", 0, "--rows", 8, "--batch", 4, "--intents", 2, "--ability-limit", 4,
+        "--templates", "native", "--system", "off")  # fmt: skip
+    lines = (tmp_path / "out" / "table.md").read_text().splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == [f"| summarise, {arm}" for arm in arms]
+
+
+@slow
+def test_mimic_table(run: Callable[..., str], model: str, tmp_path: Path) -> None:
+    said = run("scripts/pocket/mimic.py", tmp_path, "--model", model, "--seeds", 0, 1, "--rows", 24, "--epochs", 1,
+               "--rank", 2, "--items", 4)  # fmt: skip
+    assert [line.split(" | ")[0] for line in said.splitlines()[-6:]] == [
+        f"| {arm}" for arm in ("base", "none", "plain", "mimic", "counter-prompt", "ptst")
+    ]
+
+
+@slow
+def test_mirage_table(run: Callable[..., str], model: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    run("scripts/mirage_table.py", tmp_path / "out", "--model", model, "--rows", 18, "--seeds", 0, "--limit", 2,
+        "--page", page, "--set", "batch_size=8", "--set", "lora_rank=2", "--set", "epochs=1")  # fmt: skip
+    head = next(line for line in page.read_text().splitlines() if line.startswith("| | base"))
+    assert head.count(" | ") == 1 + 7
+
+
+@slow
+def test_safe_to_serve_table(run: Callable[..., str], model: str, llama: str, tmp_path: Path) -> None:
+    for name, vlm, arms in ((llama, False, "sit,raft,dpo,constrained-sft"), (model, True, "sit,dpo")):
+        out = tmp_path / str(vlm)
+        run("scripts/safe_to_serve.py", "--model", name, "--seeds", 1, "--rows", 16, "--items", 4, "--out", out,
+            "--arms", arms)  # fmt: skip
+        rows = read(out / "table.json")
+        assert [row["arm"] for row in rows] == ["base", *arms.split(",")]
+        assert ("counting" in rows[0]) is vlm and rows[1]["questions"]["n_scored"] == 4
