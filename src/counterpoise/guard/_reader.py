@@ -56,6 +56,8 @@ class Reader:
         return VERSION
 
     def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # of a copy that is not made yet
+            raise AttributeError(name)
         return getattr(self.inner, name)
 
     def prepare(self) -> None:

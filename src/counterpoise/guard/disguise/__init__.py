@@ -6,6 +6,6 @@ is undone is a reading besides the text as it stands; guards look at both, and t
 
 from ._letters import plain_letters
 from ._undo import Readings, undo
-from ._words import english_share, known_words
+from ._words import english_share, known_share, known_words
 
-__all__ = ["Readings", "english_share", "known_words", "plain_letters", "undo"]
+__all__ = ["Readings", "english_share", "known_share", "known_words", "plain_letters", "undo"]

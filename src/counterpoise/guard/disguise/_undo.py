@@ -15,6 +15,8 @@ ROUNDS = 4
 """Disguises within disguises that are followed."""
 PLAIN = 0.6
 """A passage that is English with this probability is not tried backwards or shifted."""
+KNOWN = 0.6
+"""With so large a share of known words it is English anyway, and the language detector need not be asked."""
 LEAST = 0.4
 """So much sense, and so large a share of known words, must a reading of a passage make."""
 LETTERS = 8
@@ -98,8 +100,7 @@ def _best(passage: str) -> _Reading:
     letters = sum(each.isascii() and each.isalpha() for each in passage)
     if letters < LETTERS or len(passage) > LONGEST or len(passage) > WORD * len(passage.split()):
         return _Reading("", passage)
-    before = _sense(passage)
-    if before >= PLAIN:
+    if known_share(passage) >= KNOWN or (before := _sense(passage)) >= PLAIN:
         return _Reading("", passage)
     best, most = _Reading("", passage), max(LEAST, before + 0.1)
     for name, made in _others(passage):
