@@ -39,9 +39,12 @@ def script(name: str) -> ModuleType:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    def start(name: str, *arguments: Any) -> str:
+    def start(name: str, *arguments: Any, **constants: Any) -> str:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        script(name).main()
+        module = script(name)
+        for key, value in constants.items():
+            monkeypatch.setattr(module, key, value)
+        module.main()
         return capsys.readouterr().out
 
     return start
@@ -132,8 +135,13 @@ def test_mimic_table(run: Callable[..., str], model: str, tmp_path: Path) -> Non
 @slow
 def test_mirage_table(run: Callable[..., str], model: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    run("scripts/mirage_table.py", tmp_path / "out", "--model", model, "--rows", 18, "--seeds", 0, "--limit", 2,
-        "--page", page, "--set", "batch_size=8", "--set", "lora_rank=2", "--set", "epochs=1")  # fmt: skip
+    arguments = ("scripts/mirage_table.py", tmp_path / "out", "--model", model, "--rows", 18, "--seeds", 0, "--limit",
+                 2, "--page", page, "--set", "batch_size=8", "--set", "lora_rank=2", "--set", "epochs=1")  # fmt: skip
+    run(*arguments, "--arms", "mirage")
+    lines = page.read_text().splitlines()
+    for title in ("ASR", "ASR What, K=1", "caution on safe twins", "caution on white", "reading", "questions"):
+        assert next(line for line in lines if line.startswith(f"| {title} |")).count("n=") == 2, title
+    run("scripts/mirage_table.py", tmp_path / "all", *arguments[2:], BENCHMARKS=("mis-pocket",))
     head = next(line for line in page.read_text().splitlines() if line.startswith("| | base"))
     assert head.count(" | ") == 1 + 7
 

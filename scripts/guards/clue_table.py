@@ -8,6 +8,7 @@ the yes/no baselines. Writes docs/results/clue.md and the scan's threshold for t
 """
 
 import argparse
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -298,7 +299,7 @@ def command(a: argparse.Namespace) -> str:
     more = [f"--per-rule {a.per_rule}"] * (a.per_rule != 3) + [f"--apart {a.apart}"] * (a.apart != 2)
     seeds = [f"--seeds {' '.join(map(str, a.seeds))}"] * (a.seeds != [11, 12, 13])
     asked = [f"--wordings {' '.join(a.wordings)}"] * (a.wordings != list(WORDINGS))
-    methods = [f"--methods {' '.join(repr(m) for m in a.methods)}"] * (a.methods != list(NAMES))
+    methods = [f"--methods {' '.join(map(shlex.quote, a.methods))}"] * (a.methods != list(NAMES))
     return " ".join(["python scripts/guards/clue_table.py", *more, *seeds, *asked, *methods])
 
 
