@@ -155,3 +155,22 @@ def test_safe_to_serve_table(run: Callable[..., str], model: str, llama: str, tm
         rows = read(out / "table.json")
         assert [row["arm"] for row in rows] == ["base", *arms.split(",")]
         assert ("counting" in rows[0]) is vlm and rows[1]["questions"]["n_scored"] == 4
+
+
+@slow
+def test_uwm_on_icons(tmp_path: Path) -> None:
+    icons = script("scripts/uwm/icons.py")
+    icons.SEEDS, icons.CALIBRATION, icons.TEST, icons.TRAIN, icons.MASSES = (0,), 12, 16, 64, (0.02, 0.2)
+    icons.STAGES, drawn = ((0, 1),), icons.scenes
+    icons.scenes = lambda name, n, test=False: drawn(name, min(n, 64), test=test)
+    icons.train(tmp_path, 2)
+    icons.table(tmp_path)
+    found = read(tmp_path / "results.json")
+    assert set(found["arms"]) == {"untouched", *icons.ARMS} and set(found["sweep"]) == set(icons.SWEPT)
+    revival = found["revival"]["0"]
+    assert revival["edit known"] == found["arms"]["untouched"][0]["values"]  # taken off, the encoder is the untouched
+    assert revival["edited"] == found["arms"]["UWM"][0]["values"]
+    assert 0 < revival["overlap"]["both"] <= min(revival["overlap"]["edited"], revival["overlap"]["guessed"])
+    assert "| UWM |" in (tmp_path / "table.md").read_text() and (tmp_path / "sweep.svg").stat().st_size > 1000
+    pairs = {(each.colour, each.shape) for each in drawn("train", 500)}
+    assert not pairs & {(each.colour, each.shape) for each in drawn("test", 500, test=True)}

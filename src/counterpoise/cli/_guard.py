@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from . import _guard_clue, _guard_route, _guard_serve, _guard_train
+from . import _guard_attack, _guard_clue, _guard_route, _guard_serve, _guard_train
+from ._guard_options import Options, options_of
 
 app = typer.Typer(no_args_is_help=True, help="Guards in front of a model: what they catch and what they over-block.")
 
@@ -47,13 +48,10 @@ app.command("train")(_guard_train.train)
 app.add_typer(_guard_route.app, name="route")
 app.add_typer(_guard_clue.app, name="clue")
 app.command("serve")(_guard_serve.serve)
+app.command("attack")(_guard_attack.attack)
 
 
 SETS = ("twins", "xstest", "figstep-tiny", "harmbench-responses", "xstest-responses")
-Options = Annotated[
-    list[str] | None,
-    typer.Option("--option", "-o", help="NAME=VALUE for the guard, such as dtype=bfloat16 or explain=no; repeatable."),
-]
 
 
 @app.command("check")
@@ -81,7 +79,7 @@ def check(
 
     said = sys.stdin.read() if text == "-" else text
     parts = [*(Image.from_path(path) for path in image or []), *([said] if said else [])]
-    made = make_guard(guard, **_options(option))
+    made = make_guard(guard, **options_of(option))
     found = made.check([Exchange((user(*parts),), answer)])[0]
     seen = found.inspected
     value: dict[str, Any] = {
@@ -90,6 +88,7 @@ def check(
         "p_unsafe": found.p_unsafe,
         "categories": list(found.categories),
         "inspected": f"{seen.texts} of {seen.texts_total} texts, {seen.images} of {seen.images_total} images",
+        "undone": list(seen.undone),
         "reason": found.reason,
         "rationale": found.rationale,
         "guard": found.guard,
@@ -165,7 +164,7 @@ def evaluate(
     settings = {"threshold": threshold, "loose": loose, "limit": limit, "only": only, "options": option or []}
     results = []
     for spec in guard:
-        made = make_guard(spec, **_options(option))
+        made = make_guard(spec, **options_of(option))
         with Progress(f"checking, {spec}", sum(len(each.rows) for each in sets), unit="exchanges") as progress:
             results.append(
                 evaluate_guard(
@@ -179,6 +178,11 @@ def evaluate(
     for table in guard_tables(results):
         print_table(table)
     for result in results:
+        for modality, rank in result.ranking.items():
+            typer.echo(
+                f"{result.guard}, {modality}: AUC {rank.value:.3f} ({rank.low:.3f} to {rank.high:.3f}) over "
+                f"{rank.unsafe} unsafe and {rank.safe} safe"
+            )
         for modality, found in result.calibration.items():
             typer.echo(f"{result.guard}, {modality}: ECE {found.ece:.3f} over {found.n}")
         for modality, time in result.latency.items():
@@ -203,22 +207,3 @@ def _set_names(suite: str | None, benchmark: list[str] | None, data: list[Path] 
         sided = ("asr", "over_refusal", "discrimination")
         return [name for name in suite_names(suite) if set(sided) & set(card(name).metrics)]
     return list(benchmark or ([] if data else SETS))
-
-
-def _options(given: list[str] | None) -> dict[str, Any]:
-    """NAME=VALUE pairs; numbers, true and false are read as such."""
-    import json
-
-    from counterpoise.base import InputError, check_values
-
-    made: dict[str, Any] = {}
-    for each in given or []:
-        name, equals, value = each.partition("=")
-        if not equals or not name.isidentifier():
-            raise InputError(f"--option {each}: write NAME=VALUE")
-        try:
-            made[name] = json.loads(value)
-        except (ValueError, RecursionError):
-            made[name] = value
-        check_values(made[name], f"--option {name}", numbers=True)
-    return made

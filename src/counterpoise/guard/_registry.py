@@ -8,6 +8,7 @@ from typing import Any
 
 from counterpoise.base import InputError
 
+from ._reader import reading
 from ._values import Guard
 
 GROUP = "counterpoise.guards"
@@ -49,6 +50,10 @@ _MAKERS: dict[str, tuple[str, str, str]] = {
 }
 
 
+_OF_GUARDS = ("saferoute",)
+"""They hold guards that are made here themselves, each with its reader."""
+
+
 def known_guards() -> dict[str, str]:
     """Name -> one line about it, those of other packages included."""
     own = {name: about for name, (_, _, about) in _MAKERS.items()}
@@ -56,7 +61,8 @@ def known_guards() -> dict[str, str]:
 
 
 def make_guard(spec: str, **options: Any) -> Guard:
-    """A guard from `name` or `name:detail` (a model id or a folder); options go to its maker.
+    """A guard from `name` or `name:detail` (a model id or a folder); options go to its maker. A reader stands before
+    it, which undoes disguises of texts and knows which languages the guard reads.
 
     Raises InputError for a name that nobody knows, and for an option that its maker does not take.
     """
@@ -76,4 +82,5 @@ def make_guard(spec: str, **options: Any) -> Guard:
         inspect.signature(maker).bind(**options)
     except TypeError as error:
         raise InputError(f"guard {name}: {error}") from error
-    return maker(**options)
+    made = maker(**options)
+    return made if name in _OF_GUARDS else reading(made)

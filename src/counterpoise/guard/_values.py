@@ -43,6 +43,8 @@ class Inspected:
     texts_total: int
     images: int
     images_total: int
+    undone: tuple[str, ...] = ()
+    """Names of the disguises of texts that were undone, and read besides the texts as they stand."""
 
     @property
     def complete(self) -> bool:
@@ -107,6 +109,8 @@ class Sees:
     images: int | None = 0
     """How many images; None: any number."""
     answers: bool = True
+    languages: frozenset[str] | None = None
+    """ISO 639 codes of the languages that it reads; None: not limited. A passage in another one makes it unknown."""
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 Start with `EvalFolder` (a folder written by `counterpoise eval`), then `compare` and `write_report`.
 """
 
+from ._attack import attack_table, write_attack
 from ._change import Change, changes, family_of
 from ._compare import Comparison, compare
 from ._dose import DoseCurve, DosePoint, Estimate, load_curve, say_dose
@@ -27,6 +28,7 @@ __all__ = [
     "EvalFolder",
     "ItemRecord",
     "Verdict",
+    "attack_table",
     "changes",
     "compare",
     "family_of",
@@ -44,6 +46,7 @@ __all__ = [
     "unscored_line",
     "verdict",
     "verdict_rows",
+    "write_attack",
     "write_directions",
     "write_guards",
     "write_page",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from counterpoise.base import InputError, read_text, sha256_bytes
 
+from .._languages import ENGLISH
 from .._values import Exchange, Inspected, Sees, Verdict, unknown
 from ._passes import Plan, plan
 
@@ -21,13 +22,12 @@ class KeywordGuard:
     rest of one. Raises InputError for a list that cannot be read, naming the line.
     """
 
-    sees = Sees()
-
     def __init__(self, detail: str | Path | None = None):
         own = files("counterpoise.guard.adapters").joinpath("keywords.txt")
         name = Path(detail).name if detail else "list"
         text = read_text(Path(detail)) if detail else own.read_text(encoding="utf-8")
         self._rules = _rules(text.splitlines(), str(detail or "keywords.txt"))
+        self.sees = Sees(languages=None if detail else ENGLISH)
         self.revision = sha256_bytes(text.encode())[:16]
         self.id = f"keyword:{name}~{self.revision[:8]}"
 

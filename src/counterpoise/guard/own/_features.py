@@ -12,7 +12,7 @@ from .._values import Exchange
 from ._bert import DIM
 from ._eye import Reading
 from ._minilm import MiniLM, minilm
-from ._windows import windows
+from ._windows import sentences, windows
 
 WIDTH = 3 * DIM + 4
 LAYOUT = "text,words,text+words|request,answer,both;images,answer,refusal,one:v1"
@@ -41,24 +41,45 @@ def features(exchanges: Sequence[Exchange], seen: Sequence[Sequence[Reading]]) -
     Raises TooLong for a text of too many windows.
     """
     model = minilm()
-    plans = [_plans(exchange, read, model) for exchange, read in zip(exchanges, seen, strict=True)]
+    return _embedded([_plans(exchange, read, model) for exchange, read in zip(exchanges, seen, strict=True)], model)
+
+
+def sentence_features(exchanges: Sequence[Exchange], seen: Sequence[Sequence[Reading]]) -> list[Rows]:
+    """The same for the single sentences of requests, (sentences, WIDTH), beside the words of all images: what a window
+    drowns in its mean. No rows for a request of one sentence, and none for answers, whose windows are looked at with
+    the request."""
+    model = minilm()
+    plans = []
+    for exchange, read in zip(exchanges, seen, strict=True):
+        words = _words(read) if exchange.answer is None else ""
+        flags = (float(bool(read)), 0.0, 0.0, 1.0)
+        own = sentences(_text(exchange), model) if exchange.answer is None else []
+        short = (windows(words, model) or [""])[0]
+        plans.append([_Plan((each, short, _both(each, short)), flags) for each in own[:MAX_ROWS]])
+    return _embedded(plans, model)
+
+
+def _embedded(plans: Sequence[Sequence[_Plan]], model: MiniLM) -> list[Rows]:
     texts = list(dict.fromkeys(text for rows in plans for row in rows for text in row.texts if text))
     vectors = dict(zip(texts, model(texts) * SCALE, strict=True)) if texts else {}
     blank = np.zeros(DIM, np.float32)
-    return [
-        np.stack(
-            [
-                np.concatenate([*(vectors.get(t, blank) for t in row.texts), np.array(row.flags, np.float32)])
-                for row in own
-            ]
-        ).astype(np.float32)
+    made = (
+        [np.concatenate([*(vectors.get(t, blank) for t in row.texts), np.array(row.flags, np.float32)]) for row in own]
         for own in plans
-    ]
+    )
+    return [np.stack(rows).astype(np.float32) if rows else np.zeros((0, WIDTH), np.float32) for rows in made]
+
+
+def _text(exchange: Exchange) -> str:
+    return "\n".join(message.text for message in exchange.conversation if message.text.strip())
+
+
+def _words(seen: Sequence[Reading]) -> str:
+    return " ".join(reading.words for reading in seen if reading.words)
 
 
 def _plans(exchange: Exchange, seen: Sequence[Reading], model: MiniLM) -> list[_Plan]:
-    text = "\n".join(message.text for message in exchange.conversation if message.text.strip())
-    words = " ".join(reading.words for reading in seen if reading.words)
+    text, words = _text(exchange), _words(seen)
     has_images = float(bool(seen))
     if exchange.answer is None:
         left, right = windows(text, model) or [""], windows(words, model) or [""]

@@ -60,6 +60,9 @@ class MiniLM:
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self.unknown = int(self.tokenizer.token_to_id("[UNK]") or 0)
+        words = self.tokenizer.get_vocab()
+        self.continuing = frozenset(number for word, number in words.items() if word.startswith("##"))
+        """Ids of pieces that continue a word."""
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()  # by hash: no text is kept
 

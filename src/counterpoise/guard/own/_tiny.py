@@ -2,7 +2,8 @@
 network on top. A few milliseconds on one CPU core; English; it knows topics and wordings, not the world."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +12,25 @@ import PIL.Image
 from counterpoise.base import InputError
 from counterpoise.chat import Image, user
 
+from .._languages import ENGLISH
 from .._values import Exchange, Inspected, Sees, Verdict, unknown
 from ._eye import Reading, eye
-from ._features import LAYOUT, Rows, TooLong, features
-from ._head import Head, load_head
+from ._features import LAYOUT, Rows, TooLong, features, sentence_features
+from ._head import Floats, Head, Net, load_head
 from ._minilm import minilm
 from ._readings import readings_or_errors
-from ._windows import unreadable
+from ._windows import in_pieces, unreadable
 
+AMONG = 8
+"""The odds of a single sentence are divided by the number of sentences around it, up to this many: each of them could
+look unsafe by chance, and somebody who adds more than that does not gain by it."""
 PART = Path(__file__).parent / "parts" / "tiny.safetensors"
 
 
 class TinyGuard:
     """A guard from a trained head. Of a long text the worst window decides; what cannot be read is `unknown`."""
 
-    sees = Sees(texts=True, images=None, answers=True)
+    sees = Sees(texts=True, images=None, answers=True, languages=ENGLISH)
 
     def __init__(self, head: Head):
         self.head, self.id = head, "tiny"
@@ -52,18 +57,34 @@ class TinyGuard:
         reasons = [self._cannot(exchange) for exchange in exchanges]
         good = [place for place, reason in enumerate(reasons) if reason is None]
         rows: dict[int, Rows] = {}
-        for place, found in zip(good, _features([exchanges[place] for place in good]), strict=True):
+        seen: dict[int, Sequence[Reading]] = {}
+        for place, (read, found) in zip(good, _features([exchanges[place] for place in good]), strict=True):
             if isinstance(found, str):
                 reasons[place] = found
             else:
-                rows[place] = found
+                rows[place], seen[place] = found, read
+        unread = {place: [one.unread for one in read if one.unread] for place, read in seen.items()}
+        calm = [place for place in rows if self._net(exchanges[place])(rows[place]).max() <= 0.5]
+        single = self._sentences({place: exchanges[place] for place in calm}, seen)
         share = (time.perf_counter() - began) / max(len(exchanges), 1)
         return [
             unknown(self.id, exchange, reason, cost=share, revision=self.head.revision, template=LAYOUT)
             if reason is not None
-            else self._verdict(exchange, rows[place], share)
+            else seen_whole(self._verdict(exchange, rows[place], single.get(place), share), unread[place])
             for place, (exchange, reason) in enumerate(zip(exchanges, reasons, strict=True))
         ]
+
+    def _net(self, exchange: Exchange) -> Net:
+        return self.head.nets["prompt" if exchange.answer is None else "response"]
+
+    def _sentences(self, exchanges: Mapping[int, Exchange], seen: Mapping[int, Sequence[Reading]]) -> dict[int, Rows]:
+        """Sentences of the exchanges whose windows look safe; those of the others could not change the verdict."""
+        found = sentence_features(list(exchanges.values()), [seen[place] for place in exchanges])
+        return {place: own for place, own in zip(exchanges, found, strict=True) if len(own)}
+
+    def unread(self, text: str) -> str | None:
+        """Why the embedding cannot read a text, or None: a passage in pieces of words that it does not know."""
+        return "a passage of words that the embedding does not know" if in_pieces(text, minilm()) else None
 
     def _cannot(self, exchange: Exchange) -> str | None:
         mode = "prompt" if exchange.answer is None else "response"
@@ -89,9 +110,14 @@ class TinyGuard:
             return str(error)
         return None if same else "trained with another vision tower; train it again with scripts/guards/train.py"
 
-    def _verdict(self, exchange: Exchange, rows: Rows, cost: float) -> Verdict:
-        net = self.head.nets["prompt" if exchange.answer is None else "response"]
+    def _verdict(self, exchange: Exchange, rows: Rows, single: Rows | None, cost: float) -> Verdict:
+        net = self._net(exchange)
         p = net(rows)
+        told = f"worst of {len(rows)} windows" if len(rows) > 1 else None
+        if single is not None:
+            alone = among(net(single), len(single))
+            told = f"worst of {len(rows)} window(s) and {len(single)} sentences"
+            rows, p = np.concatenate([rows, single]), np.concatenate([p, alone])
         worst = int(np.argmax(p))
         refusal = bool(rows[worst, -2] >= 0.5) if exchange.answer is not None else None
         return Verdict(
@@ -100,7 +126,7 @@ class TinyGuard:
             Inspected(exchange.texts, exchange.texts, exchange.images, exchange.images),
             p_unsafe=float(p[worst]),
             refusal=refusal,
-            rationale=f"worst of {len(rows)} windows" if len(rows) > 1 else None,
+            rationale=told,
             calibrated=True,
             revision=self.head.revision,
             template=LAYOUT,
@@ -109,10 +135,29 @@ class TinyGuard:
         )
 
 
-def _features(exchanges: Sequence[Exchange]) -> list[Rows | str]:
-    """Features of each exchange, or why there are none: an image cannot be decoded, or a text is too long."""
+def among(p: Floats, n: int) -> Floats:
+    """The probability that a sentence is unsafe, one of `n` that were looked at: odds / min(n, AMONG)."""
+    odds = p / np.maximum(1 - p, 1e-12) / min(n, AMONG)
+    return np.asarray(odds / (1 + odds))
+
+
+def seen_whole(verdict: Verdict, unread: Sequence[str]) -> Verdict:
+    """The verdict, where an image holds what may be writing and was not read: then it is `unsafe` or `unknown`."""
+    if not unread:
+        return verdict
+    inspected = replace(verdict.inspected, images=verdict.inspected.images - len(unread))
+    if verdict.label == "unsafe":
+        return replace(verdict, inspected=inspected)
+    return replace(verdict, label="unknown", reason=unread[0], inspected=inspected)
+
+
+def _features(exchanges: Sequence[Exchange]) -> list[tuple[Sequence[Reading], Rows | str]]:
+    """What the eye read and the features of each exchange, or why there are none: an image cannot be decoded, or a text
+    is too long."""
     seen = readings_or_errors(exchanges)
-    found: list[Rows | str] = [str(each) if isinstance(each, InputError) else "" for each in seen]
+    found: list[tuple[Sequence[Reading], Rows | str]] = [
+        ((), str(each)) if isinstance(each, InputError) else (each, "") for each in seen
+    ]
     read = {place: each for place, each in enumerate(seen) if not isinstance(each, InputError)}
     rows: Sequence[Rows | str]
     try:
@@ -120,7 +165,7 @@ def _features(exchanges: Sequence[Exchange]) -> list[Rows | str]:
     except TooLong:
         rows = [_alone(exchanges[place], each) for place, each in read.items()]
     for place, own in zip(read, rows, strict=True):
-        found[place] = own
+        found[place] = (read[place], own)
     return found
 
 

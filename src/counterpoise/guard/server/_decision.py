@@ -86,7 +86,7 @@ class Decision:
             {
                 "name": v.guard, "label": v.label, "p_unsafe": v.p_unsafe, "categories": list(v.categories),
                 "calibrated": v.calibrated, "revision": v.revision, "rationale": v.rationale, "reason": v.reason,
-                "severity": v.severity, "refusal": v.refusal,
+                "severity": v.severity, "refusal": v.refusal, "undone": list(v.inspected.undone),
             }
             for v in self.verdicts
         ]  # fmt: skip

@@ -1,0 +1,121 @@
+"""All disguises of a text undone, one after the other and again, and what was undone."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from ._encodings import decode
+from ._letters import plain_letters
+from ._spelling import hidden_words, joined, reversed_words, shifts, turned, unleeted
+from ._words import english_share, known_share
+
+ROUNDS = 4
+"""Disguises within disguises that are followed."""
+PLAIN = 0.6
+"""A passage that is English with this probability is not tried backwards or shifted."""
+KNOWN = 0.6
+"""With so large a share of known words it is English anyway, and the language detector need not be asked."""
+LEAST = 0.4
+"""So much sense, and so large a share of known words, must a reading of a passage make."""
+LETTERS = 8
+"""Fewer letters than this are too few to tell a reading from chance."""
+LONGEST, WORD = 4000, 16
+"""A longer passage, or one with words that are longer on average, is none that anybody wrote."""
+_ENDS = re.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？\n])")
+
+
+@dataclass(frozen=True)
+class Readings:
+    """A text as it may be read."""
+
+    texts: tuple[str, ...]
+    """The text as it stands, and the readings of what is disguised in it; files in it are taken out."""
+    undone: tuple[str, ...] = ()
+    """Names of the disguises that were undone, for people."""
+    files: tuple[bytes, ...] = ()
+    """Files that were written into the text: what was decoded and is no text."""
+
+
+@lru_cache(maxsize=1024)
+def undo(text: str) -> Readings:
+    """The readings of a text: one where there is nothing to undo."""
+    undone: dict[str, None] = {}
+    files: list[bytes] = []
+    shown, found = text, text
+    for number in range(ROUNDS):
+        made, names, inside = _round(found)
+        if number == 0 and inside:
+            shown = decode(text).text
+        undone |= dict.fromkeys(names)
+        files += inside
+        if made == found:
+            break
+        found = made
+    texts = [shown] if _same(shown, found) else [shown, found]
+    if "reversed letters" in undone or "reversed words" in undone:
+        texts.append(" ".join(reversed(found.split())))  # words or the whole were turned around: both make sense
+    words, names = hidden_words(found)
+    if names:
+        undone |= dict.fromkeys(names)
+        texts.append(words)
+    return Readings(tuple(dict.fromkeys(texts)), tuple(undone), tuple(files))
+
+
+def _same(a: str, b: str) -> bool:
+    return a.split() == b.split()
+
+
+def _round(text: str) -> tuple[str, tuple[str, ...], tuple[bytes, ...]]:
+    letters, names = plain_letters(text)
+    decoded = decode(letters)
+    undone = [*names, *decoded.undone]
+    made = decoded.text
+    for name, step in (("letters apart", joined), ("digits for letters", unleeted)):
+        if (other := step(made)) != made:
+            undone.append(name)
+            made = other
+    passages = []
+    for passage in passages_of(made):
+        best = _best(passage)
+        if best.name:
+            undone.append(best.name)
+        passages.append(best.text)
+    return "".join(passages), tuple(undone), decoded.files
+
+
+def passages_of(text: str) -> list[str]:
+    """Sentences and lines; put together again they are the text."""
+    return [each for each in _ENDS.split(text) if each]
+
+
+class _Reading(NamedTuple):
+    name: str
+    text: str
+
+
+def _best(passage: str) -> _Reading:
+    """The reading of a passage that is most likely English, the passage itself unless another makes more sense."""
+    letters = sum(each.isascii() and each.isalpha() for each in passage)
+    if letters < LETTERS or len(passage) > LONGEST or len(passage) > WORD * len(passage.split()):
+        return _Reading("", passage)
+    if known_share(passage) >= KNOWN or (before := _sense(passage)) >= PLAIN:
+        return _Reading("", passage)
+    best, most = _Reading("", passage), max(LEAST, before + 0.1)
+    for name, made in _others(passage):
+        if made != passage and known_share(made) >= LEAST and (sense := _sense(made)) > most:
+            best, most = _Reading(name, made), sense
+    return best
+
+
+def _others(passage: str) -> Iterator[tuple[str, str]]:
+    yield "upside-down letters", turned(passage)
+    yield "reversed letters", passage[::-1]
+    yield "reversed words", reversed_words(passage)
+    yield from shifts(passage)
+
+
+def _sense(text: str) -> float:
+    """How much sense a text makes in English: the detector's probability and the share of known words, evenly."""
+    return (english_share(text) + known_share(text)) / 2

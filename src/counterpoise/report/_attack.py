@@ -1,0 +1,75 @@
+"""What passed a guard under attack: a terminal table and a self-contained page."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from counterpoise.guard.attack import Share
+
+from ._html import write_page
+from ._words import interval, percent
+from ._words import text as e
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_HEAD = ("attack", "passed", "caught", "unknown", "controls blocked", "of them unknown")
+
+
+def _lines(found: Sequence[Share]) -> list[tuple[str, ...]]:
+    """A line for each family and variant: harmful tries, then their benign controls."""
+    made: list[tuple[str, ...]] = []
+    for key in dict.fromkeys((each.family, each.variant) for each in found):
+        own = {each.harmful: each for each in found if (each.family, each.variant) == key}
+        harmful, benign = own.get(True), own.get(False)
+        name = f"  {key[1]}" if key[1] else key[0]
+        made.append((
+            name, _wrong(harmful), str(harmful.caught) if harmful else "", str(harmful.unknown) if harmful else "",
+            _wrong(benign), str(benign.unknown) if benign else "",
+        ))  # fmt: skip
+    return made
+
+
+def _wrong(share: Share | None) -> str:
+    if share is None:
+        return "no such tries"
+    if not share.n:
+        return f"none of {share.not_run} run"
+    wrong = share.passed if share.harmful else share.caught + share.unknown
+    left = f", {share.not_run} not run" if share.not_run else ""
+    return f"{wrong} of {share.n}: {percent(share.wrong.value)} ({interval(share.wrong.low, share.wrong.high)}){left}"
+
+
+def attack_table(name: str, found: Sequence[Share]) -> "Table":
+    """For a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(name), title_justify="left", header_style="bold", pad_edge=False, box=None)
+    for number, head in enumerate(_HEAD):
+        table.add_column(head, justify="right" if number else "left", no_wrap=bool(number))
+    for line in _lines(found):
+        table.add_row(*map(Text, line))
+    return table
+
+
+def write_attack(out: Path, name: str, found: Sequence[Share], settings: Mapping[str, Any]) -> Path:
+    """Write the page (a file ending in .html) and return its path. It carries everything and requests nothing."""
+    rows = "".join(
+        f'<tr><th scope="row">{e(line[0])}</th>'
+        + "".join(f'<td data-label="{e(h)}" class="num">{e(c)}</td>' for h, c in zip(_HEAD[1:], line[1:], strict=True))
+        + "</tr>"
+        for line in _lines(found)
+    )
+    heads = "".join(f'<th scope="col">{e(each)}</th>' for each in _HEAD)
+    body = (
+        '<section id="attacks"><h2>What passed</h2><p class="note">Harmful tries that passed, were caught, or could '
+        "not be judged (unknown, which a gate that fails closed blocks); beside them the same forms of harmless "
+        "requests, and how many of those were blocked. Intervals are 95 % (Wilson, with the effective number of tries "
+        "where they are of one request)."
+        f"</p><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>"
+        '<section id="made"><h2>How it was measured</h2><p>'
+        + "; ".join(f"{e(key)}: {e(value)}" for key, value in settings.items())
+        + "</p></section>"
+    )
+    return write_page(out, f"Counterpoise attack: {name}", name, "What can be talked past this guard", body)

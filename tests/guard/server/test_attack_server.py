@@ -1,0 +1,58 @@
+"""The red-team suite against a live server and its proxy: whatever goes on to the model was read."""
+
+from proxy_parts import Upstream, served
+from serving import Plain, live, post, said, settings
+
+from counterpoise.guard import Exchange, Verdict
+from counterpoise.guard._reader import reading
+from counterpoise.guard.attack import ON_SERVERS, ServerTarget, attack, attacks, shares
+
+
+class Knows(Plain):
+    """Knows the harmful requests of the suite by their words, however they are spelled or joined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        plain = attacks(["plain"], 2)
+        self.known = [letters(each.conversation[0].text) for each in plain if each.harmful]
+
+    def one(self, exchange: Exchange) -> Verdict:
+        found = super().one(exchange)
+        text = letters(" ".join([*(m.text for m in exchange.conversation), exchange.answer or ""]))
+        if found.label == "safe" and any(each in text for each in self.known):
+            return Verdict("unsafe", self.id, found.inspected, p_unsafe=0.9)
+        return found
+
+
+def letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.lower()))
+
+
+def test_nothing_harmful_goes_on_in_any_field_and_all_of_it_is_run() -> None:
+    upstream = Upstream()
+    with served(upstream) as model, live(settings(upstream={"base_url": f"{model}/v1"}), plain=Knows()) as base:
+        target = ServerTarget(base)
+        tries = attacks(ON_SERVERS, 2)
+        outcomes = attack(target, tries)
+        found = {(each.family, each.harmful): each for each in shares(tries, outcomes, variants=False)}
+        assert all(each.not_run == 0 for each in found.values()), [o for o in outcomes if o.result == "not run"]
+        passed = [t.id for t, o in zip(tries, outcomes, strict=True) if t.harmful and o.result == "passed"]
+        # a name that identifies is hashed, and the words of a logit's number are none
+        assert {each.split("/")[1] for each in passed} <= {"user", "id of a result"}, passed
+        assert found["streams", True].caught == found["streams", True].n
+        assert found["streams", False].passed == found["streams", False].n
+        assert found["tools", False].passed > 0
+
+
+def test_a_server_undoes_disguises_says_so_and_lets_the_controls_pass() -> None:
+    with live(plain=reading(Knows())) as base:
+        tries = attacks(["plain", "turns", "disguise"], 1)
+        outcomes = attack(ServerTarget(base), tries)
+        found = {(e.family, e.harmful): e for e in shares(tries, outcomes, variants=False)}
+        assert found["plain", True].caught == 1 and found["plain", False].passed == 1
+        missed = [t.id for t, o in zip(tries, outcomes, strict=True)
+                  if t.family == "disguise" and (o.result == "caught") is not t.harmful]  # fmt: skip
+        assert missed == [], missed
+        coded = next(t for t in tries if t.variant == "rot13" and t.harmful).conversation[0].text
+        answer = post(base, "/v1/guard/check", {"messages": [said(coded)]}).json()
+        assert answer["guards"][0]["undone"] == ["rot13"] and answer["blocked"]
