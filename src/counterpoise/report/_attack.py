@@ -18,7 +18,7 @@ _HEAD = ("attack", "passed", "caught", "unknown", "controls blocked", "of them u
 
 def _lines(found: Sequence[Share]) -> list[tuple[str, ...]]:
     """A line for each family and variant: harmful tries, then their benign controls."""
-    made = []
+    made: list[tuple[str, ...]] = []
     for key in dict.fromkeys((each.family, each.variant) for each in found):
         own = {each.harmful: each for each in found if (each.family, each.variant) == key}
         harmful, benign = own.get(True), own.get(False)
