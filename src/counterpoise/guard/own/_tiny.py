@@ -110,7 +110,7 @@ class TinyGuard:
         p = net(rows)
         told = f"worst of {len(rows)} windows" if len(rows) > 1 else None
         if single is not None:
-            told = f"worst of {len(rows)} window(s) and {len(single)} sentences"
+            told = f"worst of {len(rows)} windows and {len(single)} sentences"
             rows, p = np.concatenate([rows, single]), np.concatenate([p, net(single)])
         worst = int(np.argmax(p))
         refusal = bool(rows[worst, -2] >= 0.5) if exchange.answer is not None else None
