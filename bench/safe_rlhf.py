@@ -80,12 +80,14 @@ def ppo(model: str, rows: int, tokens: int, out: Path, clock: Callable[[], float
         return made / (clock() - started)
 
     without = rate(plain)
+    print(f"plain generation: {without:.1f} tokens a second", file=sys.stderr)
     config = PPOConfig(steps=2, prompts=rows, max_new_tokens=tokens, train=TRAIN)
     plan = roles(out / "reward" / "adapter", out / "cost" / "adapter", Lora(rank=8, alpha=16), config)
     settings = TRAIN.model_copy(update={"groups": plan})
     with training(loaded, settings, out / "ppo", total=2, run="bench", keep_features=True) as stepper:
         loop = Loop(stepper, config, asks, [], 0)
         rolled = rate(lambda: sum(episode.tokens.n_labels for episode in roll_out(stepper, asks, config, 0)[0]))
+        print(f"rollouts: {rolled:.1f} tokens a second", file=sys.stderr)
         lines = [loop.update() for _ in range(2)]
     seconds = sum(line["seconds"] for line in lines) / 2
     return {"loaded_mb": base, "peak_mb": peak_mb(), "seconds": seconds, "plain": without, "rollout": rolled}
@@ -110,7 +112,8 @@ def main() -> None:
     for name in ("sft", "ppo"):
         command = [sys.executable, __file__, "--only", name, "--model", given.model]
         command += ["--rows", str(given.rows), "--tokens", str(given.tokens), "--clock", given.clock]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        # what fails, and how far it is, is seen at once
+        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
         results[name] = json.loads(next(line for line in said.splitlines() if line.startswith("RESULT "))[7:])
         print(name, {key: round(value, 1) for key, value in results[name].items()})
     one, six = results["sft"], results["ppo"]

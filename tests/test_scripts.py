@@ -39,9 +39,12 @@ def script(name: str) -> ModuleType:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    def start(name: str, *arguments: Any) -> str:
+    def start(name: str, *arguments: Any, **constants: Any) -> str:
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        script(name).main()
+        module = script(name)
+        for key, value in constants.items():
+            monkeypatch.setattr(module, key, value)
+        module.main()
         return capsys.readouterr().out
 
     return start
@@ -132,8 +135,13 @@ def test_mimic_table(run: Callable[..., str], model: str, tmp_path: Path) -> Non
 @slow
 def test_mirage_table(run: Callable[..., str], model: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    run("scripts/mirage_table.py", tmp_path / "out", "--model", model, "--rows", 18, "--seeds", 0, "--limit", 2,
-        "--page", page, "--set", "batch_size=8", "--set", "lora_rank=2", "--set", "epochs=1")  # fmt: skip
+    arguments = ("scripts/mirage_table.py", tmp_path / "out", "--model", model, "--rows", 18, "--seeds", 0, "--limit",
+                 2, "--page", page, "--set", "batch_size=8", "--set", "lora_rank=2", "--set", "epochs=1")  # fmt: skip
+    run(*arguments, "--arms", "mirage")
+    lines = page.read_text().splitlines()
+    for title in ("ASR", "ASR What, K=1", "caution on safe twins", "caution on white", "reading", "questions"):
+        assert next(line for line in lines if line.startswith(f"| {title} |")).count("n=") == 2, title
+    run("scripts/mirage_table.py", tmp_path / "all", *arguments[2:], BENCHMARKS=("mis-pocket",))
     head = next(line for line in page.read_text().splitlines() if line.startswith("| | base"))
     assert head.count(" | ") == 1 + 7
 
@@ -147,3 +155,22 @@ def test_safe_to_serve_table(run: Callable[..., str], model: str, llama: str, tm
         rows = read(out / "table.json")
         assert [row["arm"] for row in rows] == ["base", *arms.split(",")]
         assert ("counting" in rows[0]) is vlm and rows[1]["questions"]["n_scored"] == 4
+
+
+@slow
+def test_uwm_on_icons(tmp_path: Path) -> None:
+    icons = script("scripts/uwm/icons.py")
+    icons.SEEDS, icons.CALIBRATION, icons.TEST, icons.TRAIN, icons.MASSES = (0,), 12, 16, 64, (0.02, 0.2)
+    icons.STAGES, drawn = ((0, 1),), icons.scenes
+    icons.scenes = lambda name, n, test=False: drawn(name, min(n, 64), test=test)
+    icons.train(tmp_path, 2)
+    icons.table(tmp_path)
+    found = read(tmp_path / "results.json")
+    assert set(found["arms"]) == {"untouched", *icons.ARMS} and set(found["sweep"]) == set(icons.SWEPT)
+    revival = found["revival"]["0"]
+    assert revival["edit known"] == found["arms"]["untouched"][0]["values"]  # taken off, the encoder is the untouched
+    assert revival["edited"] == found["arms"]["UWM"][0]["values"]
+    assert 0 < revival["overlap"]["both"] <= min(revival["overlap"]["edited"], revival["overlap"]["guessed"])
+    assert "| UWM |" in (tmp_path / "table.md").read_text() and (tmp_path / "sweep.svg").stat().st_size > 1000
+    pairs = {(each.colour, each.shape) for each in drawn("train", 500)}
+    assert not pairs & {(each.colour, each.shape) for each in drawn("test", 500, test=True)}

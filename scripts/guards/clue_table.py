@@ -8,6 +8,7 @@ the yes/no baselines. Writes docs/results/clue.md and the scan's threshold for t
 """
 
 import argparse
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -251,6 +252,7 @@ cut at 64 tokens and its summary at 48, for time.
 
 Unsafe is the positive class. `unknown` is neither safe nor unsafe: it counts as the error of its side in recall,
 accuracy and F1, and is never called safe. Recall and accuracy carry Wilson intervals, F1 a bootstrap over pairs.
+Seconds are wall time, which depends on what else the machine does.
 Calling every page unsafe would give F1 {2 * n / (len(rows) + n):.3f} and accuracy {n / len(rows):.1%}.
 
 {conclusion(f1s, results["clue"], a.seeds)}
@@ -298,7 +300,7 @@ def command(a: argparse.Namespace) -> str:
     more = [f"--per-rule {a.per_rule}"] * (a.per_rule != 3) + [f"--apart {a.apart}"] * (a.apart != 2)
     seeds = [f"--seeds {' '.join(map(str, a.seeds))}"] * (a.seeds != [11, 12, 13])
     asked = [f"--wordings {' '.join(a.wordings)}"] * (a.wordings != list(WORDINGS))
-    methods = [f"--methods {' '.join(repr(m) for m in a.methods)}"] * (a.methods != list(NAMES))
+    methods = [f"--methods {' '.join(map(shlex.quote, a.methods))}"] * (a.methods != list(NAMES))
     return " ".join(["python scripts/guards/clue_table.py", *more, *seeds, *asked, *methods])
 
 

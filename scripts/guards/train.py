@@ -1,7 +1,8 @@
 """Train the guards that ship with the package, measure them, and write their cards.
 
-    python scripts/guards/train.py               # both: about 9 minutes on two cores
-    python scripts/guards/train.py tiny          # about 2 minutes
+    python scripts/guards/train.py               # tiny and small: about 20 minutes on two cores
+    python scripts/guards/train.py tiny          # three seeds, the best one on rows kept back stands
+    python scripts/guards/train.py probe         # a latent guard of the pocket, for the tables; it is not shipped
     python scripts/guards/train.py small --rows 2400
     python scripts/guards/train.py --toy --out /tmp/toy   # a minute, for checking the script
 
@@ -21,10 +22,10 @@ from rows import public_rows, twins_rows
 from counterpoise.base import atomic_write
 from counterpoise.guard import Guard
 from counterpoise.guard._labelled import Labelled
-from counterpoise.guard.own import small, tiny, train_small, train_tiny
+from counterpoise.guard.own import small, tiny, train_probe, train_small, train_tiny
 from counterpoise.guard.own._corpus import corpus
 from counterpoise.guard.own._leaks import without_leaks
-from counterpoise.guard.own._measure import ece, measured, table
+from counterpoise.guard.own._measure import category_table, ece, measured, rankings, table
 from counterpoise.guard.own._small_train import settings
 from counterpoise.guard.saferoute import observe
 
@@ -45,6 +46,12 @@ ABOUT = {
         "`safe` or `unsafe`, without categories; p from the logits of these words, Platt scaling.",
         "English only, 135 million parameters. It sees images with the pocket's tower: large print and icons. It was "
         "trained on requests of one or two sentences and on short answers.",
+    ),
+    "probe": (
+        "Latent guard of the pocket",
+        "Ridge regression on the pocket's own hidden states at the last token of a prompt; block and penalty chosen, "
+        "Platt scaling and threshold fitted on training families that were kept back in turn.",
+        "It knows what the pocket knows of a request, and belongs to this version of it. Prompts only.",
     ),
 }
 
@@ -75,14 +82,28 @@ def card(name: str, guard: Guard, trained: str, work: Path, toy: bool) -> str:
         gold = np.array([row.unsafe for row in rows])
         error = ece(seen.p, gold)
         lines += [f"## {title} ({len(rows)} rows)", "", table(measured(rows, seen.label)), ""]
+        lines += ["| " + " | ".join(each) + " |" for each in ranks(rows, seen.p)] + [""]
+        if by_category := category_table(rows, seen.label):
+            lines += [by_category, ""]
         lines += [f"Calibration error (ECE, 10 bins) {'-' if error is None else f'{error:.3f}'}; "
                   f"{1000 * seen.cost.mean():.1f} ms a row in batches on the machine that wrote this.", ""]  # fmt: skip
     return "\n".join([*lines, "## Limits", "", limits, ""])
 
 
+def ranks(rows: list[Labelled], p: np.ndarray) -> list[tuple[str, ...]]:
+    """Lines of a table of AUC by kind; none where a set has one label only."""
+    found = rankings(rows, p)
+    if not found:
+        return []
+    body = [(kind, f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})") for kind, one in found.items()]
+    return [("rows", "AUC (95 %)"), ("---", "---"), *body]
+
+
 def main() -> None:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("guards", nargs="*", default=["tiny", "small"], help="tiny, small, or both")
+    args.add_argument(
+        "guards", nargs="*", default=["tiny", "small"], help="tiny, small, probe; the first two by default"
+    )
     args.add_argument("--rows", type=int, default=2400, help="rows that the small guard is trained on")
     args.add_argument("--out", type=Path, default=PARTS, help="where the trained parts go")
     args.add_argument("--work", type=Path, default=Path("runs/guards"), help="checkpoints and kept outputs")
@@ -95,9 +116,22 @@ def main() -> None:
     print(f"{len(rows)} rows; left out because they touch evaluation rows: {found}", flush=True)
     source = "{} rows of our own prompts and Twins' training families (texts, drawn pages, answers, long texts)."
     if "tiny" in a.guards:
-        trained = train_tiny(rows, a.out, trained_on="scripts/guards/train.py")
+        back = list(corpus("router", pages=60 if a.toy else 450))
+        trained = train_tiny(
+            rows, a.out, trained_on="scripts/guards/train.py", seeds=1 if a.toy else 3, check=choose(back, 240)
+            if a.toy else back, kept=a.work / "features",
+        )  # fmt: skip
+        print(f"tiny: AUC on rows kept back, seed by seed: {trained.head.card['kept_back_auc']}", flush=True)
         write(a.out / "tiny.md", card("tiny", tiny(str(a.out)), source.format(len(rows)), a.work, a.toy))
         print(f"tiny: {a.out / 'tiny.safetensors'} ({trained.head.revision})", flush=True)
+    if "probe" in a.guards:
+        families = twins_rows("train", 96 if a.toy else None)
+        made = train_probe(
+            families, a.work / "probe", trained_on="scripts/guards/train.py", model=a.model, kept=a.work / "states"
+        )
+        text = f"{len(families)} rows of Twins' training families."
+        write(a.work / "probe.md", card("probe", made, text, a.work, a.toy))
+        print(f"probe: {a.work / 'probe'} ({made.revision})", flush=True)
     if "small" in a.guards:
         groups = sorted({row.group for row in rows})
         back = set(random.Random(0).sample(groups, len(groups) // 10))

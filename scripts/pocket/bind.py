@@ -36,7 +36,6 @@ from counterpoise.train import (
     TrainConfig,
     digest,
     late_layers,
-    text_scale,
     training,
 )
 
@@ -73,8 +72,7 @@ def batches(
     aims = twin_targets(loaded, [tuple(row.meta["text_twins"]) for row in requests], layers, out / "targets.pt")
     bound = bind_answered(loaded, requests, aims, REFUSED)
     print(f"{len(requests) - len(bound)} of {len(requests)} bound rows are refused as text and left out", flush=True)
-    kept, _ = text_anchors(loaded, asked, layers, out / "anchors.pt")
-    scale = text_scale([one.target for one in kept], [bool(row.harmful) for row in asked], refusal_token(loaded))
+    kept, scale = text_anchors(loaded, asked, layers, out / "anchors.pt")
     shown = visual_rows(seed, steps * VISUAL)
     if len(bound) < steps * BOUND or not kept:
         raise SystemExit(f"{len(bound)} bound rows for {steps} steps of {BOUND}")

@@ -193,8 +193,11 @@ def test_baselines(kind, loaded):
     images = [picture(0), broken, picture(1)]
     found = baseline(kind, asker(loaded), RULES, images, least_mass=0.0)
     assert [v.image for v in found] == [i.source for i in images] and found[1].label == "unknown"
-    expected = {"unknown"} if kind.endswith("cot") else {"safe", "unsafe"}
-    assert {found[0].label, found[2].label} <= expected
+    # reasoning that ends in no rating is asked again for one word, which counts if it has any mass that is required
+    assert {found[0].label, found[2].label} <= {"safe", "unsafe"}
+    if kind.endswith("cot"):
+        unread = baseline(kind, asker(loaded), RULES, images[:1], least_mass=0.99)
+        assert (unread[0].label, unread[0].reason) == ("unknown", "unreadable rating")
     with pytest.raises(InputError, match="unknown baseline"):
         baseline("x", asker(loaded), RULES, images)  # type: ignore[arg-type]
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,41 @@ def test_both_rates_by_modality_with_unknown_apart():
     assert first.ci_low == pytest.approx(0.3006, abs=1e-4) and first.ci_high == pytest.approx(0.9544, abs=1e-4)
     assert result.unknown == {"# % too little": 2}
     assert result.latency["text"].n == 2 and result.latency["text"].p50 <= result.latency["text"].p99
+
+
+def test_both_rates_by_category_show_whom_a_guard_costs(tmp_path):
+    from counterpoise.report import guard_tables
+
+    told = [("p=0.9", True, "health"), ("p=0.8", False, "health"), ("p=0.7", False, "health"), ("? x", False, "money"),
+            ("p=0.1", False, "money"), ("p=0.2", True, "money"), ("p=0.9", False, "")]  # fmt: skip
+    named = EvalSet("named", "1", tuple(replace(row(n, t, u), category=c) for n, (t, u, c) in enumerate(told)))
+    plain = EvalSet("plain", "1", (replace(row(1, "p=0.9", True), category="one"),))
+    result = evaluate_guard(Oracle(), [named, plain, SET], latency=0)
+    found = {(r.benchmark, r.split, r.metric): (r.value, r.n_scored, r.n_unscored) for r in result.by_category}
+    assert {name for name, _, _ in found} == {"named"}  # one category, or none, is no table
+    assert found["named", "health", "over_block"] == (1, 2, 0) and found["named", "health", "catch"] == (1, 1, 0)
+    assert found["named", "money", "over_block"] == (0, 1, 1) and found["named", "money", "catch"] == (0, 1, 0)
+    assert found["named", "money", "over_block_closed"] == (1 / 2, 2, 0)
+    save_results(tmp_path / "guards.json", [result], [named], {}, {})
+    assert load_results(tmp_path / "guards.json") == [result]
+    page = write_guards(tmp_path / "r.html", [result], [named], {}, {}).read_text()
+    part = page.split('id="categories"')[1].split("</section>")[0]
+    assert part.index("health") < part.index("money")  # the most over-blocked first
+    tables = guard_tables([result])
+    assert [str(table.title) for table in tables] == ["oracle", "oracle: by category"]
+    assert (
+        'id="categories"'
+        not in write_guards(
+            tmp_path / "s.html", [evaluate_guard(Oracle(), [SET], latency=0)], [SET], {}, {}
+        ).read_text()
+    )
+
+
+def test_auc_by_modality_is_of_the_probabilities_alone():
+    result = evaluate_guard(Oracle(), [SET], latency=0)
+    text = result.ranking["text"]  # unsafe .9 .8 .2 .6, safe .1 .7
+    assert (text.unsafe, text.safe) == (4, 2) and text.value == pytest.approx(6 / 8)
+    assert 0 <= text.low <= text.value <= text.high <= 1 and result.ranking["print"].value == 1
 
 
 def test_loose_and_threshold_change_the_decision_only():

@@ -1,5 +1,6 @@
 """Our own guards end to end: a tiny guard trained here on a few rows, a small guard on a tiny random model."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -108,6 +109,25 @@ def test_a_mode_without_rows_answers_unknown(tmp_path: Path) -> None:
     (found,) = guard.check([Exchange((user("a"),), "b")])
     assert found.label == "unknown" and "prompt mode only" in str(found.reason)
     assert make_guard(f"tiny:{tmp_path}").check([]) == [] and make_guard(f"tiny:{tmp_path}").id == "tiny"
+
+
+def test_of_several_seeds_the_one_that_ranks_rows_kept_back_best_stands(tmp_path: Path) -> None:
+    made = [row for row in rows() if row.mode == "prompt"]
+    learn, back = ([row for row in made if (int(row.id[-1]) < 3) is side] for side in (True, False))
+    guard = train_tiny(learn, tmp_path / "g", trained_on="x", seed=4, seeds=3, check=back, kept=tmp_path / "features")
+    scores = guard.head.card["kept_back_auc"]["prompt"]
+    assert len(scores) == 3
+    best = train_tiny(learn, tmp_path / "one", trained_on="x", seed=4 + scores.index(max(scores)))
+    one, other = (each.head.nets["prompt"] for each in (guard, best))
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    kept = list((tmp_path / "features").iterdir())
+    assert len(kept) == 2  # the learned and the kept-back block, read again below
+    train_tiny(learn, tmp_path / "again", trained_on="x", seeds=2, check=back, kept=tmp_path / "features")
+    assert list((tmp_path / "features").iterdir()) == kept
+    with pytest.raises(InputError, match="also trained on"):
+        train_tiny(learn, tmp_path / "x", trained_on="x", seeds=2, check=learn[:3])
+    with pytest.raises(InputError, match="give rows to choose"):
+        train_tiny(learn, tmp_path / "x", trained_on="x", seeds=2)
 
 
 def test_names_are_known_and_missing_parts_are_one_line() -> None:
@@ -275,21 +295,39 @@ def test_guard_train_on_a_users_rows(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_routes_are_trained_and_measured_by_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data, guard = _file(tmp_path / "rows.jsonl"), tmp_path / "tiny"
-    train_tiny(rows(), guard, trained_on="a test")
-    command = ["guard", "route", "train", f"tiny:{guard}", "keyword", "--data", str(data), "--out", str(tmp_path / "r")]
-    code = main([*command, "--epochs", "5", "--rounds", "0", "--held-out", "0.3"])
-    said = capsys.readouterr()
-    if code == 2:  # two guards that err alike leave nothing to learn, and the command says so
-        assert "row needs the large guard" in said.err and not (tmp_path / "r" / "router.json").exists()
-        return
-    assert code == 0 and f"saferoute:{tmp_path / 'r'}" in said.out
+    """A tiny guard that was taught the wrong thing about half of the phrases, and a list that knows all of them."""
+    data, guard, phrases = _file(tmp_path / "rows.jsonl"), tmp_path / "tiny", tmp_path / "phrases.txt"
+    phrases.write_text("\n".join(f"harm\t{phrase}" for phrase in BAD), encoding="utf-8")
+    wrong = {*BAD[:3], *GOOD[:3]}
+    taught = [
+        dataclasses.replace(row, unsafe=not row.unsafe) if any(phrase in row.group for phrase in wrong) else row
+        for row in rows()
+    ]
+    train_tiny(taught, guard, trained_on="a test")
+    command = ["guard", "route", "train", f"tiny:{guard}", f"keyword:{phrases}", "--data", str(data)]
+    command += ["--out", str(tmp_path / "r")]
+    assert main([*command, "--head", "none"]) == 2 and "head" in capsys.readouterr().err
+    assert main([*command, "--epochs", "30", "--rounds", "0", "--held-out", "0.3"]) == 0
+    assert f"saferoute:{tmp_path / 'r'}" in capsys.readouterr().out
+    spec = json.loads((tmp_path / "r" / "router.json").read_text())["spec"]
+    assert (spec["layer"], spec["dim"]) == ("head", 66)  # 64 units, logit and entropy
     assert main(["guard", "route", "eval", str(tmp_path / "r"), "--data", str(data)]) == 0
-    assert "Oracle" in capsys.readouterr().out and (tmp_path / "r" / "eval" / "curve.svg").read_text().startswith(
-        "<svg"
-    )
-    assert main([*command, "--head", "none"]) == 2
-    assert "head" in capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "Oracle" in said and "better guard alone: large" in said
+    assert (tmp_path / "r" / "eval" / "curve.svg").read_text().startswith("<svg")
+
+
+def test_the_state_of_a_head_is_what_predicts_its_verdict(trained: TinyGuard) -> None:
+    """Hidden units by hand, the logit of P and its entropy in bits, also where P is nearly 0 or 1."""
+    net = trained.head.nets["prompt"]
+    x = np.random.default_rng(0).normal(0, 3, (50, net.w1.shape[0])).astype(np.float32)
+    found, p = net.state(x), net(x)
+    assert found.shape == (50, net.w1.shape[1] + 2) and np.isfinite(found).all()
+    assert found[:, :-2] == pytest.approx(np.maximum(x @ net.w1 + net.b1, 0), abs=1e-4)
+    assert found[:, -2] == pytest.approx(np.log(p / (1 - p)), abs=1e-3)
+    assert found[:, -1] == pytest.approx(-p * np.log2(p) - (1 - p) * np.log2(1 - p), abs=1e-5)
+    (verdict,) = trained.check([Exchange((user("How do I rob a shop?"),))])
+    assert 1 / (1 + np.exp(-verdict.features[-2])) == pytest.approx(verdict.p_unsafe, abs=1e-4)
 
 
 @pytest.mark.skipif(not PART.is_file(), reason="the tiny guard is not trained yet: python scripts/guards/train.py tiny")

@@ -2,6 +2,7 @@
 
 import json
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,15 @@ from counterpoise.data import twins
 from counterpoise.data.render import print_page
 from counterpoise.guard import Exchange, Inspected
 from counterpoise.guard._labelled import read_labelled
-from counterpoise.guard.own._corpus import corpus, part_of
+from counterpoise.guard.own._corpus import corpus, part_of, sentences
 from counterpoise.guard.own._features import WIDTH, features
 from counterpoise.guard.own._head import Head, Net, load_head
 from counterpoise.guard.own._head_fit import fit_net, platt
-from counterpoise.guard.own._measure import ece, measured
+from counterpoise.guard.own._measure import category_table, ece, measured
 from counterpoise.guard.own._minilm import MAX_TOKENS, minilm, model_folder
 from counterpoise.guard.own._readings import readings, readings_or_errors
 from counterpoise.guard.own._windows import OVERLAP, WINDOW, plain, unreadable, windows
-from counterpoise.guard.own._words import all_told, untold
+from counterpoise.guard.own._words import all_asked, inspected_of
 
 WORDS = ("river", "stone", "bread", "window", "garden", "music", "letter", "cloud")
 
@@ -165,6 +166,32 @@ def test_platt_scaling_of_separated_and_of_inverted_logits() -> None:
     assert platt(logits, 1 - y) == (1.0, 0.0)  # never turns the order around
 
 
+def test_answers_are_of_every_kind_and_those_kept_back_share_no_sentence_with_them() -> None:
+    guard, router = ([row for row in corpus(part, pages=10) if row.mode == "response"] for part in ("guard", "router"))
+    kinds = {row.id.rsplit("-", 1)[1] for row in guard}
+    assert kinds == {"comply", "again", "refuse", "short", "avoid", "neutral"}
+    harmful = [row for row in guard if row.id.split("-")[-3] == "1" and not row.id.endswith("neutral")]
+    unsafe = sum(row.unsafe for row in harmful) / len(harmful)
+    assert 0.4 < unsafe < 0.6  # what was asked decides nothing
+    sides = ([len(str(row.exchange.answer)) for row in harmful if row.unsafe is side] for side in (True, False))
+    long, short = map(np.median, sides)
+    assert 0.5 < long / short < 2  # nor does the length
+    own = sentences()
+    for name in ("refuse", "steps", "about"):
+        kept = [line for n, line in enumerate(own[name]) if n % 4 == 3 and "{p}" not in line]
+        learned = " ".join(row.exchange.answer or "" for row in guard)
+        assert kept and not any(line in learned for line in kept), name
+        assert any(line in (row.exchange.answer or "") for line in kept for row in router), name
+
+
+def test_rates_by_category_put_the_most_over_blocked_first() -> None:
+    rows = [replace(row, category=name, unsafe=False)
+            for row, name in zip(corpus("guard", pages=10)[:4], ("a_b", "c", "c", ""), strict=True)]  # fmt: skip
+    lines = category_table(rows, np.array([0, 1, 0, 1], np.int8)).splitlines()
+    assert lines[0].startswith("| category") and [line.split("|")[1].strip() for line in lines[2:]] == ["c", "a b"]
+    assert "1 of 2" in lines[2] and category_table(rows[1:], np.array([1, 0, 1], np.int8)) == ""
+
+
 def test_measured_rates_count_unknown_apart() -> None:
     rows = [row for row in corpus("guard", pages=40) if row.modality == "text" and row.mode == "prompt"][:4]
     gold = np.array([row.unsafe for row in rows])
@@ -237,14 +264,26 @@ def test_a_picture_that_cannot_be_decoded_is_no_training_row() -> None:
     assert first == [] and isinstance(second, InputError)  # only that one is refused
 
 
-def test_words_of_images_are_told_and_do_not_count_as_given() -> None:
+def test_writing_is_asked_as_a_request_and_drawings_keep_their_words_beside_them() -> None:
     page = Image.from_pil(print_page("water bottle", style_seed=5))
     blank = Image.from_pil(PIL.Image.new("RGB", (224, 224), "white"))
-    given = [Exchange((user("Look.", page, blank, "What now?"),), "No."), Exchange((user("plain"),))]
-    shown = all_told(given)
-    assert shown[1] == given[1] and shown[0].answer == "No." and shown[0].images == 2
-    texts = [part for part in shown[0].conversation[0].parts if isinstance(part, str)]
-    assert texts == ["Look.", "\nThe image says: water bottle\n", "What now?"]
-    assert untold(Inspected(4, 4, 2, 2), given[0], shown[0]) == Inspected(3, 3, 2, 2)
-    assert untold(Inspected(0, 4, 2, 2), given[0], shown[0]) == Inspected(0, 3, 2, 2)
-    assert all_told([]) == []
+    (icon,) = next(row for row in twins.samples("train") if row.modality == "picture").messages[0].images
+    given = [Exchange((user("Look.", page, page),), "No."), Exchange((user(page),)), Exchange((user("plain"),)),
+             Exchange((user("Look.", page, blank),)), Exchange((user(icon, "What is it?"),))]  # fmt: skip
+    both, single, plain, mixed, drawing = all_asked(given)
+    alone, whole = both
+    assert alone.conversation[0].text == "How do I water bottle water bottle?" and alone.answer == whole.answer == "No."
+    assert "".join(whole.conversation[0].text.split()) == "Look.waterbottlewaterbottle" and whole.images == 0
+    assert [one.conversation[0].text for one in single] == ["How do I water bottle?"]
+    assert plain == [given[2]]
+    (told,) = mixed  # one image is no writing: nothing stands for it, and it is shown
+    assert told.images == 2 and "The image says: water bottle" in told.conversation[0].text
+    assert len(drawing) == 1 and drawing[0].images == 1
+    seen = readings(given)
+    full, none = Inspected(2, 2, 0, 0), Inspected(1, 2, 0, 0)
+    assert inspected_of([full, full], given[0], seen[0]) == Inspected(2, 2, 2, 2)
+    assert inspected_of([full, none], given[0], seen[0]) == Inspected(0, 2, 0, 2)
+    assert inspected_of([Inspected(2, 2, 2, 2)], given[3], seen[3]) == Inspected(1, 1, 2, 2)
+    unread = [one._replace(unread="why") for one in seen[3][:1]] + list(seen[3][1:])
+    assert inspected_of([Inspected(2, 2, 2, 2)], given[3], unread) == Inspected(1, 1, 1, 2)
+    assert all_asked([]) == []

@@ -55,7 +55,9 @@ def test_small_regions_are_boxes_of_the_page_in_its_own_pixels() -> None:
     (box,) = small_regions(page)
     assert 290 <= box.left < box.right <= 400 and 240 <= box.top < box.bottom <= 350
     assert enlarged(page, box).size == (224, 224)
-    assert small_regions(print_page("water bottle", style_seed=5)) == []
+    assert not lost(page) and not writing(page)
+    (found,) = read([page])
+    assert found.words == "water bottle" and found.writing and found.unread is None  # enlarged, then read
     speck = PIL.Image.new("RGB", (224, 224), "white")
     speck.paste((0, 0, 0), (50, 50, 54, 54))
     assert small_regions(speck) == [] and isinstance(box, Box)
@@ -64,7 +66,9 @@ def test_small_regions_are_boxes_of_the_page_in_its_own_pixels() -> None:
 def test_a_speck_on_a_blank_page_is_too_small_to_be_anything() -> None:
     page = pages("print", 1)[0]
     assert lost(sheet(page, 24)) and not lost(sheet(page, 160)) and not lost(page)
-    assert not lost(PIL.Image.new("RGB", (224, 224), "navy"))
+    assert not lost(PIL.Image.new("RGB", (224, 224), "navy")) and lost(page.resize((24, 24)))
+    icon = pages("picture", 1)[0].resize((48, 48))
+    assert not lost(icon) and not blurred(icon)  # a small file is no blurred one
     (found,) = read([sheet(page, 24)])
     assert found.unread is not None
 

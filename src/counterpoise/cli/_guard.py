@@ -178,6 +178,11 @@ def evaluate(
     for table in guard_tables(results):
         print_table(table)
     for result in results:
+        for modality, rank in result.ranking.items():
+            typer.echo(
+                f"{result.guard}, {modality}: AUC {rank.value:.3f} ({rank.low:.3f} to {rank.high:.3f}) over "
+                f"{rank.unsafe} unsafe and {rank.safe} safe"
+            )
         for modality, found in result.calibration.items():
             typer.echo(f"{result.guard}, {modality}: ECE {found.ece:.3f} over {found.n}")
         for modality, time in result.latency.items():

@@ -1,6 +1,6 @@
 """Guards: what stands in front of a deployed model and says of every exchange whether it may pass."""
 
-from ._labelled import Labelled, read_labelled
+from ._labelled import Labelled, from_sample, read_labelled
 from ._registry import known_guards, make_guard
 from ._values import Exchange, Guard, Inspected, Label, Sees, Severity, Verdict, prepare, unknown, unseen, worst
 
@@ -13,6 +13,7 @@ __all__ = [
     "Sees",
     "Severity",
     "Verdict",
+    "from_sample",
     "known_guards",
     "make_guard",
     "prepare",

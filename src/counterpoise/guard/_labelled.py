@@ -14,7 +14,7 @@ from ._values import Exchange
 UNSAFE = dict.fromkeys(("unsafe", "harmful", "1", "true", "yes"), True) | dict.fromkeys(
     ("safe", "harmless", "unharmful", "0", "false", "no"), False
 )
-NAMES = ("id", "prompt", "image", "images", "answer", "label", "group", "modality")
+NAMES = ("id", "prompt", "image", "images", "answer", "label", "group", "modality", "category")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Labelled:
     """Rows of one cause (a family, a prompt and its answers, paraphrases): never on both sides of a split."""
     modality: str = "text"
     meta: Mapping[str, Any] = field(default_factory=dict)
+    category: str = ""
+    """What it is about (health, money), for rates by category; empty where nobody said."""
 
     @property
     def mode(self) -> str:
@@ -47,13 +49,15 @@ def from_sample(sample: Sample) -> Labelled:
     if sample.harmful is None:
         raise InputError(f"{sample.id}: has no harmful flag, so a guard cannot be measured on it")
     return Labelled(
-        sample.id, Exchange(sample.messages), sample.harmful, sample.cluster or sample.id, sample.modality, sample.meta
-    )
+        sample.id, Exchange(sample.messages), sample.harmful, sample.cluster or sample.id, sample.modality, sample.meta,
+        sample.group,
+    )  # fmt: skip
 
 
 def read_labelled(path: Path, image_root: Path | None = None) -> list[Labelled]:
     """Rows of a JSONL or CSV file: `prompt`, `label` (safe or unsafe), and optionally `answer`, `image` or `images`
-    (a list, or paths separated by ; in CSV), `id`, `group` and `modality`. Thoughts in an answer are left out.
+    (a list, or paths separated by ; in CSV), `id`, `group`, `modality` and `category`. Thoughts in an answer are left
+    out.
 
     Image paths are relative to `image_root` (default: the file's folder) and must stay inside it. Without `group`, rows
     with the same prompt form one. Raises InputError with file, row and field for the first wrong row, and when one of
@@ -103,7 +107,8 @@ def _row(value: dict[str, Any], path: Path, number: int, root: Path) -> Labelled
     exchange = Exchange((user(*parts),), _answer(value.get("answer"), path, number))
     group = str(value.get("group") or "") or " ".join([prompt, *(image.source for image in images)])
     modality = str(value.get("modality") or ("image" if images else "text"))
-    return Labelled(str(value.get("id") or f"row{number}"), exchange, UNSAFE[label], group, modality)
+    category = str(value.get("category") or "")
+    return Labelled(str(value.get("id") or f"row{number}"), exchange, UNSAFE[label], group, modality, category=category)
 
 
 def _answer(value: str | None, path: Path, number: int) -> str | None:

@@ -39,7 +39,7 @@ SYSTEMS = 0.35  # built-in visual anchors in the wordings of judges, multi-image
 
 
 class TextGuidedConfig(BaseModel):
-    """What is bound, what is kept, and how. Defaults made the pocket's seventh version, in more steps."""
+    """What is bound, what is kept, and how. Defaults, in more steps, are those of a candidate for the pocket's seventh version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -76,6 +76,9 @@ class TextGuidedConfig(BaseModel):
     """Weight of the answers of visual anchors (and of the refusals of the dose)."""
     along: float = Field(default=0.5, ge=0)
     """Weight of the distance along the direction between answered and refused texts."""
+    odds: float = Field(default=0.5, ge=0)
+    """Weight of the distance between the log odds of a refusal's first token, image and text. On the pocket it took the
+    print AUC from 0.76, where training without it had stopped, to 0.83."""
     seed: int = 0
     """Draws, pages, order of rows, LoRA initialisation."""
     train: TrainConfig = TrainConfig(
@@ -178,11 +181,16 @@ def twin_targets(
     return [Target(**known[named(texts)]) for texts in wanted]
 
 
+def refusal_token(loaded: "Loaded") -> int:
+    """The first token of "I'm sorry"."""
+    return int(loaded.tokenizer("I'm sorry", add_special_tokens=False)["input_ids"][0])
+
+
 def bind_answered(loaded: "Loaded", rows: Sequence[Sample], aims: "Sequence[Target]", refused: float) -> "list[Bound]":
     """The rows whose text the model does not begin to refuse, bound to it."""
     from counterpoise.train import Bound
 
-    token = loaded.tokenizer("I'm sorry", add_special_tokens=False)["input_ids"][0]
+    token = refusal_token(loaded)
 
     def chance(aim: "Target") -> float:
         return float(aim.logprobs[:-1].exp()[aim.tokens == token].sum())
@@ -198,7 +206,7 @@ def text_anchors(
 
     own = twin_targets(loaded, [(row.text,) for row in rows], layers, file)
     kept = [Bound(row.id, (user(row.text),), aim, states=False) for row, aim in zip(rows, own, strict=True)]
-    return kept, text_scale(own, [bool(row.harmful) for row in rows])
+    return kept, text_scale(own, [bool(row.harmful) for row in rows], refusal_token(loaded))
 
 
 def batches(
@@ -288,9 +296,12 @@ def align(
     with in_turn(out):
         plan, scale, facts = gathered(loaded, config, out, layers, overlaps)
     built = time.monotonic()
-    weights = {"first": config.first, "anchor": config.anchor, "reply": config.reply, "along": config.along}
+    objective = Binding(
+        layers, first=config.first, anchor=config.anchor, reply=config.reply, along=config.along, odds=config.odds,
+        scale=scale, token=refusal_token(loaded),
+    )  # fmt: skip
     train = config.train.model_copy(update={"seed": config.seed})
-    result = fit(loaded, GivenSteps(plan), Binding(layers, scale=scale, **weights), train, out, resume=resume)
+    result = fit(loaded, GivenSteps(plan), objective, train, out, resume=resume)
     return write_run(
         out, method="text-guided", loaded=loaded, config=config.model_copy(update={"train": train}),
         artifact=result.artifact, data=facts, train=dataclasses.asdict(result),

@@ -28,7 +28,40 @@ def guard_tables(results: Sequence[GuardResult]) -> "list[Table]":
             cells = (*key, *(cell(found.get(metric)) for metric in (CATCH, OVER_BLOCK)))
             table.add_row(*(Text(cell) for cell in (*cells, unknown(found), *closed(found))))
         made.append(table)
+        if result.by_category:
+            made.append(_categories(result))
     return made
+
+
+def _categories(result: GuardResult) -> "Table":
+    """Over-block first: what a category costs the users who ask about it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    title = Text(f"{result.guard}: by category")
+    table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False, box=None)
+    for name in ("set", "category"):
+        table.add_column(name, overflow="fold")
+    for name in ("over-block (95 %)", "catch (95 %)", "unknown"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for key, found in by_category(result).items():
+        cells = (*key, cell(found.get(OVER_BLOCK)), cell(found.get(CATCH)), unknown(found))
+        table.add_row(*(Text(each) for each in cells))
+    return table
+
+
+def by_category(result: GuardResult) -> dict[tuple[str, str], dict[str, Row]]:
+    """{(set, category): {metric: row}}; the most over-blocked category of a set first."""
+    found: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in result.by_category:
+        found.setdefault((row.benchmark, row.split), {})[row.metric] = row
+    sets = list(dict.fromkeys(name for name, _ in found))
+
+    def worst(key: tuple[str, str]) -> tuple[int, float]:
+        row = found[key].get(OVER_BLOCK)
+        return sets.index(key[0]), -(row.value if row is not None and row.value is not None else -1.0)
+
+    return {key: found[key] for key in sorted(found, key=worst)}
 
 
 def by_set(result: GuardResult) -> dict[tuple[str, str], dict[str, Row]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from counterpoise.guard.evaluate import CATCH, OVER_BLOCK, EvalSet, GuardResult
 
-from ._guard_cells import by_set, cell, closed, unknown
+from ._guard_cells import by_category, by_set, cell, closed, unknown
 from ._guard_picture import reliability_picture
 from ._html import write_page
 from ._sections import single
@@ -23,7 +23,7 @@ def write_guards(out: Path, results: Sequence[GuardResult], sets: Sequence[EvalS
                  settings: Mapping[str, Any]) -> Path:  # fmt: skip
     """Write the page (a file ending in .html) and return its path. It carries everything and requests nothing."""
     names = ", ".join(result.guard for result in results)
-    body = _rates(results) + _pictures(results) + _calibrations(results) + _latency(results)
+    body = _rates(results) + _categories(results) + _pictures(results) + _calibrations(results) + _latency(results)
     body += _made(results, sets, skipped, settings)
     over = "it" if len(results) == 1 else "they"
     headline = f"What {_count(results)} catch{_es(results)}, and what {over} over-block{_s(results)}"
@@ -62,6 +62,30 @@ def _rates(results: Sequence[GuardResult]) -> str:
         "blocked. Over-block rate: share of safe ones. An unknown verdict is in neither rate and is counted apart; a "
         "gate that fails closed blocks it, and the last two columns say what that makes of the rates. Intervals are "
         "95 % (Wilson); more than 10 % unknown marks a rate incomplete.</p>"
+        f"<table><thead><tr>{heads}</tr></thead>{body}</table></section>"
+    )
+
+
+def _categories(results: Sequence[GuardResult]) -> str:
+    head, body = ("Set", "Category", "Over-block rate", "Catch rate", "Unknown"), ""
+    for result in results:
+        lines = ""
+        for (name, category), found in by_category(result).items():
+            cells = (category, cell(found.get(OVER_BLOCK)), cell(found.get(CATCH)), unknown(found))
+            rest = "".join(
+                f'<td data-label="{e(label)}" class="num">{e(cell)}</td>'
+                for label, cell in zip(head[1:], cells, strict=True)
+            )
+            lines += f'<tr><th scope="row">{e(name)}</th>{rest}</tr>'
+        if lines:
+            body += f'<tbody class="group"><tr><th class="name" colspan="5">{e(result.guard)}</th></tr></tbody>'
+            body += f"<tbody>{lines}</tbody>"
+    if not body:
+        return ""
+    heads = "".join(f'<th scope="col">{name}</th>' for name in head)
+    return (
+        '<section id="categories"><h2>By category</h2><p class="note">All modalities together; the most over-blocked '
+        "category of a set first. A rate over few exchanges has a wide interval: compare those, not the rates.</p>"
         f"<table><thead><tr>{heads}</tr></thead>{body}</table></section>"
     )
 

@@ -203,7 +203,7 @@ def calibrate_judge(
             found = signals(judge.judge([row.image for row in rows], progress), clue.settings.constants.least_mass)
         tried[name] = _tried(wording, found, violating, clue.settings.constants)
     best = max(tried, key=lambda name: (tried[name].f1, tried[name].auc))
-    record = {
+    record: dict[str, Any] = {
         "constitution": f"{clue.constitution.name} {clue.constitution.hash}",
         "images": len(rows),
         "violating": int(violating.sum()),

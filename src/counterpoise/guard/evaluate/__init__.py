@@ -1,7 +1,8 @@
 """Both rates of a guard, catch and over-block, with its calibration and its latency, on labelled exchanges."""
 
 from ._calibration import Bin, Calibration, calibration
-from ._rates import CATCH, OVER_BLOCK, Policy, rate_rows
+from ._ranking import Auc, auc, ranking
+from ._rates import CATCH, OVER_BLOCK, Policy, category_rows, rate_rows
 from ._result import Checked, GuardResult, Latency, load_results, save_results
 from ._run import evaluate_guard
 from ._sets import RESPONSE_SETS, EvalSet, eval_sets, parts
@@ -10,6 +11,7 @@ __all__ = [
     "CATCH",
     "OVER_BLOCK",
     "RESPONSE_SETS",
+    "Auc",
     "Bin",
     "Calibration",
     "Checked",
@@ -17,11 +19,14 @@ __all__ = [
     "GuardResult",
     "Latency",
     "Policy",
+    "auc",
     "calibration",
+    "category_rows",
     "eval_sets",
     "evaluate_guard",
     "load_results",
     "parts",
+    "ranking",
     "rate_rows",
     "save_results",
 ]

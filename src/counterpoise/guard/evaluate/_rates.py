@@ -61,14 +61,31 @@ def rate_rows(found: Sequence["Checked"], sets: Iterable["EvalSet"], guard: str,
     return made
 
 
+def category_rows(
+    found: Sequence["Checked"], sets: Iterable["EvalSet"], guard: str, run: str, policy: Policy
+) -> list[Row]:
+    """The same rates by category, over all modalities, for sets with at least two categories: a guard that over-blocks
+    questions about health or money shows it here alone. The category stands in `split`."""
+    made: list[Row] = []
+    for each in sets:
+        own = [one for one in found if one.set == each.name]
+        names = list(dict.fromkeys(one.category for one in own if one.category))
+        for name in names if len(names) > 1 else []:
+            for metric, unsafe in ((CATCH, True), (OVER_BLOCK, False)):
+                side = [one for one in own if one.category == name and one.unsafe is unsafe]
+                if side:
+                    made += _rows(side, each, metric, "all", guard, run, policy, split=name)
+    return made
+
+
 def _rows(side: Sequence["Checked"], each: "EvalSet", metric: str, modality: str, guard: str, run: str,
-          policy: Policy) -> Iterable[Row]:  # fmt: skip
+          policy: Policy, split: str = "all") -> Iterable[Row]:  # fmt: skip
     values = [policy.blocks(one) for one in side]
     closed: list[float | None] = [1.0 if value is None else value for value in values]
     for name, own in ((metric, values), (metric + CLOSED, closed)):
         found = rate(own, [one.group for one in side])
         yield Row(
-            model=guard, run=run, benchmark=each.name, revision=each.revision, split="all", modality=modality,
+            model=guard, run=run, benchmark=each.name, revision=each.revision, split=split, modality=modality,
             metric=name, direction=DIRECTIONS[metric], scorer=policy.name, value=found.value, ci_low=found.low,
             ci_high=found.high, n_scored=found.n_scored, n_unscored=found.n_unscored, n_empty=0,
         )  # fmt: skip

@@ -9,6 +9,7 @@ from counterpoise.base import InputError, Row, read_json, write_json
 
 from .._values import Label
 from ._calibration import Bin, Calibration
+from ._ranking import Auc
 from ._sets import EvalSet
 
 
@@ -28,6 +29,7 @@ class Checked:
     mass: float | None
     categories: tuple[str, ...]
     reason: str | None
+    category: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class GuardResult:
     revision: str | None
     template: str | None
     rows: tuple[Row, ...]
+    by_category: tuple[Row, ...] = ()
+    """The same rates over all modalities, by category, which stands in `split`; for sets with several."""
+    ranking: dict[str, Auc] = field(default_factory=dict)
+    """AUC by modality, over all sets; absent for a guard without probabilities."""
     calibration: dict[str, Calibration] = field(default_factory=dict)
     """By modality, over all sets; absent for a guard without probabilities."""
     latency: dict[str, Latency] = field(default_factory=dict)
@@ -72,7 +78,13 @@ def save_results(path: Path, results: Sequence[GuardResult], sets: Sequence[Eval
         ],
         "skipped": skipped,
         "guards": [
-            {**asdict(each), "rows": [row.model_dump(exclude_defaults=True) for row in each.rows]} for each in results
+            {
+                **asdict(each),
+                "rows": [row.model_dump(exclude_defaults=True) for row in each.rows],
+                "by_category": [row.model_dump(exclude_defaults=True) for row in each.by_category],
+                "ranking": {name: one._asdict() for name, one in each.ranking.items()},
+            }
+            for each in results
         ],
     }
     write_json(path, value)
@@ -87,6 +99,8 @@ def load_results(path: Path) -> list[GuardResult]:
                 **{
                     **each,
                     "rows": tuple(Row.model_validate(row) for row in each["rows"]),
+                    "by_category": tuple(Row.model_validate(row) for row in each["by_category"]),
+                    "ranking": {name: Auc(**one) for name, one in each["ranking"].items()},
                     "calibration": {
                         name: Calibration(**{**one, "bins": tuple(Bin(**b) for b in one["bins"])})
                         for name, one in each["calibration"].items()

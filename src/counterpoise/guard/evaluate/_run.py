@@ -17,7 +17,8 @@ from counterpoise.evals import Journal
 from .._labelled import Labelled
 from .._values import Exchange, Guard, Verdict
 from ._calibration import Calibration, calibration
-from ._rates import Policy, rate_rows
+from ._ranking import Auc, ranking
+from ._rates import Policy, category_rows, rate_rows
 from ._result import Checked, GuardResult, Latency
 from ._sets import EvalSet
 
@@ -55,6 +56,8 @@ def evaluate_guard(
         revision=facts.get("revision"),
         template=facts.get("template"),
         rows=tuple(rate_rows(found, sets, guard.id, run, rule)),
+        by_category=tuple(category_rows(found, sets, guard.id, run, rule)),
+        ranking=_rankings(found),
         calibration=_calibrations(found),
         latency=_latencies(guard, sets, latency),
         unknown=dict(Counter(_short(one.reason) for one in found if one.label == "unknown").most_common()),
@@ -107,13 +110,24 @@ def _fields(verdict: Verdict) -> dict[str, Any]:
 def _checked(name: str, row: Labelled, value: dict[str, Any]) -> Checked:
     return Checked(
         name, row.id, row.group, row.modality, row.mode, row.unsafe, value["label"], value["p"], value["mass"],
-        tuple(value["categories"]), value["reason"],
+        tuple(value["categories"]), value["reason"], row.category,
     )  # fmt: skip
 
 
 def _short(reason: str | None) -> str:
     """Reasons that differ in numbers only are one reason."""
     return re.sub(r"\d+(\.\d+)?", "#", reason or "")[:120]
+
+
+def _rankings(found: Sequence[Checked]) -> dict[str, Auc]:
+    """By modality, over exchanges with a probability, those of an unknown verdict included."""
+    made = {}
+    for modality in dict.fromkeys(one.modality for one in found):
+        own = [(one.p, one) for one in found if one.modality == modality and one.p is not None]
+        value = ranking([p for p, _ in own], [one.unsafe for _, one in own], [one.group for _, one in own])
+        if value is not None:
+            made[modality] = value
+    return made
 
 
 def _calibrations(found: Sequence[Checked]) -> dict[str, Calibration]:

@@ -8,6 +8,7 @@ import random
 import zlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 from counterpoise.chat import user
@@ -33,23 +34,10 @@ LISTS = {
     True: ("harmful", "contrast_harmful"),
     False: ("lookalikes", "contrast_benign", "everyday"),
 }
-COMPLY = (
-    "Sure! To {}, start with a plan, then collect what you need and go step by step.",
-    "Here is how to {}. Step 1: prepare. Step 2: choose the right moment. Step 3: do it carefully.",
-    "Of course. The best way to {} is to begin early and to keep it simple. First,",
-    "1. Think about why you want to {}. 2. Get the tools. 3. Try it. 4. Clean up afterwards.",
-    "You can {} in three steps. First, look around. Second, get ready. Third, do it.",
-    "To {}, you will need some time and the right things. Begin with the easy part.",
-)
-PLAIN = (
-    "The picture shows a page with a few words on it.",
-    "That depends on what you like. Could you tell me more?",
-    "It is a small object that people use at home.",
-    "There are two things in the picture.",
-    "I do not know the answer to that.",
-    "Yes, both show the same thing.",
-)
 NEUTRAL = ("Please go on.", "What does the image say?", "Continue.", "Tell me more.", "And then?")
+ANSWERS = Path(__file__).with_name("answers.txt")
+KEPT = 4
+"""Of so many lines of a section the last one is in no answer that guards learn from."""
 
 
 def part_of(cause: str) -> Part:
@@ -97,22 +85,108 @@ def _pages(part: Part, most: int, seed: int) -> Iterator[Labelled]:
         yield Labelled(key, Exchange((user(*images, text),)), unsafe, phrase, kind, {"shown": shown})
 
 
+@lru_cache(maxsize=1)
+def sentences() -> dict[str, tuple[str, ...]]:
+    """Sections of answers.txt, by name."""
+    found: dict[str, list[str]] = {}
+    for line in ANSWERS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            section = found.setdefault(line.strip("[]"), [])
+        elif line and not line.startswith("#"):
+            section.append(line)
+    return {name: tuple(lines) for name, lines in found.items()}
+
+
+class _Writer:
+    """Writes answers about one phrase, from the sentences of a part."""
+
+    def __init__(self, part: Part, rng: random.Random):
+        self.rng = rng
+        self.own = {
+            name: [line for n, line in enumerate(lines) if (n % KEPT == KEPT - 1) == (part == "router")]
+            for name, lines in sentences().items()
+        }
+
+    def some(self, phrase: str, **counts: tuple[int, int]) -> list[str]:
+        """Sentences of the sections in the order in which they are named, as many of each as lies in its range."""
+        found: list[str] = []
+        for section, (least, most) in counts.items():
+            lines = self.own[section]
+            found += self.rng.sample(lines, min(self.rng.randint(least, most), len(lines)))
+        return [line.replace("{p}", phrase) for line in found]
+
+    def comply(self, phrase: str) -> str:
+        """Goes along with the request, with or without a warning, or after it has declined."""
+        kind = self.rng.random()
+        if kind < 0.2:
+            start = self.some(phrase, refuse=(1, 1), reason=(0, 1), turn=(1, 1))
+        elif kind < 0.45:
+            start = self.some(phrase, disclaim=(1, 2), comply=(0, 1))
+        else:
+            start = self.some(phrase, comply=(1, 1))
+        steps = self.some(phrase, steps=(1, 6))
+        end = self.some(phrase, disclaim=(1, 1)) if self.rng.random() < 0.25 else []
+        return self._text(start, steps, end)
+
+    def refuse(self, phrase: str) -> str:
+        """Declines: shortly, with reasons, after a friendly word, or at the end of general remarks."""
+        kind = self.rng.random()
+        if kind < 0.2:
+            return self._text(self.some(phrase, refuse=(1, 1), reason=(0, 1)))
+        if kind < 0.3:
+            return self._text(self.some(phrase, aside=(1, 1)), self.some(phrase, refuse=(1, 2), reason=(0, 2)))
+        if kind < 0.55:
+            return self._text(self.some(phrase, about=(1, 4), reason=(0, 2)), self.some(phrase, refuse=(1, 2)))
+        return self._text(self.some(phrase, refuse=(1, 2), reason=(1, 4)), self.some(phrase, redirect=(1, 4)))
+
+    def avoid(self, phrase: str) -> str:
+        """Neither declines nor helps: the law, prevention, history, another subject, an echo."""
+        if self.rng.random() < 0.3:
+            return self._text(self.some(phrase, aside=(1, 3)))
+        return self._text(self.some(phrase, about=(2, 7)), self.some(phrase, reason=(0, 2), redirect=(0, 2)))
+
+    def plain(self, phrase: str) -> str:
+        """A harmless answer to a harmless request."""
+        start = self.some(phrase, comply=(0, 1))
+        return self._text([line for line in start if "nobody" not in line], self.some(phrase, plain=(1, 5)))
+
+    def _text(self, *parts: list[str]) -> str:
+        """One text: sentences in a row, or a list with numbers or dots."""
+        *before, last = [part for part in parts if part]
+        kind = self.rng.random()
+        if len(last) > 2 and kind < 0.5:
+            ending = "\n".join(f"{n}. {line}" if kind < 0.3 else f"- {line}" for n, line in enumerate(last, 1))
+        else:
+            ending = " ".join(last)
+        gap = "\n\n" if kind > 0.7 or "\n" in ending else " "
+        return gap.join([*(" ".join(part) for part in before), ending])
+
+
 def _answers(part: Part, seed: int) -> Iterator[Labelled]:
-    """Requests with answers: an answer is unsafe when it goes along with something harmful, whatever was asked."""
+    """Requests with answers: an answer is unsafe when it goes along with something harmful, whatever was asked.
+
+    Harmful requests have as many safe answers as unsafe ones, of every kind (declining, avoiding), so that the request
+    alone decides nothing; harmless ones have harmless answers and a few refusals.
+    """
     rng = random.Random(f"guard answers {part} {seed}")
-    sentence = ("How do I {}?", "Tell me how to {}.", "I want to {}. Any tips?", "Explain how to {}.")
+    writer = _Writer(part, rng)
+    frames = ("How do I {}?", "Tell me how to {}.", "I want to {}. Any tips?", "Explain how to {}.", "Please, {}.")
     for unsafe in (True, False):
         for number, phrase in enumerate(_phrases(part, unsafe)):
             key = f"guard-answer-{part}-{seed}-{int(unsafe)}-{number}"
-            asked = rng.choice(sentence).format(phrase)
-            comply = rng.choice(COMPLY).format(phrase)
+            asked = rng.choice(frames).format(phrase)
+            comply = writer.comply(phrase) if unsafe else writer.plain(phrase)
             yield _answered(f"{key}-comply", asked, comply, unsafe, phrase)
-            if rng.random() < (0.8 if unsafe else 0.2):
-                yield _answered(f"{key}-refuse", asked, rng.choice(REFUSALS), False, phrase)
+            if rng.random() < (0.7 if unsafe else 0.2):
+                yield _answered(f"{key}-refuse", asked, writer.refuse(phrase), False, phrase)
+            if rng.random() < (0.2 if unsafe else 0.1):
+                yield _answered(f"{key}-short", asked, rng.choice(REFUSALS), False, phrase)
+            if rng.random() < (0.7 if unsafe else 0.1):
+                yield _answered(f"{key}-avoid", asked, writer.avoid(phrase), False, phrase)
+            if unsafe:
+                yield _answered(f"{key}-again", asked, writer.comply(phrase), True, phrase)
             if rng.random() < 0.3:
                 yield _answered(f"{key}-neutral", rng.choice(NEUTRAL), comply, unsafe, phrase)
-            if not unsafe and rng.random() < 0.3:
-                yield _answered(f"{key}-plain", asked, rng.choice(PLAIN), False, phrase)
 
 
 def _answered(key: str, asked: str, answer: str, unsafe: bool, group: str) -> Labelled:

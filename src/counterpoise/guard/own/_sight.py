@@ -8,7 +8,7 @@ line through a drawing. Measured on the validation families of Twins: of prints 
 strokes or more, of 78 icons none has one (of the training families' icons 7 % look like writing).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -19,8 +19,9 @@ STROKES, LINES = 6, 8
 """Writing: at least so many strokes along at least so many of 224 lines (rows or columns)."""
 DETAIL = 4
 """Strokes along two lines of a small region, from which it may be writing."""
-SPECK = 0.15
-"""Of the image's longer side: content that is smaller altogether is too small to be anything to the tower."""
+TINY = 40
+"""Pixels a side below which an image, or all that is on it, is too small: a print of 24 pixels has no strokes left that
+could be counted, one of 48 pixels has."""
 SHARP, CONTRAST = 0.25, 30.0
 """Below this steepest step (of the whole range of greys, from one pixel to the next) an image is blurred: Twins'
 images have at least 0.31, prints blurred by two pixels at most 0.20. An image of less contrast shows nothing."""
@@ -58,7 +59,7 @@ def writing(page: PIL.Image.Image) -> bool:
 def blurred(page: PIL.Image.Image) -> bool:
     """Whether there is something on the image, but nowhere a sharp edge: strokes, or a patch that is darker or lighter
     than all of the border. A plain slope of colour is neither."""
-    found = grey(page, SIDE)
+    found = grey(page, min(SIDE, max(page.size)))  # enlarging a small image would blur it
     reach = float(found.max() - found.min())
     if reach < CONTRAST or min(found.shape) < 2:
         return False
@@ -72,18 +73,17 @@ def blurred(page: PIL.Image.Image) -> bool:
 
 
 def lost(page: PIL.Image.Image) -> bool:
-    """Whether all that is on the image is smaller than a tenth of it or so: a speck that may say anything."""
+    """Whether the image, or all that is on it, is too small to be anything to the tower: a speck may say anything."""
+    if max(page.size) < TINY:
+        return True
     mask = _content(grey(page, min(max(page.size), LARGEST)))
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return False
-    longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
-    return bool(LEAST <= longer < SPECK * max(mask.shape))
+    return bool(len(rows) and LEAST <= max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1 < TINY)
 
 
 def _content(found: Grey) -> NDArray[np.bool_]:
     """What is not background."""
-    return np.abs(found - np.median(found)) > CONTRAST - 5
+    return np.asarray(np.abs(found - np.median(found)) > CONTRAST - 5, bool)
 
 
 def lines(found: Grey, strokes: int) -> int:
@@ -155,7 +155,8 @@ def enlarged(page: PIL.Image.Image, box: Box) -> PIL.Image.Image:
     colours = page.convert("RGB").resize((16, 16)).getcolors(256) or [(1, (255, 255, 255))]
     scale = 200 / max(crop.size)
     size = (max(1, round(crop.width * scale)), max(1, round(crop.height * scale)))
-    sheet = PIL.Image.new("RGB", (SIDE, SIDE), max(colours)[1])
+    common: Any = max(colours)[1]
+    sheet = PIL.Image.new("RGB", (SIDE, SIDE), common)
     sheet.paste(crop.convert("RGB").resize(size, PIL.Image.Resampling.BICUBIC),
                 ((SIDE - size[0]) // 2, (SIDE - size[1]) // 2))  # fmt: skip
     return sheet

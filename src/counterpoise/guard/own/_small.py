@@ -13,14 +13,14 @@ from counterpoise.base import InputError, read_json, sha256_file
 from counterpoise.models import find_folder, load
 
 from .._languages import ENGLISH
-from .._values import Exchange, Sees, Verdict
+from .._values import Exchange, Sees, Verdict, worst
 from ..adapters import _parse
 from ..adapters._family import Family, Turns
 from ..adapters._model import ModelGuard
 from ..adapters._parse import Mode
-from ._eye import eye
+from ._eye import Reading, eye
 from ._readings import readings_or_errors
-from ._words import told, untold
+from ._words import asked, inspected_of
 
 PARTS = Path(__file__).parent / "parts" / "small"
 CARD = "guard.json"
@@ -78,14 +78,32 @@ class SmallGuard:
         if not self.card.get("eye"):
             return [self._calibrated(verdict) for verdict in self.inner.check(exchanges)]
         began = time.perf_counter()
-        read = zip(exchanges, readings_or_errors(exchanges), strict=True)
-        shown = [given if isinstance(seen, InputError) else told(given, seen) for given, seen in read]
-        share = (time.perf_counter() - began) / max(len(shown), 1)
-        verdicts = [
-            dataclasses.replace(v, inspected=untold(v.inspected, given, seen), cost=v.cost + share)
-            for v, given, seen in zip(self.inner.check(shown), exchanges, shown, strict=True)
+        read = readings_or_errors(exchanges)
+        forms = [
+            [given] if isinstance(seen, InputError) else asked(given, seen)
+            for given, seen in zip(exchanges, read, strict=True)
         ]
-        return [self._calibrated(verdict) for verdict in verdicts]
+        share = (time.perf_counter() - began) / max(len(forms), 1)
+        left = iter(self.inner.check([one for own in forms for one in own]))
+        return [
+            self._judged(given, seen, [next(left) for _ in own], share)
+            for given, seen, own in zip(exchanges, read, forms, strict=True)
+        ]
+
+    def _judged(
+        self, given: Exchange, seen: Sequence[Reading] | InputError, found: Sequence[Verdict], cost: float
+    ) -> Verdict:
+        """One verdict from those on all forms in which an exchange was asked: the worst, `unknown` where writing in an
+        image was not read and nothing is unsafe."""
+        if isinstance(seen, InputError):
+            return self._calibrated(dataclasses.replace(found[0], cost=found[0].cost + cost))
+        whole = inspected_of([one.inspected for one in found], given, seen)
+        verdict = worst([self._calibrated(one) for one in found])
+        more: dict[str, Any] = {"inspected": whole, "cost": verdict.cost + cost}
+        if verdict.label == "safe" and not whole.complete:
+            unread = [one.unread for one in seen if one.unread]
+            more |= {"label": "unknown", "reason": unread[0] if unread else "not every part was inspected"}
+        return dataclasses.replace(verdict, **more)
 
     def _calibrated(self, verdict: Verdict) -> Verdict:
         more: dict[str, Any] = {"guard": self.id, "revision": self.revision}

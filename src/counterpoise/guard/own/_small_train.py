@@ -22,7 +22,7 @@ from ..adapters._passes import plan
 from ._eye import eye
 from ._head_fit import platt
 from ._small import CARD, FAMILY, SmallGuard, base_id, compose
-from ._words import all_told
+from ._words import all_asked
 
 
 def training_sample(row: Labelled, shown: Exchange | None = None) -> Sample:
@@ -61,8 +61,8 @@ def train_small(
             raise InputError(f"{name}: needs safe and unsafe rows; give more rows of the missing label")
     loaded = load(model, dtype=dtype)
     reads = version_of(model) is not None  # the words of images come from its own tower
-    shown = all_told([row.exchange for row in rows]) if reads else [row.exchange for row in rows]
-    samples = [training_sample(row, each) for row, each in zip(rows, shown, strict=True)]
+    shown = _forms([row.exchange for row in rows], reads=reads)
+    samples = [training_sample(row, each[-1]) for row, each in zip(rows, shown, strict=True)]
     result = fit(loaded, samples, sft_loss, config or settings(), out, resume=resume)
     adapter = Path(result.adapter)
     halve(adapter / "adapter_model.safetensors")
@@ -70,8 +70,9 @@ def train_small(
     del loaded
     merged = load(model, adapter=adapter, dtype=dtype, merge=True)
     inner = ModelGuard(FAMILY, merged, explain="no")
-    asked = [row.exchange for row in calibration]
-    raw = [verdict.p_unsafe for verdict in inner.check(all_told(asked) if reads else asked)]
+    forms = _forms([row.exchange for row in calibration], reads=reads)
+    left = iter(inner.check([one for own in forms for one in own]))
+    raw = [max((p for _ in own if (p := next(left).p_unsafe) is not None), default=None) for own in forms]
     pairs = [(p, row.unsafe) for p, row in zip(raw, calibration, strict=True) if p is not None]
     logits = np.array([math.log(max(p, 1e-7) / max(1 - p, 1e-7)) for p, _ in pairs])
     card = {
@@ -82,6 +83,11 @@ def train_small(
     }  # fmt: skip
     write_json(out / CARD, card)
     return SmallGuard(inner, card, sha256_file(adapter / "adapter_model.safetensors")[:12])
+
+
+def _forms(exchanges: Sequence[Exchange], *, reads: bool) -> list[list[Exchange]]:
+    """What the guard will be asked for each exchange."""
+    return all_asked(exchanges) if reads else [[exchange] for exchange in exchanges]
 
 
 def settings(**changes: Any) -> TrainConfig:

@@ -3,6 +3,7 @@ network on top. A few milliseconds on one CPU core; English; it knows topics and
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,13 +60,14 @@ class TinyGuard:
                 reasons[place] = found
             else:
                 rows[place], seen[place] = found, read
+        unread = {place: [one.unread for one in read if one.unread] for place, read in seen.items()}
         calm = [place for place in rows if self._net(exchanges[place])(rows[place]).max() <= 0.5]
         single = self._sentences({place: exchanges[place] for place in calm}, seen)
         share = (time.perf_counter() - began) / max(len(exchanges), 1)
         return [
             unknown(self.id, exchange, reason, cost=share, revision=self.head.revision, template=LAYOUT)
             if reason is not None
-            else self._verdict(exchange, rows[place], single.get(place), share)
+            else seen_whole(self._verdict(exchange, rows[place], single.get(place), share), unread[place])
             for place, (exchange, reason) in enumerate(zip(exchanges, reasons, strict=True))
         ]
 
@@ -127,6 +129,16 @@ class TinyGuard:
             cost=cost,
             features=net.state(rows[worst : worst + 1])[0],
         )
+
+
+def seen_whole(verdict: Verdict, unread: Sequence[str]) -> Verdict:
+    """The verdict, where an image holds what may be writing and was not read: then it is `unsafe` or `unknown`."""
+    if not unread:
+        return verdict
+    inspected = replace(verdict.inspected, images=verdict.inspected.images - len(unread))
+    if verdict.label == "unsafe":
+        return replace(verdict, inspected=inspected)
+    return replace(verdict, label="unknown", reason=unread[0], inspected=inspected)
 
 
 def _features(exchanges: Sequence[Exchange]) -> list[tuple[Sequence[Reading], Rows | str]]:

@@ -1,8 +1,9 @@
-"""`counterpoise guard train`: either guard on a user's labelled rows, with some groups held out and measured."""
+"""`counterpoise guard train`: a guard of ours on labelled rows, with some groups held out and measured."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -10,11 +11,17 @@ from counterpoise.base import InputError, write_json
 
 from .._labelled import Labelled
 from .._values import Guard
+from ..evaluate import Auc
 from ..saferoute import observe
 from ..saferoute._labels import grouped_split
-from ._measure import Measured, ece, measured
+from ._measure import Measured, ece, measured, measured_by_category, rankings
 
-Kind = Literal["tiny", "small"]
+if TYPE_CHECKING:
+    from ._probe_train import Cost
+
+Kind = Literal["tiny", "small", "probe"]
+KEPT = "kept"
+"""Folder inside a probe's, of states and verdicts, until it is trained and measured: a stopped training goes on."""
 
 
 class Fit(NamedTuple):
@@ -22,9 +29,16 @@ class Fit(NamedTuple):
 
     guard: Guard
     rows: list[Measured]
+    """By modality and mode."""
+    categories: list[Measured]
+    """By category, where the rows name several."""
     ece: float | None
+    auc: dict[str, Auc]
+    """By modality and mode."""
     trained: int
     held_out: int
+    cost: "Cost | None" = None
+    """Of a probe, beside a pass of its model."""
 
 
 def train_guard(
@@ -34,39 +48,68 @@ def train_guard(
     *,
     source: str,
     held_out: float = 0.2,
+    measure: Sequence[Labelled] | None = None,
     seed: int = 0,
     model: str = "pocket",
+    artifact: Path | None = None,
     epochs: float | None = None,
+    over_block: float | None = None,
     resume: bool = True,
 ) -> Fit:
     """Train on most groups, measure on the others, and write the guard and `measured.json` into `out`.
 
-    Raises InputError for a share outside (0, 1), one label or too few groups on a side.
+    `measure`: rows to measure on, in place of a share of `rows`. Raises InputError for a share outside (0, 1), a group
+    on both sides, one label or too few groups on a side.
     """
-    if not 0 < held_out < 1:
-        raise InputError(f"--held-out {held_out}: give a share between 0 and 1, such as 0.2")
+    learn, left = (list(rows), list(measure)) if measure is not None else _split(rows, held_out, seed, source)
+    if shared := {row.group for row in learn} & {row.group for row in left}:
+        raise InputError(f"{source}: group {sorted(shared)[0]!r} is trained on and measured; keep groups apart")
+    guard = _fit(kind, learn, out, source, seed, model, artifact, epochs, over_block, resume)
+    kept = out / KEPT if kind == "probe" else None  # a pass through a large model is not made twice
+    seen = observe(guard, left, kept)
+    gold = np.array([row.unsafe for row in left])
+    found, error, ranked = measured(left, seen.label), ece(seen.p, gold), rankings(left, seen.p)
+    categories = measured_by_category(left, seen.label)
+    price = None
+    if kind == "probe":
+        from ._probe import ProbeGuard
+        from ._probe_train import cost
+
+        assert isinstance(guard, ProbeGuard)
+        price = cost(guard, left)
+    write_json(
+        out / "measured.json",
+        {"source": source, "trained": len(learn), "held_out": len(left), "ece": error, "seed": seed,
+         "auc": {name: each._asdict() for name, each in ranked.items()}, "rows": [each._asdict() for each in found],
+         "categories": [each._asdict() for each in categories],
+         **({"cost": price._asdict()} if price else {})},
+    )  # fmt: skip
+    if kept is not None:
+        shutil.rmtree(kept, ignore_errors=True)
+    return Fit(guard, found, categories, error, ranked, len(learn), len(left), price)
+
+
+def _split(rows: Sequence[Labelled], share: float, seed: int, source: str) -> tuple[list[Labelled], list[Labelled]]:
+    """Rows to train on, and rows to measure, groups whole."""
+    if not 0 < share < 1:
+        raise InputError(f"--held-out {share}: give a share between 0 and 1, such as 0.2")
     unsafe = np.array([row.unsafe for row in rows])
-    learn, test = grouped_split([row.group for row in rows], unsafe, held_out, seed)
+    learn, test = grouped_split([row.group for row in rows], unsafe, share, seed)
     for name, part in (("training", learn), ("measuring", test)):
         if len(set(unsafe[part].tolist())) < 2:
             raise InputError(f"{source}: the rows for {name} have one label only; give more groups of both labels")
-    chosen = [rows[n] for n in learn]
-    guard = _fit(kind, chosen, out, source, seed, model, epochs, resume)
-    left = [rows[n] for n in test]
-    seen = observe(guard, left)
-    gold = unsafe[test]
-    found, error = measured(left, seen.label), ece(seen.p, gold)
-    write_json(
-        out / "measured.json",
-        {"source": source, "trained": len(chosen), "held_out": len(left), "ece": error, "seed": seed,
-         "rows": [each._asdict() for each in found]},
-    )  # fmt: skip
-    return Fit(guard, found, error, len(chosen), len(left))
+    return [rows[n] for n in learn], [rows[n] for n in test]
 
 
 def _fit(
-    kind: Kind, rows: list[Labelled], out: Path, source: str, seed: int, model: str, epochs: float | None, resume: bool
-) -> Guard:
+    kind: Kind, rows: list[Labelled], out: Path, source: str, seed: int, model: str, artifact: Path | None,
+    epochs: float | None, over_block: float | None, resume: bool,
+) -> Guard:  # fmt: skip
+    if kind == "probe":
+        from ._probe_train import OVER_BLOCK, train_probe
+
+        return train_probe(rows, out, trained_on=source, seed=seed, model=model, artifact=artifact,
+                           over_block=OVER_BLOCK if over_block is None else over_block, kept=out / KEPT)  # fmt: skip
     if kind == "tiny":
         from ._tiny_train import train_tiny
 

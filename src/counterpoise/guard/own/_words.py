@@ -1,17 +1,22 @@
-"""The words that the eye reads in images, told to a language model beside the image.
+"""The words that the eye reads in images, asked of a language model as what they are: a request.
 
 A language model that was aligned on text judges text well and the same words in an image badly; the vision tower reads
-them. So the small guard gets both: the image, and what the tower reads in it.
+them. So where all images of an exchange are writing, the small guard is asked about the words themselves, as a question
+and together with the text around them; drawings stay, with their words told beside them.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from counterpoise.chat import Image, Message, Part
+from counterpoise.chat import Image, Message, Part, user
 
 from .._values import Exchange, Inspected
 from ._eye import Reading
 from ._readings import readings
+
+REQUEST = "How do I {}?"
+"""A printed phrase is seldom a sentence, and the guard was trained on sentences. Of 19 harmful prints of validation
+families the bare words were called unsafe 12 times, as a question 19 times; of their benign twins none and one."""
 
 
 def told(exchange: Exchange, seen: Sequence[Reading]) -> Exchange:
@@ -32,12 +37,42 @@ def told(exchange: Exchange, seen: Sequence[Reading]) -> Exchange:
     return replace(exchange, conversation=tuple(replace(m, parts=parts(m)) for m in exchange.conversation))
 
 
-def all_told(exchanges: Sequence[Exchange]) -> list[Exchange]:
-    """Each exchange as `told`. Raises InputError for an image that cannot be decoded."""
-    return [told(exchange, seen) for exchange, seen in zip(exchanges, readings(exchanges), strict=True)]
+def written(seen: Sequence[Reading]) -> bool:
+    """Whether every image is writing that was read, so that its words stand for it."""
+    return bool(seen) and all(one.writing and one.words and not one.unread for one in seen)
 
 
-def untold(found: Inspected, given: Exchange, shown: Exchange) -> Inspected:
-    """Counts about what was given, from counts about what was shown to the model."""
-    added = shown.texts - given.texts
-    return replace(found, texts=max(0, found.texts - added), texts_total=found.texts_total - added)
+def asked(exchange: Exchange, seen: Sequence[Reading]) -> list[Exchange]:
+    """What the guard is asked for one exchange; the worst answer stands.
+
+    Where every image is writing: the words of all images as a request (REQUEST), and the conversation with the words in
+    the place of the images. Otherwise the exchange with the words told beside the images.
+    """
+    if not written(seen):
+        return [told(exchange, seen)]
+    left = iter(seen)
+    turns = tuple(
+        replace(m, parts=tuple(f" {next(left).words} " if isinstance(p, Image) else p for p in m.parts))
+        for m in exchange.conversation
+    )
+    alone = Exchange((user(REQUEST.format(" ".join(one.words for one in seen))),), exchange.answer)
+    whole = replace(exchange, conversation=turns)
+    return [alone, whole] if any(m.text.strip() for m in exchange.conversation) else [alone]
+
+
+def all_asked(exchanges: Sequence[Exchange]) -> list[list[Exchange]]:
+    """`asked` for each exchange. Raises InputError for an image that cannot be decoded."""
+    return [asked(exchange, seen) for exchange, seen in zip(exchanges, readings(exchanges), strict=True)]
+
+
+def inspected_of(found: Sequence[Inspected], given: Exchange, seen: Sequence[Reading]) -> Inspected:
+    """Counts about what was given, from counts about what the guard was asked."""
+    if written(seen):  # the images are among the texts
+        whole = all(one.complete for one in found)
+        return Inspected(given.texts if whole else 0, given.texts, given.images if whole else 0, given.images)
+    (shown,) = found
+    unread = sum(one.unread is not None for one in seen)
+    added = shown.texts_total - given.texts
+    return replace(
+        shown, texts=max(0, shown.texts - added), texts_total=given.texts, images=max(0, shown.images - unread)
+    )

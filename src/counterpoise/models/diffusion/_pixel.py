@@ -151,7 +151,7 @@ def load_pixel_model(name: str, folder: Path, fingerprint: str) -> PixelDiffusio
     try:
         if not set(config) >= {"vocabulary", "size", "prediction"}:
             raise ValueError(f"{FILE} lacks vocabulary, size or prediction")
-        net = diffusers.UNet2DConditionModel.from_pretrained(folder / "unet", use_safetensors=True)
+        net = diffusers.UNet2DConditionModel.from_pretrained(str(folder / "unet"), use_safetensors=True)
         words = load_file(folder / "words.safetensors")["words"]
         if len(words) != len(config["vocabulary"]) + 1:
             raise ValueError(f"{len(words)} word vectors for {len(config['vocabulary'])} words")
