@@ -109,8 +109,8 @@ def test_the_command_writes_its_files_and_its_exit_code_is_a_gate(
     assert len(value["tries"]) == sum(each["n"] for each in value["shares"] if not each["variant"])
     page = (tmp_path / "report.html").read_text()
     assert "disguise" in page and "http://" not in page.replace("http://www.w3.org", "")
-    assert main([*command, "--fail-on", "passed>0.5"]) == 1
-    assert "failed: plain: passed>0.5" in capsys.readouterr().err
+    assert main([*command, "--fail-on", "passed>0"]) == 1
+    assert "failed: disguise: passed>0" in capsys.readouterr().err
     assert main([*command, "--fail-on", "nothing"]) == 2
     assert main(["guard", "attack", "keyword", "-f", "fields"]) == 2
     assert main(["guard", "attack", "keyword", "-f", "nonsense"]) == 2

@@ -108,7 +108,7 @@ def test_a_mode_without_rows_answers_unknown(tmp_path: Path) -> None:
     guard = train_tiny([row for row in rows() if row.mode == "prompt"], tmp_path, trained_on="a test")
     (found,) = guard.check([Exchange((user("a"),), "b")])
     assert found.label == "unknown" and "prompt mode only" in str(found.reason)
-    assert isinstance(make_guard(f"tiny:{tmp_path}"), TinyGuard)
+    assert make_guard(f"tiny:{tmp_path}").check([]) == [] and make_guard(f"tiny:{tmp_path}").id == "tiny"
 
 
 def test_of_several_seeds_the_one_that_ranks_rows_kept_back_best_stands(tmp_path: Path) -> None:

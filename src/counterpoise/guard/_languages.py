@@ -34,7 +34,8 @@ _SCRIPTS = {
     "uk": "CYRILLIC", "ur": "ARABIC", "zh": "CJK",
 }  # fmt: skip
 _WHOLE = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "ETHIOPIC", "YI")
-_FOREIGN = re.compile(r"[^\W\d_]{2,}|[\u2e80-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
+_FOREIGN = re.compile(r"[^\x00-\x7f\s]{2,}|[\u2e80-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
+"""With the signs that stand between letters, as the vowels of Indic scripts do."""
 _ENDS = re.compile(r"(?<=[.!?;:])\s+|(?<=[。！？])|\n+")
 _WORDS = re.compile(r"(?<![\w/\\.@#-])[^\W\d_]+(?:['’-][^\W\d_]+)*(?![\w/\\@])")
 _ALSO = {"en": ("pcm", "sco")}

@@ -150,10 +150,9 @@ def _refused(answer: httpx.Response) -> Outcome:
     except (ValueError, KeyError, TypeError):
         return Outcome("not run", f"status {answer.status_code}")
     if code == "content_blocked":
-        verdicts = json.dumps(answer.json().get("x_guard", {}))
-        return Outcome(
-            "unknown" if "uninspected" in verdicts and '"label": "unsafe"' not in verdicts else "caught", code
-        )
+        reasons = [each["text"] if isinstance(each, dict) else each for each in answer.json()["x_guard"]["reasons"]]
+        judged = any(str(each).startswith(("unsafe", "controversial", "safe")) for each in reasons)
+        return Outcome("caught" if judged else "unknown", "; ".join(map(str, reasons))[:200])
     if code in ("no_upstream", "rate_limited", "overloaded", "unauthorized") or answer.status_code >= 500:
         return Outcome("not run", code)
     return Outcome("unknown", code)

@@ -16,14 +16,11 @@ from .._languages import ENGLISH
 from .._values import Exchange, Inspected, Sees, Verdict, unknown
 from ._eye import Reading, eye
 from ._features import LAYOUT, Rows, TooLong, features, sentence_features
-from ._head import Floats, Head, Net, load_head
+from ._head import Head, Net, load_head
 from ._minilm import minilm
 from ._readings import readings_or_errors
 from ._windows import in_pieces, unreadable
 
-AMONG = 8
-"""The odds of a single sentence are divided by the number of sentences around it, up to this many: each of them could
-look unsafe by chance, and somebody who adds more than that does not gain by it."""
 PART = Path(__file__).parent / "parts" / "tiny.safetensors"
 
 
@@ -115,9 +112,8 @@ class TinyGuard:
         p = net(rows)
         told = f"worst of {len(rows)} windows" if len(rows) > 1 else None
         if single is not None:
-            alone = among(net(single), len(single))
-            told = f"worst of {len(rows)} window(s) and {len(single)} sentences"
-            rows, p = np.concatenate([rows, single]), np.concatenate([p, alone])
+            told = f"worst of {len(rows)} windows and {len(single)} sentences"
+            rows, p = np.concatenate([rows, single]), np.concatenate([p, net(single)])
         worst = int(np.argmax(p))
         refusal = bool(rows[worst, -2] >= 0.5) if exchange.answer is not None else None
         return Verdict(
@@ -133,12 +129,6 @@ class TinyGuard:
             cost=cost,
             features=net.state(rows[worst : worst + 1])[0],
         )
-
-
-def among(p: Floats, n: int) -> Floats:
-    """The probability that a sentence is unsafe, one of `n` that were looked at: odds / min(n, AMONG)."""
-    odds = p / np.maximum(1 - p, 1e-12) / min(n, AMONG)
-    return np.asarray(odds / (1 + odds))
 
 
 def seen_whole(verdict: Verdict, unread: Sequence[str]) -> Verdict:
