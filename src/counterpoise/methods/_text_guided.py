@@ -39,8 +39,7 @@ SYSTEMS = 0.35  # built-in visual anchors in the wordings of judges, multi-image
 
 
 class TextGuidedConfig(BaseModel):
-    """What is bound, what is kept, and how. The defaults, in more steps, trained a candidate for the seventh pocket.
-    """
+    """What is bound, what is kept, and how. The defaults, in more steps, trained a candidate for the seventh pocket."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
