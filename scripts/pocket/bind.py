@@ -12,6 +12,7 @@ weights of that step are kept: which one is taken is decided by them. A killed t
 import argparse
 import itertools
 import json
+import random
 import shutil
 import time
 from pathlib import Path
@@ -38,11 +39,12 @@ from counterpoise.train import (
     late_layers,
     training,
 )
+from counterpoise.train._binding import target_odds
 
 BOUND, VISUAL, TEXT = 8, 6, 4
 POOL = 320
 """Different text anchors: their targets are computed once and serve again and again."""
-REFUSED = 0.3
+REFUSED = 0.5
 """A bound row whose text the model begins with "I" at more than this probability is left out: nothing is refused."""
 
 
@@ -63,15 +65,29 @@ def without_leaks(rows: list[Sample]) -> list[Sample]:
     return [row for row in rows if row.id not in leaks]
 
 
+def evenly(rows: list[Bound], token: int, n: int) -> list[Bound]:
+    """`n` rows with as many of each nat of the log odds of a refusal, as far as there are: most benign texts are far
+    from being refused, and rows of one kind teach a level and no order."""
+    kinds: dict[int, list[Bound]] = {}
+    for row in rows:
+        odds = float(target_odds(row.target.tokens[None], row.target.logprobs[None], token)[0])
+        kinds.setdefault(round(min(max(odds, -9.0), 0.0)), []).append(row)
+    turns = itertools.zip_longest(*(kinds[kind] for kind in sorted(kinds)))
+    return [row for turn in turns for row in turn if row is not None][:n]
+
+
 def batches(
-    loaded: Loaded, layers: tuple[int, ...], steps: int, seed: int, out: Path
+    loaded: Loaded, layers: tuple[int, ...], steps: int, seed: int, out: Path, drawn: float
 ) -> tuple[list[list[Bound | Sample]], Scale]:
     """The rows of every step, and the units that distances are measured in, from the text anchors."""
-    requests = without_leaks(list(itertools.islice(pocket_sets.bound_requests(seed), int(steps * BOUND * 1.2))))
+    requests = without_leaks(list(itertools.islice(pocket_sets.bound_requests(seed), int(steps * BOUND * drawn))))
     asked = without_leaks(text_requests(seed, min(steps * TEXT, POOL)))
     aims = twin_targets(loaded, [tuple(row.meta["text_twins"]) for row in requests], layers, out / "targets.pt")
     bound = bind_answered(loaded, requests, aims, REFUSED)
     print(f"{len(requests) - len(bound)} of {len(requests)} bound rows are refused as text and left out", flush=True)
+    bound = evenly(bound, refusal_token(loaded), steps * BOUND)
+    print(f"{len(bound)} of them taken, evenly by the odds of a refusal", flush=True)
+    random.Random(seed).shuffle(bound)
     kept, scale = text_anchors(loaded, asked, layers, out / "anchors.pt")
     shown = visual_rows(seed, steps * VISUAL)
     if len(bound) < steps * BOUND or not kept:
@@ -119,13 +135,14 @@ def main() -> None:
     args.add_argument("--odds", type=float, default=0.5)
     args.add_argument("--start", type=Path, help="adapter of an earlier training (same rank) to go on from")
     args.add_argument("--schedule", choices=("cosine", "constant"), default="constant")
+    args.add_argument("--drawn", type=float, default=3.0, help="requests drawn for each that is bound")
     args.add_argument("--stop", type=int, help="end at this step")
     args.add_argument("--modalities", nargs="+", default=twins.MODALITIES, help="of the families that are measured")
     a = args.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
     loaded = load(a.model, dtype="float32")
     layers = late_layers(loaded.model.config.get_text_config().num_hidden_layers)
-    plan, scale = batches(loaded, layers, a.steps, a.seed, a.out)
+    plan, scale = batches(loaded, layers, a.steps, a.seed, a.out, a.drawn)
     objective = Binding(layers, first=a.first, anchor=a.anchor, reply=a.reply, along=a.along, scale=scale,
                         odds=a.odds, token=refusal_token(loaded))  # fmt: skip
     groups = (Lora(rank=a.rank, alpha=a.alpha), Projector(learning_rate=a.lr / 8))
