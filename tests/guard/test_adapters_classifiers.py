@@ -57,7 +57,7 @@ def _logits(guard: Any, inputs: dict[str, Any]) -> Any:
     import torch
 
     with torch.inference_mode():
-        return guard.inner.model(**inputs).logits.double().softmax(-1)
+        return guard.classifier.model(**inputs).logits.double().softmax(-1)
 
 
 def test_the_probability_is_that_of_the_unsafe_label_and_the_worst_piece_decides(text_model: Path) -> None:

@@ -145,7 +145,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_a_probe_is_a_guard_by_name_and_reads_the_states_that_it_was_fitted_on(trained: tuple[Path, Path, str]) -> None:
     guard = make_guard(f"probe:{trained[1]}")
-    assert isinstance(guard, Guard) and isinstance(guard, ProbeGuard)
+    assert isinstance(guard, Guard) and isinstance(guard.inner, ProbeGuard)  # behind the reader of texts
     own = [row for row in rows(answers=True) if row.mode == "prompt"]
     found = guard.check([row.exchange for row in own])
     p = [verdict.p_unsafe for verdict in found]
@@ -193,6 +193,7 @@ def test_another_checkpoint_or_dtype_is_one_clear_line(trained: tuple[Path, Path
 
 def test_it_costs_a_small_part_of_a_pass_that_is_made_anyway(trained: tuple[Path, Path, str]) -> None:
     guard = make_guard(f"probe:{trained[1]}")
+    guard = guard.inner  # behind the reader of texts
     assert isinstance(guard, ProbeGuard)
     found = cost(guard, rows()[:8], n=4)
     assert found.n == 4 and 0 < found.added_ms < found.pass_ms and found.share < 0.5 and found.alone_ms > 0

@@ -111,6 +111,7 @@ def test_the_feature_is_the_hidden_state_that_predicts_the_verdict(pair: tuple[s
     import torch
 
     guard = make_guard(pair[0], explain="no")
+    guard = guard.inner  # behind the reader of texts
     assert isinstance(guard, ModelGuard)
     (verdict,) = guard.check([Exchange((user(TEXTS[3]),))])
     asked = guard._asked(guard._plan(Exchange((user(TEXTS[3]),))))[0]

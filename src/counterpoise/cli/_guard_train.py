@@ -7,7 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from counterpoise.guard import Labelled
-    from counterpoise.guard.own._train import Fit, Kind
+    from counterpoise.guard.own import Fit, Kind
 
 FILES: "dict[Kind, str]" = {"tiny": "tiny.safetensors", "small": "guard.json", "probe": "measured.json"}
 """Whose presence says that a guard is there; a probe is done when it is measured."""

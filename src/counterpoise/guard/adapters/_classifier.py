@@ -86,14 +86,14 @@ class TextClassifierGuard:
                  device: str = "auto", revision: str | None = None, batch: int = 32):  # fmt: skip
         from transformers import AutoTokenizer
 
-        self.inner = _Classifier("SequenceClassification", detail, unsafe, threshold, device, revision)
-        self.tokenizer = AutoTokenizer.from_pretrained(self.inner.folder, local_files_only=True)
+        self.classifier = _Classifier("SequenceClassification", detail, unsafe, threshold, device, revision)
+        self.tokenizer = AutoTokenizer.from_pretrained(self.classifier.folder, local_files_only=True)
         special = self.tokenizer.num_special_tokens_to_add()
         most = min(
-            PROMPT_GUARD_TOKENS, getattr(self.inner.model.config, "max_position_embeddings", PROMPT_GUARD_TOKENS)
+            PROMPT_GUARD_TOKENS, getattr(self.classifier.model.config, "max_position_embeddings", PROMPT_GUARD_TOKENS)
         )
-        self.room, self.batch, self.revision = most - special - 4, batch, self.inner.revision
-        self.id = f"prompt-guard-2@{self.inner.short}~{self.revision[:8]}"
+        self.room, self.batch, self.revision = most - special - 4, batch, self.classifier.revision
+        self.id = f"prompt-guard-2@{self.classifier.short}~{self.revision[:8]}"
 
     def check(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """One verdict each, in order."""
@@ -110,11 +110,11 @@ class TextClassifierGuard:
         for start in range(0, len(pieces), self.batch):
             some = pieces[start : start + self.batch]
             inputs = self.tokenizer(some, padding=True, truncation=False, return_tensors="pt")
-            rows += self.inner.scores(dict(inputs))
-        p, hit = self.inner.said(rows)
+            rows += self.classifier.scores(dict(inputs))
+        p, hit = self.classifier.said(rows)
         keys = shown.passes[0].keys
         seen = Inspected(len(shown.texts & keys), len(shown.texts), 0, len(shown.images))
-        unsafe = p >= self.inner.threshold
+        unsafe = p >= self.classifier.threshold
         reason = None if unsafe or (seen.complete and not shown.unseen) else shown.unseen or "a part could not be shown"
         return Verdict(
             "unsafe" if unsafe else "unknown" if reason else "safe", self.id, seen, p_unsafe=p, categories=hit,
@@ -132,10 +132,12 @@ class ImageClassifierGuard:
                  device: str = "auto", revision: str | None = None):  # fmt: skip
         from transformers import AutoImageProcessor
 
-        self.inner = _Classifier("ImageClassification", detail, unsafe, threshold, device, revision)
-        self.processor = AutoImageProcessor.from_pretrained(self.inner.folder, local_files_only=True, backend="pil")
-        self.revision = self.inner.revision
-        self.id = f"nsfw-image@{self.inner.short}~{self.revision[:8]}"
+        self.classifier = _Classifier("ImageClassification", detail, unsafe, threshold, device, revision)
+        self.processor = AutoImageProcessor.from_pretrained(
+            self.classifier.folder, local_files_only=True, backend="pil"
+        )
+        self.revision = self.classifier.revision
+        self.id = f"nsfw-image@{self.classifier.short}~{self.revision[:8]}"
 
     def check(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """One verdict each, in order."""
@@ -152,9 +154,9 @@ class ImageClassifierGuard:
         except InputError as error:
             return unknown(self.id, exchange, str(error), revision=self.revision)
         inputs = self.processor(pages, return_tensors="pt")
-        p, hit = self.inner.said(self.inner.scores(dict(inputs)))
+        p, hit = self.classifier.said(self.classifier.scores(dict(inputs)))
         seen = Inspected(0, len(shown.texts), len(images), len(shown.images))
-        unsafe = p >= self.inner.threshold
+        unsafe = p >= self.classifier.threshold
         reason = None if unsafe or (seen.complete and not shown.unseen) else shown.unseen or "a part could not be shown"
         return Verdict(
             "unsafe" if unsafe else "unknown" if reason else "safe", self.id, seen, p_unsafe=p, categories=hit,

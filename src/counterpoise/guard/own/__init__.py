@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from ._small_train import train_small
     from ._tiny import TinyGuard, tiny
     from ._tiny_train import train_tiny
-    from ._train import train_guard
+    from ._train import Fit, Kind, train_guard
 
 _PLACES = {
+    "Fit": "_train",
+    "Kind": "_train",
     "Measured": "_measure",
     "MiniLM": "_minilm",
     "minilm": "_minilm",
@@ -34,6 +36,8 @@ _PLACES = {
 }
 
 __all__ = [
+    "Fit",
+    "Kind",
     "Measured",
     "MiniLM",
     "ProbeGuard",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-TABLE_VERSION = 1
+TABLE_VERSION = 2
 KEYS = (
     "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",
     "self-harm/intent", "self-harm/instructions", "sexual", "sexual/minors", "violence", "violence/graphic",
@@ -35,9 +35,17 @@ _KEYWORD: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _OPENAI: dict[str, tuple[str, ...]] = {key: (key,) for key in KEYS}
 _GRANITE: dict[str, tuple[str, ...]] = {"harm": ()}
+_NEMOTRON: dict[str, tuple[str, ...]] = {
+    "S1": ("violence",), "S2": ("sexual",), "S3": ("illicit",), "S4": ("illicit/violent", "illicit"),
+    "S5": ("illicit",), "S6": ("self-harm",), "S7": ("sexual/minors", "sexual"), "S8": ("hate",),
+    "S9": ("harassment",), "S10": ("harassment",), "S11": ("harassment/threatening", "violence"), "S12": (), "S13": (),
+    "S14": (), "S15": (), "S16": ("illicit",), "S17": ("illicit",), "S18": (), "S19": (), "S20": ("illicit",),
+    "S21": (), "S22": ("illicit",), "S23": (),
+}  # fmt: skip
 TABLE: dict[str, dict[str, tuple[str, ...]]] = {
     "llama-guard": _MLCOMMONS, "llavaguard": _LLAVAGUARD, "shieldgemma": _SHIELDGEMMA, "qwen3guard": _QWEN3GUARD,
     "keyword": _KEYWORD, "openai-moderation": _OPENAI, "granite-guardian": _GRANITE,
+    "nemotron": _NEMOTRON, "polyguard": _MLCOMMONS,
 }  # fmt: skip
 """Start of a guard's id -> its categories. An empty tuple: known, and none of the thirteen fits."""
 
