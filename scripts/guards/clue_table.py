@@ -252,6 +252,7 @@ cut at 64 tokens and its summary at 48, for time.
 
 Unsafe is the positive class. `unknown` is neither safe nor unsafe: it counts as the error of its side in recall,
 accuracy and F1, and is never called safe. Recall and accuracy carry Wilson intervals, F1 a bootstrap over pairs.
+Seconds are wall time, which depends on what else the machine does.
 Calling every page unsafe would give F1 {2 * n / (len(rows) + n):.3f} and accuracy {n / len(rows):.1%}.
 
 {conclusion(f1s, results["clue"], a.seeds)}

@@ -15,8 +15,8 @@ from ._eye import Reading
 from ._readings import readings
 
 REQUEST = "How do I {}?"
-"""A printed phrase is seldom a sentence, and the guard was trained on sentences. Of 18 harmful prints of validation
-families the bare words were called unsafe 11 times, as a question 18 times; of their benign twins none and one."""
+"""A printed phrase is seldom a sentence, and the guard was trained on sentences. Of 19 harmful prints of validation
+families the bare words were called unsafe 12 times, as a question 19 times; of their benign twins none and one."""
 
 
 def told(exchange: Exchange, seen: Sequence[Reading]) -> Exchange:
