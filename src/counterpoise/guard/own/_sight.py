@@ -78,7 +78,10 @@ def lost(page: PIL.Image.Image) -> bool:
         return True
     mask = _content(grey(page, min(max(page.size), LARGEST)))
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return bool(len(rows) and LEAST <= max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1 < TINY)
+    if not len(rows):
+        return False
+    longer = int(max(rows[-1] - rows[0], columns[-1] - columns[0])) + 1
+    return LEAST <= longer < min(TINY, max(mask.shape) // 2)  # a small file that it fills is no speck
 
 
 def _content(found: Grey) -> NDArray[np.bool_]:
