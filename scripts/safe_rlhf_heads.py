@@ -19,9 +19,10 @@ import torch
 
 from counterpoise.data import Preference
 from counterpoise.data.pocket_sets import preference_pairs
+from counterpoise.evals.stats import auc
 from counterpoise.methods.safe_rlhf._data import drawn, key_of
 from counterpoise.methods.safe_rlhf._math import cm_loss, rm_loss
-from counterpoise.methods.safe_rlhf._scores import auc, scored_tokens, share, sign_of
+from counterpoise.methods.safe_rlhf._scores import scored_tokens, share, sign_of
 from counterpoise.models import Engine, load
 
 CHUNK = 64

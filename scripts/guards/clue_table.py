@@ -20,6 +20,7 @@ import numpy as np
 
 from counterpoise.base import read_json, sha256_bytes, write_json
 from counterpoise.chat import Image
+from counterpoise.evals.stats import auc
 from counterpoise.guard.clue import (
     BASELINES,
     WORDINGS,
@@ -153,19 +154,14 @@ def discrimination(verdicts: Sequence[dict[str, Any]], shown: Sequence[Sequence[
     seen, held = np.array(m), np.array(true)
     shift = seen - np.array(prior)
     return {
-        "auc": auc(seen[held], seen[~held]),
-        "auc_debiased": auc(shift[held], shift[~held]),
+        "auc": auc(seen, held),
+        "auc_debiased": auc(shift, held),
         "m_true": float(np.median(seen[held])),
         "m_false": float(np.median(seen[~held])),
         "prior": float(np.median(prior)),
         "enough_mass": float((np.array(mass) >= 0.5).mean()),
         "pairs": len(m),
     }
-
-
-def auc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """P(a positive is above a negative), ties half."""
-    return float((positive[:, None] > negative).mean() + (positive[:, None] == negative).mean() / 2)
 
 
 def main() -> None:

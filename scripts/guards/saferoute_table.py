@@ -199,14 +199,10 @@ def miss_section(material: Material, router: Router, test: tuple[Observed, Obser
 
 
 def picture(found: Evaluation) -> str:
-    marks = {
-        line.name: (line.usage, line.safety.f1)
-        for line in found.lines
-        if line.name != "SafeRoute" and not line.name.endswith("tuned")
-    }
     line = found.line("SafeRoute")
     points = [(p.usage, p.f1) for p in found.points]
-    return routing_picture("Usage and safety F1, tiny and small guard", points, marks, (line.usage, line.safety.f1))
+    chosen = (line.usage, line.safety.f1)
+    return routing_picture("Usage and safety F1, tiny and small guard", points, found.marks, chosen)
 
 
 def write(file: Path, text: str) -> None:

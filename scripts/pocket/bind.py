@@ -18,14 +18,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from held_out import line, measured, refusal_token
+from held_out import line, measured
 from peft import set_peft_model_state_dict
 from rows import visual
 from safetensors.torch import load_file
 
 from counterpoise.chat import Sample
 from counterpoise.data import pocket_sets, twins
-from counterpoise.methods import bind_answered, text_anchors, text_requests, twin_targets
+from counterpoise.methods import bind_answered, refusal_token, text_anchors, text_requests, twin_targets
 from counterpoise.models import Loaded, load
 from counterpoise.train import (
     Binding,
@@ -37,9 +37,9 @@ from counterpoise.train import (
     TrainConfig,
     digest,
     late_layers,
+    target_odds,
     training,
 )
-from counterpoise.train._binding import target_odds
 
 BOUND, VISUAL, TEXT = 8, 6, 4
 POOL = 320

@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from held_out import REFUSED, auc, refusal_token
+from held_out import REFUSED, auc
 
 from counterpoise.data import twins
+from counterpoise.methods import refusal_token
 from counterpoise.models import Loaded, encode, load
 
 SIDES = ("harmful", "benign")

@@ -71,7 +71,7 @@ def test_a_guard_that_reads_only_plain_text_is_talked_past_and_the_table_says_so
     guard = Naive()
     tries = attacks(["plain", "dilution", "disguise", "turns", "fields"], 3)
     outcomes = attack(GuardTarget(guard), tries)
-    found = {(each.family, each.harmful): each for each in shares(tries, outcomes, variants=False)}
+    found = {(each.family, each.harmful): each for each in shares(tries, outcomes)}
     assert (found["plain", True].caught, found["plain", True].passed) == (3, 0)
     assert found["dilution", True].wrong.value == 0  # it finds the words anywhere
     assert found["disguise", True].passed == found["disguise", True].n > 50 and found["disguise", True].wrong.value == 1

@@ -13,6 +13,7 @@ from test_clue_judge import BIG, SMALL, Boxes, Scripted, image, made
 
 import tiny
 from counterpoise.base import InputError
+from counterpoise.evals.stats import auc
 from counterpoise.guard.clue import (
     PAPER,
     PAPER_WORDING,
@@ -39,7 +40,6 @@ from counterpoise.guard.clue._constants import (
     SAFE,
     UNKNOWN,
     UNSAFE,
-    auc,
     f1,
     fit_constants,
     signals,

@@ -10,9 +10,10 @@ import tiny
 from counterpoise.base import InputError
 from counterpoise.chat import Image, user
 from counterpoise.cli import main
+from counterpoise.evals.stats import auc
 from counterpoise.guard import Exchange, Guard, make_guard
 from counterpoise.guard._labelled import Labelled
-from counterpoise.guard.evaluate import auc, ranking
+from counterpoise.guard.evaluate import ranking
 from counterpoise.guard.own import ProbeGuard, probe_on, train_probe
 from counterpoise.guard.own._probe import JSON, TENSORS, encoded, read_probes
 from counterpoise.guard.own._probe_train import PENALTIES, cost, fit_probe, folds, states_of, threshold_of

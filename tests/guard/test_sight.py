@@ -11,7 +11,7 @@ from counterpoise.data.render import print_page
 from counterpoise.guard import Exchange
 from counterpoise.guard.own import tiny
 from counterpoise.guard.own._eye import CONFIDENT, Reading, eye
-from counterpoise.guard.own._sight import Box, blurred, enlarged, grey, lines, lost, small_regions, writing
+from counterpoise.guard.own._sight import Box, Sight, enlarged, grey, lines
 
 Page = PIL.Image.Image
 
@@ -34,10 +34,10 @@ def sheet(page: Page, side: int, at: tuple[int, int] = (10, 10)) -> Page:
 
 def test_prints_look_like_writing_and_icons_do_not() -> None:
     prints, icons = pages("print", 24), pages("picture", 24)
-    assert sum(map(writing, prints)) >= 23 and sum(map(writing, icons)) <= 3
-    assert all(writing(page.rotate(90, expand=True)) for page in prints if writing(page))
-    assert not any(map(blurred, [*prints, *icons]))
-    assert sum(blurred(page.filter(PIL.ImageFilter.GaussianBlur(3))) for page in prints) >= 20
+    assert sum(Sight(page).writing() for page in prints) >= 23 and sum(Sight(page).writing() for page in icons) <= 3
+    assert all(Sight(page.rotate(90, expand=True)).writing() for page in prints if Sight(page).writing())
+    assert not any(Sight(page).blurred() for page in [*prints, *icons])
+    assert sum(Sight(page.filter(PIL.ImageFilter.GaussianBlur(3))).blurred() for page in prints) >= 20
 
 
 def test_strokes_are_counted_along_rows_and_columns() -> None:
@@ -52,23 +52,23 @@ def test_small_regions_are_boxes_of_the_page_in_its_own_pixels() -> None:
     page = PIL.Image.new("RGB", (600, 400), "white")
     word = print_page("water bottle", style_seed=5).resize((90, 90))
     page.paste(word, (300, 250))
-    (box,) = small_regions(page)
+    (box,) = Sight(page).small_regions()
     assert 290 <= box.left < box.right <= 400 and 240 <= box.top < box.bottom <= 350
     assert enlarged(page, box).size == (224, 224)
-    assert not lost(page) and not writing(page)
+    assert not Sight(page).lost() and not Sight(page).writing()
     (found,) = read([page])
     assert found.unread is not None  # on 224 pixels no edge of it is sharp: said to be unread, never read wrongly
     speck = PIL.Image.new("RGB", (224, 224), "white")
     speck.paste((0, 0, 0), (50, 50, 54, 54))
-    assert small_regions(speck) == [] and isinstance(box, Box)
+    assert Sight(speck).small_regions() == [] and isinstance(box, Box)
 
 
 def test_a_speck_on_a_blank_page_is_too_small_to_be_anything() -> None:
     page = pages("print", 1)[0]
-    assert lost(sheet(page, 24)) and not lost(sheet(page, 160)) and not lost(page)
-    assert not lost(PIL.Image.new("RGB", (224, 224), "navy")) and lost(page.resize((24, 24)))
+    assert Sight(sheet(page, 24)).lost() and not Sight(sheet(page, 160)).lost() and not Sight(page).lost()
+    assert not Sight(PIL.Image.new("RGB", (224, 224), "navy")).lost() and Sight(page.resize((24, 24))).lost()
     icon = pages("picture", 1)[0].resize((48, 48))
-    assert not lost(icon) and not blurred(icon)  # a small file is no blurred one
+    assert not Sight(icon).lost() and not Sight(icon).blurred()  # a small file is no blurred one
     (found,) = read([sheet(page, 24)])
     assert found.unread is not None
 
@@ -138,4 +138,4 @@ def test_an_exchange_with_an_unread_page_is_never_safe() -> None:
 def test_a_grey_page_keeps_its_shape() -> None:
     assert grey(PIL.Image.new("RGB", (400, 100)), 224).shape == (56, 224)
     assert grey(PIL.Image.new("RGB", (1, 900)), 224).shape == (224, 1)
-    assert not writing(PIL.Image.new("RGB", (1, 900))) and not blurred(PIL.Image.new("RGB", (1, 900)))
+    assert not Sight(PIL.Image.new("RGB", (1, 900))).writing() and not Sight(PIL.Image.new("RGB", (1, 900))).blurred()

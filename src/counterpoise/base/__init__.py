@@ -5,6 +5,7 @@ from ._artifact import Artifact, ArtifactKind
 from ._environment import environment, git_commit, launched_processes, launched_rank, versions
 from ._errors import InputError, MissingPackageError, require
 from ._files import atomic_write, json_line, sha256_bytes, sha256_file, write_json
+from ._limit import Limit, read_limit
 from ._lock import LOCK, only_process
 from ._progress import Progress, notice
 from ._read import (
@@ -27,6 +28,7 @@ __all__ = [
     "ArtifactKind",
     "Direction",
     "InputError",
+    "Limit",
     "MissingPackageError",
     "Progress",
     "Row",
@@ -47,6 +49,7 @@ __all__ = [
     "read_csv",
     "read_json",
     "read_jsonl",
+    "read_limit",
     "read_text",
     "read_yaml",
     "require",

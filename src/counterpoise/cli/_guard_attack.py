@@ -73,10 +73,10 @@ def attack(
     with Progress(f"attacking, {made.name}", len(tries), unit="tries") as progress:
         outcomes = suite.attack(made, tries, journal=out / f"attempts-{slug(made.name)}.jsonl", progress=progress)
     settings = {"target": target, "limit": limit, "families": list(dict.fromkeys(each.family for each in tries))}
-    suite.save(out, made, tries, outcomes, settings)
-    page = write_attack(out / "report.html", made.name, suite.shares(tries, outcomes), settings)
-    found = suite.shares(tries, outcomes, variants=variants)
-    print_table(attack_table(made.name, found))
+    found = suite.shares(tries, outcomes)
+    suite.save(out, made, tries, outcomes, found, settings)
+    page = write_attack(out / "report.html", made.name, found, settings)
+    print_table(attack_table(made.name, [each for each in found if variants or not each.variant]))
     typer.echo(f"report: {page}")
     broken = suite.unkept(found, rules)
     for line in broken:

@@ -112,11 +112,9 @@ def write_evaluation(folder: Path, found: Any) -> None:
     from counterpoise.report import routing_picture
 
     write_json(folder / "route.json", found.to_json())
-    shown = [line for line in found.lines if line.name != "SafeRoute" and not line.name.endswith("tuned")]
-    marks = {line.name: (line.usage, line.safety.f1) for line in shown}
     line = found.line("SafeRoute")
     picture = routing_picture(
-        "Usage and safety F1", [(p.usage, p.f1) for p in found.points], marks, (line.usage, line.safety.f1)
+        "Usage and safety F1", [(p.usage, p.f1) for p in found.points], found.marks, (line.usage, line.safety.f1)
     )
     with atomic_write(folder / "curve.svg") as file:
         file.write(picture)

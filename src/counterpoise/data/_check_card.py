@@ -1,17 +1,15 @@
 """What follows from a check of training rows: thresholds that may fail it, and the data card beside the file."""
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from counterpoise import __version__
-from counterpoise.base import InputError, atomic_write, sha256_file
+from counterpoise.base import InputError, atomic_write, read_limit, sha256_file
 
 from ._check_rows import KINDS, MEANING, Kind, Report
 
-_RULE = re.compile(r"([a-z_]+)\s*>\s*(\d+(?:\.\d+)?|\.\d+)\s*(%?)")
 _HEAD = "# Data card: "
 
 
@@ -27,14 +25,10 @@ class CheckRule(NamedTuple):
 
 def parse_check_rule(text: str) -> CheckRule:
     """`exact>0`, `near>0.01`, `refusal>30%`. Raises InputError for anything else."""
-    match = _RULE.fullmatch(text.strip())
-    if match is None:
-        raise InputError(f"--fail-on: cannot read {text!r}; write for example 'benchmark_exact>0' or 'near>1%'")
-    name, number, percent = match.groups()
+    name, _, bound = read_limit(text, "'benchmark_exact>0' or 'near>1%'")
     kind = next((kind for kind in KINDS if kind == name), None)
     if kind is None:
         raise InputError(f"--fail-on {text!r}: {InputError.unknown('quantity', name, KINDS)}")
-    bound = float(number) / (100 if percent else 1)
     if bound >= 1:
         raise InputError(f"--fail-on {text!r}: no share exceeds 1; write 0.02 or 2% for two rows in a hundred")
     return CheckRule(kind, bound)

@@ -1,11 +1,11 @@
 """Exchanges with a known answer: what guards are trained on, routers learn from, and rates are measured on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError, read_csv, read_jsonl
+from counterpoise.base import InputError, read_csv, read_jsonl, sha256_bytes
 from counterpoise.chat import Conversation, Image, Part, Sample, user
 from counterpoise.evals import PROBLEMS, in_parts
 
@@ -42,6 +42,17 @@ class Labelled:
         if self.exchange.answer:
             messages = (*messages, user(self.exchange.answer))
         return Sample(self.id, messages, harmful=self.unsafe, cluster=self.group, meta=self.meta)
+
+
+def content_key(rows: Iterable[Labelled], *about: str) -> str:
+    """What a result about these rows is kept under: a hash of all that they show (roles, texts, images, answers; not
+    their ids or labels), and of what else the result depends on."""
+    parts = list(about)
+    for row in rows:
+        for message in row.exchange.conversation:
+            parts += [message.role, *(p if isinstance(p, str) else f"image {p.sha256}" for p in message.parts)]
+        parts.append(f"answer {row.exchange.answer!r}")
+    return sha256_bytes("\x1f".join(parts).encode("utf-8", "replace"))[:32]
 
 
 def from_sample(sample: Sample) -> Labelled:

@@ -5,11 +5,8 @@ import unicodedata
 from collections.abc import Iterator, Set
 from functools import lru_cache
 
-from counterpoise.evals.scorers import language_shares
+from .disguise import known_share, share_of
 
-from .disguise import known_share
-
-ENGLISH = frozenset({"en"})
 RARE = 0.02
 """A passage whose languages the guard reads have less than this probability together is in another one. Of 1,243
 sentences of English answers (HarmBench's) none is below but Polish ones; code comes down to 0.027."""
@@ -38,8 +35,6 @@ _FOREIGN = re.compile(r"[^\x00-\x7f\s]{2,}|[\u2e80-\u9fff\uac00-\ud7af\U00020000
 """With the signs that stand between letters, as the vowels of Indic scripts do."""
 _ENDS = re.compile(r"(?<=[.!?;:])\s+|(?<=[。！？])|\n+")
 _WORDS = re.compile(r"(?<![\w/\\.@#-])[^\W\d_]+(?:['’-][^\W\d_]+)*(?![\w/\\@])")
-_ALSO = {"en": ("pcm", "sco")}
-"""Languages that the detector takes for one."""
 
 
 def unread(text: str, languages: Set[str]) -> str | None:
@@ -49,11 +44,11 @@ def unread(text: str, languages: Set[str]) -> str | None:
     for passage in _passages(text):
         if "en" in languages and known_share(passage) >= KNOWN:
             continue
-        share, name = _read(passage, frozenset(languages))
+        share, name = share_of(passage, frozenset(languages))
         words = passage.split()
         if RARE <= share < SURE and len(words) > WINDOW + STEP:
             parts = (" ".join(words[n : n + WINDOW]) for n in range(0, len(words) - STEP, STEP))
-            share, name = min(_read(each, frozenset(languages)) for each in parts)
+            share, name = min(share_of(each, frozenset(languages)) for each in parts)
         if share < RARE:
             return f"a passage in a language that the guard does not read ({name})"
     return None
@@ -96,11 +91,3 @@ def _passages(text: str) -> Iterator[str]:
         held = []
     if sum(map(len, held)) >= ENOUGH // 2:
         yield " ".join(held)
-
-
-@lru_cache(maxsize=8192)
-def _read(passage: str, languages: frozenset[str]) -> tuple[float, str]:
-    """The probability of these languages together, and the likeliest language."""
-    shares = language_shares(passage.lower() if passage.isupper() else passage)
-    names = [name for each in languages for name in (each, *_ALSO.get(each, ()))]
-    return sum(shares.get(name, 0.0) for name in names), max(shares, key=shares.__getitem__)

@@ -6,9 +6,10 @@ from typing import Any
 from counterpoise.base import InputError
 from counterpoise.evals.judges import quiet
 
+from .disguise import TAGS
+
 OVERLAP = 256
 """Tokens that neighbouring pieces share: a sentence of up to 128 tokens stands in one piece with 64 on either side."""
-_TAGS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
 
 
 def neutral(text: str, delimiters: Sequence[str] = ()) -> str:
@@ -18,7 +19,7 @@ def neutral(text: str, delimiters: Sequence[str] = ()) -> str:
     invisible characters go. Control tokens of chat templates and the `delimiters` of the guard's own template are
     broken up by a space, so that a reader still sees them and no tokenizer makes a token of them.
     """
-    return quiet(text.translate(_TAGS), delimiters).strip()
+    return quiet(text.translate(TAGS), delimiters).strip()
 
 
 def windows(n: int, size: int, overlap: int) -> list[tuple[int, int]]:

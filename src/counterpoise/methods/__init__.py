@@ -23,7 +23,14 @@ from ._sit import SITConfig, draw_mix
 from ._sources import Files, Overlaps, Rows, Source, check_images, draw_all, made_rows, rows_from, store_rows
 from ._sr_llm import SRLLMConfig, rewrite_texts
 from ._steering import SteeringConfig
-from ._text_guided import TextGuidedConfig, bind_answered, text_anchors, text_requests, twin_targets
+from ._text_guided import (
+    TextGuidedConfig,
+    bind_answered,
+    refusal_token,
+    text_anchors,
+    text_requests,
+    twin_targets,
+)
 from ._textual_sft import TextualSFTConfig
 from ._user_sets import UserSet, user_rows
 from .duo import DUOConfig, ESDConfig, UCEConfig
@@ -81,6 +88,7 @@ __all__ = [
     "method",
     "own_answers",
     "pair_of",
+    "refusal_token",
     "rejection_mix",
     "rewrite_texts",
     "rows_from",

@@ -190,5 +190,4 @@ def reply_limit(loaded: "Loaded", text: str) -> int | None:
     tokens = len(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
     wanted = ceil(1.5 * tokens) + 16
     limit = next((each for each in LENGTHS if each >= wanted), None)
-    positions = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None) or (1 << 20)
-    return limit if limit is not None and tokens + limit + 128 <= positions else None
+    return limit if limit is not None and tokens + limit + 128 <= (loaded.positions or 1 << 20) else None

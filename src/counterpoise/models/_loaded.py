@@ -65,3 +65,9 @@ class Loaded:
     steering: "AppliedSteering | None" = field(default=None, repr=False)
     """The steering that acts on it; `with loaded.steering.off():` is the base."""
     images: ImageCache = field(default_factory=ImageCache, repr=False)
+
+    @property
+    def positions(self) -> int | None:
+        """Tokens that the language model has positions for; None where its settings do not say."""
+        most: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return most

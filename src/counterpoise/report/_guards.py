@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from counterpoise.guard.evaluate import CATCH, OVER_BLOCK, EvalSet, GuardResult
 
@@ -12,9 +12,6 @@ from ._html import write_page
 from ._sections import single
 from ._svg import interval_picture
 from ._words import text as e
-
-if TYPE_CHECKING:
-    pass
 
 TITLES = {CATCH: "Catch rate", OVER_BLOCK: "Over-block rate"}
 
@@ -44,50 +41,49 @@ def _s(results: Sequence[GuardResult]) -> str:
 
 def _rates(results: Sequence[GuardResult]) -> str:
     head = ("Set", "Modality", "Catch rate", "Over-block rate", "Unknown", "Fails closed: catch", "Over-block")
-    body = ""
-    for result in results:
-        lines = ""
-        for (name, modality), found in by_set(result).items():
-            cells = (modality, cell(found.get(CATCH)), cell(found.get(OVER_BLOCK)), unknown(found), *closed(found))
-            rest = "".join(
-                f'<td data-label="{e(label)}" class="num">{e(cell)}</td>'
-                for label, cell in zip(head[1:], cells, strict=True)
-            )
-            lines += f'<tr><th scope="row">{e(name)}</th>{rest}</tr>'
-        body += f'<tbody class="group"><tr><th class="name" colspan="7">{e(result.guard)}</th></tr></tbody>'
-        body += f"<tbody>{lines}</tbody>"
-    heads = "".join(f'<th scope="col">{name}</th>' for name in head)
+    parts = [
+        (result.guard, [(*key, cell(found.get(CATCH)), cell(found.get(OVER_BLOCK)), unknown(found), *closed(found))
+                        for key, found in by_set(result).items()])
+        for result in results
+    ]  # fmt: skip
     return (
         '<section id="rates"><h2>Both rates</h2><p class="note">Catch rate: share of unsafe exchanges that are '
         "blocked. Over-block rate: share of safe ones. An unknown verdict is in neither rate and is counted apart; a "
         "gate that fails closed blocks it, and the last two columns say what that makes of the rates. Intervals are "
-        "95 % (Wilson); more than 10 % unknown marks a rate incomplete.</p>"
-        f"<table><thead><tr>{heads}</tr></thead>{body}</table></section>"
+        f"95 % (Wilson); more than 10 % unknown marks a rate incomplete.</p>{_table(head, parts)}</section>"
     )
 
 
 def _categories(results: Sequence[GuardResult]) -> str:
-    head, body = ("Set", "Category", "Over-block rate", "Catch rate", "Unknown"), ""
-    for result in results:
-        lines = ""
-        for (name, category), found in by_category(result).items():
-            cells = (category, cell(found.get(OVER_BLOCK)), cell(found.get(CATCH)), unknown(found))
-            rest = "".join(
-                f'<td data-label="{e(label)}" class="num">{e(cell)}</td>'
-                for label, cell in zip(head[1:], cells, strict=True)
-            )
-            lines += f'<tr><th scope="row">{e(name)}</th>{rest}</tr>'
-        if lines:
-            body += f'<tbody class="group"><tr><th class="name" colspan="5">{e(result.guard)}</th></tr></tbody>'
-            body += f"<tbody>{lines}</tbody>"
-    if not body:
+    head = ("Set", "Category", "Over-block rate", "Catch rate", "Unknown")
+    parts = [
+        (result.guard, [(*key, cell(found.get(OVER_BLOCK)), cell(found.get(CATCH)), unknown(found))
+                        for key, found in by_category(result).items()])
+        for result in results
+        if result.by_category
+    ]  # fmt: skip
+    if not parts:
         return ""
-    heads = "".join(f'<th scope="col">{name}</th>' for name in head)
     return (
         '<section id="categories"><h2>By category</h2><p class="note">All modalities together; the most over-blocked '
         "category of a set first. A rate over few exchanges has a wide interval: compare those, not the rates.</p>"
-        f"<table><thead><tr>{heads}</tr></thead>{body}</table></section>"
+        f"{_table(head, parts)}</section>"
     )
+
+
+def _table(head: Sequence[str], parts: Sequence[tuple[str, Sequence[Sequence[str]]]]) -> str:
+    """One part for each guard: its name, and its lines below."""
+    heads, body = "".join(f'<th scope="col">{name}</th>' for name in head), ""
+    for guard, lines in parts:
+        body += f'<tbody class="group"><tr><th class="name" colspan="{len(head)}">{e(guard)}</th></tr></tbody><tbody>'
+        for name, *cells in lines:
+            rest = "".join(
+                f'<td data-label="{e(label)}" class="num">{e(each)}</td>'
+                for label, each in zip(head[1:], cells, strict=True)
+            )
+            body += f'<tr><th scope="row">{e(name)}</th>{rest}</tr>'
+        body += "</tbody>"
+    return f"<table><thead><tr>{heads}</tr></thead>{body}</table>"
 
 
 def _pictures(results: Sequence[GuardResult]) -> str:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from counterpoise.evals import stats
+
 Array = NDArray[np.float64]
 ENERGY = 0.9
 """Share of the squared singular values that a weight's leading columns keep."""
@@ -133,12 +135,8 @@ def along(base: np.ndarray, tuned: np.ndarray, alpha: float) -> np.ndarray:
 def auc(scores: np.ndarray, positive: np.ndarray) -> float:
     """Area under the ROC curve of the scores of `positive` rows against the others; ties count half. nan when one side
     is empty."""
-    n, m = int(positive.sum()), int((~positive).sum())
-    if not n or not m:
-        return float("nan")
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
-    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
+    found = stats.auc(scores, positive)
+    return float("nan") if found is None else found
 
 
 def _f64(values: np.ndarray) -> Array:

@@ -16,7 +16,7 @@ from ._groups import Group, Head, Layers, Lora, Projector
 
 if TYPE_CHECKING:
     from ._artifact import load_head
-    from ._binding import Binding, Bound, Scale, Target, late_layers, text_scale, text_targets
+    from ._binding import Binding, Bound, Scale, Target, late_layers, target_odds, text_scale, text_targets
     from ._checkpoint import FitResult, Metrics
     from ._constrained import ConstrainedSFT, Uncut, WholeText, constrained_loss, reply_places
     from ._encode import Batch, Tokens, collate, encode_sample, fit_length, pad
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "_artifact": ("load_head",),
-    "_binding": ("Binding", "Bound", "Scale", "Target", "late_layers", "text_scale", "text_targets"),
+    "_binding": ("Binding", "Bound", "Scale", "Target", "late_layers", "target_odds", "text_scale", "text_targets"),
     "_checkpoint": ("FitResult", "Metrics"),
     "_constrained": ("ConstrainedSFT", "Uncut", "WholeText", "constrained_loss", "reply_places"),
     "_encode": ("Batch", "Tokens", "collate", "encode_sample", "fit_length", "pad"),
@@ -106,6 +106,7 @@ __all__ = [
     "reply_places",
     "sequence_logprobs",
     "sft_loss",
+    "target_odds",
     "text_scale",
     "text_targets",
     "training",

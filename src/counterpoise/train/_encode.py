@@ -127,8 +127,7 @@ def fit_length(loaded: Loaded, tokens: Tokens, limit: int | None) -> Tokens | No
 
 def length_limit(loaded: Loaded, wanted: int | None) -> int | None:
     """`max_length` as it is used: what was asked for, or as many tokens as the model has positions."""
-    positions = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-    return wanted if wanted is not None else positions
+    return wanted if wanted is not None else loaded.positions
 
 
 def pad(loaded: Loaded, rows: Sequence[Sequence[Tokens]], ids: Iterable[str] = (), *, once: bool = False) -> Batch:

@@ -34,7 +34,7 @@ def test_nothing_harmful_goes_on_in_any_field_and_all_of_it_is_run() -> None:
         target = ServerTarget(base)
         tries = attacks(ON_SERVERS, 2)
         outcomes = attack(target, tries)
-        found = {(each.family, each.harmful): each for each in shares(tries, outcomes, variants=False)}
+        found = {(each.family, each.harmful): each for each in shares(tries, outcomes)}
         assert all(each.not_run == 0 for each in found.values()), [o for o in outcomes if o.result == "not run"]
         passed = [t.id for t, o in zip(tries, outcomes, strict=True) if t.harmful and o.result == "passed"]
         # a name that identifies is hashed, and the words of a logit's number are none
@@ -48,7 +48,7 @@ def test_a_server_undoes_disguises_says_so_and_lets_the_controls_pass() -> None:
     with live(plain=reading(Knows())) as base:
         tries = attacks(["plain", "turns", "disguise"], 1)
         outcomes = attack(ServerTarget(base), tries)
-        found = {(e.family, e.harmful): e for e in shares(tries, outcomes, variants=False)}
+        found = {(e.family, e.harmful): e for e in shares(tries, outcomes)}
         assert found["plain", True].caught == 1 and found["plain", False].passed == 1
         missed = [t.id for t, o in zip(tries, outcomes, strict=True)
                   if t.family == "disguise" and (o.result == "caught") is not t.harmful]  # fmt: skip

@@ -5,6 +5,7 @@
 early. Everything is deterministic (fixed seeds) and independent of item order.
 """
 
+from ._auc import auc
 from ._cluster import percentiles, resample
 from ._judge import Confusion, Corrected, confusion, prediction_powered, rogan_gladen
 from ._macro import macro_rate
@@ -33,6 +34,7 @@ __all__ = [
     "Watch",
     "anytime_difference",
     "anytime_rate",
+    "auc",
     "benjamini_hochberg",
     "bounds",
     "clopper_pearson",

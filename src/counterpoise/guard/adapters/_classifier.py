@@ -6,7 +6,6 @@ sees one thing only, and says so: the text guard reads no image and no answer, t
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from counterpoise.base import InputError
@@ -14,7 +13,8 @@ from counterpoise.models import find_folder, fingerprint, resolve_device
 
 from .._text import neutral, split
 from .._values import Exchange, Inspected, Sees, Verdict, unknown
-from ._passes import plan
+from ._family import short_name
+from ._passes import Plan, plan
 
 PROMPT_GUARD = "meta-llama/Llama-Prompt-Guard-2-86M"
 PROMPT_GUARD_TOKENS = 512
@@ -54,7 +54,7 @@ class _Classifier:
                 'unsafe=["LABEL"]'
             )
         self.threshold, self.revision = threshold, fingerprint(self.folder, None, {})
-        self.short = Path(model).name if Path(model).exists() else model
+        self.short = short_name(model)
 
     def scores(self, inputs: dict[str, Any]) -> list[list[float]]:
         """Probability of each unsafe label, row by row, from logits in float32."""
@@ -72,6 +72,19 @@ class _Classifier:
         likely = max(tops, key=lambda name: tops[name])
         hit = tuple(name for name, top in tops.items() if top >= self.threshold or name == likely)
         return p, hit if p >= self.threshold else ()
+
+    def verdict(
+        self, guard: str, shown: Plan, rows: Sequence[Sequence[float]], seen: Inspected, began: float,
+        rationale: str | None = None,
+    ) -> Verdict:  # fmt: skip
+        """Of some rows of `scores`: unsafe where one is, unknown where something was not seen, else safe."""
+        p, hit = self.said(rows)
+        unsafe = p >= self.threshold
+        reason = None if unsafe or (seen.complete and not shown.unseen) else shown.unseen or "a part could not be shown"
+        return Verdict(
+            "unsafe" if unsafe else "unknown" if reason else "safe", guard, seen, p_unsafe=p, categories=hit,
+            reason=reason, revision=self.revision, cost=time.perf_counter() - began, rationale=rationale,
+        )  # fmt: skip
 
 
 class TextClassifierGuard:
@@ -111,16 +124,10 @@ class TextClassifierGuard:
             some = pieces[start : start + self.batch]
             inputs = self.tokenizer(some, padding=True, truncation=False, return_tensors="pt")
             rows += self.classifier.scores(dict(inputs))
-        p, hit = self.classifier.said(rows)
         keys = shown.passes[0].keys
         seen = Inspected(len(shown.texts & keys), len(shown.texts), 0, len(shown.images))
-        unsafe = p >= self.classifier.threshold
-        reason = None if unsafe or (seen.complete and not shown.unseen) else shown.unseen or "a part could not be shown"
-        return Verdict(
-            "unsafe" if unsafe else "unknown" if reason else "safe", self.id, seen, p_unsafe=p, categories=hit,
-            reason=reason, revision=self.revision, cost=time.perf_counter() - began,
-            rationale=f"worst of {len(rows)} pieces" if len(rows) > 1 else None,
-        )  # fmt: skip
+        told = f"worst of {len(rows)} pieces" if len(rows) > 1 else None
+        return self.classifier.verdict(self.id, shown, rows, seen, began, told)
 
 
 class ImageClassifierGuard:
@@ -154,11 +161,5 @@ class ImageClassifierGuard:
         except InputError as error:
             return unknown(self.id, exchange, str(error), revision=self.revision)
         inputs = self.processor(pages, return_tensors="pt")
-        p, hit = self.classifier.said(self.classifier.scores(dict(inputs)))
         seen = Inspected(0, len(shown.texts), len(images), len(shown.images))
-        unsafe = p >= self.classifier.threshold
-        reason = None if unsafe or (seen.complete and not shown.unseen) else shown.unseen or "a part could not be shown"
-        return Verdict(
-            "unsafe" if unsafe else "unknown" if reason else "safe", self.id, seen, p_unsafe=p, categories=hit,
-            reason=reason, revision=self.revision, cost=time.perf_counter() - began,
-        )  # fmt: skip
+        return self.classifier.verdict(self.id, shown, self.classifier.scores(dict(inputs)), seen, began)

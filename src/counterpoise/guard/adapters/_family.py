@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from counterpoise.chat import Role
@@ -25,6 +26,11 @@ class Tokens(NamedTuple):
 
 
 Raw = Callable[[Turns, Mode, Tokens], str]
+
+
+def short_name(model: str) -> str:
+    """How a guard's id names its model: a folder by its own name, without the path to it."""
+    return Path(model).name if Path(model).exists() else model
 
 
 @dataclass(frozen=True)

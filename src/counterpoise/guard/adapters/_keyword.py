@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from counterpoise.base import InputError, read_text, sha256_bytes
 
-from .._languages import ENGLISH
 from .._values import Exchange, Inspected, Sees, Verdict, unknown
+from ..disguise import ENGLISH
 from ._passes import Plan, plan
 
 

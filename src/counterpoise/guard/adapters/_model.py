@@ -16,7 +16,7 @@ from .._text import split
 from .._values import Exchange, Sees, Verdict, unknown
 from ._ask import Asked, sums, verdict_tokens
 from ._families import FAMILIES
-from ._family import Family
+from ._family import Family, short_name
 from ._fit import fit
 from ._parse import Mode
 from ._passes import Plan, plan
@@ -83,8 +83,7 @@ class ModelGuard:
         if self.family.policies and not self.policies:
             raise InputError(f"{self.loaded.name}: has no policies; give some with policies={{name: text}}")
         self._sides = {m: verdict_tokens(self.loaded, self.family, m) for m in self._modes() if self._scored(m)}
-        short = Path(self.loaded.name).name if Path(self.loaded.name).exists() else self.loaded.name
-        self.id = f"{self.family.name}@{short}~{self.loaded.fingerprint[:8]}"
+        self.id = f"{self.family.name}@{short_name(self.loaded.name)}~{self.loaded.fingerprint[:8]}"
         found = re.search(r"/snapshots/([0-9a-f]{40})", self.loaded.path)
         self.revision = found[1] if found else self.loaded.fingerprint
 
@@ -158,7 +157,7 @@ class ModelGuard:
         except InputError as error:
             asked.reason = str(error)
             return asked
-        most = getattr(self.loaded.model.config.get_text_config(), "max_position_embeddings", None)
+        most = self.loaded.positions
         if most and len(row.ids) + self.family.max_new_tokens > most:
             asked.reason = f"the prompt has {len(row.ids)} tokens, the model takes {most}"
         else:
@@ -173,8 +172,8 @@ class ModelGuard:
 
     def _room(self) -> int:
         """Tokens for the texts of one pass: the family's context, or less in a model with a shorter one."""
-        most = getattr(self.loaded.model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30
-        return min(self.family.context, int(most) - self._frame - self.family.max_new_tokens)
+        most = self.loaded.positions or 1 << 30
+        return min(self.family.context, most - self._frame - self.family.max_new_tokens)
 
     # asking
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import httpx
 
-from counterpoise.base import InputError, Progress, write_json
+from counterpoise.base import InputError, Progress, read_limit, write_json
 from counterpoise.chat import Image
 from counterpoise.evals import Journal
 from counterpoise.evals.stats import Rate, rate
@@ -20,9 +20,10 @@ from .._values import Exchange, Guard
 from ._attacks import ON_SERVERS, Attack
 
 Result = Literal["passed", "caught", "unknown", "not run"]
+Quantity = Literal["passed", "over_block"]
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 BATCH = 32
 SECONDS = 120.0
-_RULE = re.compile(r"(passed|over_block)\s*>\s*(\d+(?:\.\d+)?|\.\d+)\s*(%?)")
 
 
 class Outcome(NamedTuple):
@@ -218,14 +219,14 @@ class Share:
     The interval is Wilson's at 95 %, with the effective number of tries where they are of one request."""
 
 
-def shares(tries: Sequence[Attack], outcomes: Sequence[Outcome], *, variants: bool = True) -> list[Share]:
+def shares(tries: Sequence[Attack], outcomes: Sequence[Outcome]) -> list[Share]:
     """By family, and by variant within it: harmful tries and benign controls."""
     together = list(zip(tries, outcomes, strict=True))
     made: list[Share] = []
     for family in dict.fromkeys(each.family for each in tries):
         own = [pair for pair in together if pair[0].family == family]
         names = list(dict.fromkeys(one.variant for one, _ in own))
-        for variant in [*(names if variants and len(names) > 1 else []), ""]:
+        for variant in [*(names if len(names) > 1 else []), ""]:
             for harmful in (True, False):
                 part = [p for p in own if p[0].harmful is harmful and variant in ("", p[0].variant)]
                 if part:
@@ -243,7 +244,10 @@ def _share(family: str, variant: str, harmful: bool, part: Sequence[tuple[Attack
     )  # fmt: skip
 
 
-def save(folder: Path, of: Target, tries: Sequence[Attack], outcomes: Sequence[Outcome], settings: Any) -> None:
+def save(
+    folder: Path, of: Target, tries: Sequence[Attack], outcomes: Sequence[Outcome], found: Sequence[Share],
+    settings: Any,
+) -> None:  # fmt: skip
     """Write `attack.json`: every share with its counts and interval, and every try with its outcome."""
     rows = [
         {"id": one.id, "family": one.family, "variant": one.variant, "harmful": one.harmful, **found._asdict()}
@@ -252,7 +256,7 @@ def save(folder: Path, of: Target, tries: Sequence[Attack], outcomes: Sequence[O
     table = [
         {**{k: v for k, v in asdict(each).items() if k != "wrong"}, "wrong": each.wrong.value,
          "ci_low": each.wrong.low, "ci_high": each.wrong.high}
-        for each in shares(tries, outcomes)
+        for each in found
     ]  # fmt: skip
     write_json(folder / "attack.json", {"target": of.identity, "settings": settings, "shares": table, "tries": rows})
 
@@ -260,19 +264,19 @@ def save(folder: Path, of: Target, tries: Sequence[Attack], outcomes: Sequence[O
 class AttackRule(NamedTuple):
     """The suite fails when more than this share of a family's harmful tries passed, or of its controls was blocked."""
 
-    quantity: Literal["passed", "over_block"]
+    quantity: Quantity
     bound: float
 
 
 def parse_attack_rule(text: str) -> AttackRule:
     """`passed>0`, `over_block>10%`. Raises InputError for anything else."""
-    match = _RULE.fullmatch(text.strip())
-    if match is None:
-        raise InputError(f"--fail-on: cannot read {text!r}; write for example 'passed>0.1' or 'over_block>10%'")
-    bound = float(match[2]) / (100 if match[3] else 1)
+    name, _, bound = read_limit(text, "'passed>0.1' or 'over_block>10%'")
+    quantity = next((each for each in QUANTITIES if each == name), None)
+    if quantity is None:
+        raise InputError(f"--fail-on {text!r}: {InputError.unknown('quantity', name, QUANTITIES)}")
     if bound >= 1:
         raise InputError(f"--fail-on {text!r}: no share exceeds 1; write 0.1 or 10% for one try in ten")
-    return AttackRule("passed" if match[1] == "passed" else "over_block", bound)
+    return AttackRule(quantity, bound)
 
 
 def unkept(found: Iterable[Share], rules: Iterable[AttackRule]) -> list[str]:

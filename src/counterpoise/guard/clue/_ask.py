@@ -68,7 +68,7 @@ class EngineAsker:
         spellings: Mapping[str, Sequence[str]] = SPELLINGS,
         wording: Wording = PAPER_WORDING,
     ):
-        self.wording, self.prompts = wording, wording.version
+        self.wording = wording
         self._blank = Image.from_pil(PIL.Image.new("RGB", (BLANK_SIDE, BLANK_SIDE), "white"), "a blank image")
         self.engine, self.shared, self._file = engine, shared, priors
         self.id = f"{engine.loaded.name}@{engine.loaded.fingerprint}"
@@ -80,10 +80,14 @@ class EngineAsker:
         )
         self._priors: dict[str, Reading] = _read_priors(priors) if priors is not None else {}
 
+    @property
+    def prompts(self) -> str:
+        return self.wording.version
+
     def asking(self, wording: Wording) -> "EngineAsker":
         """The same model asked in other words; what is kept of queries without an image is shared."""
         other = copy.copy(self)
-        other.wording, other.prompts = wording, wording.version
+        other.wording = wording
         return other
 
     def read(self, queries: Sequence[Query]) -> list[Reading]:

@@ -126,25 +126,22 @@ def _by_removal(
 
     M falls by at most itself. So where it does not exceed the constant, nothing is removed and nothing asked.
     """
-    limit = settings.constants.centre
     open_ = [m for m in members if m.evidence.answer == "unknown" and m.evidence.found is not None]
     cropped = [m for m in open_ if m.evidence.cropped]
     seen = (yield [Read(Query(image, m.evidence.text)) for m in cropped]) if cropped else []
     done = {m.evidence.text: replace(m.evidence, whole=whole) for m, whole in zip(cropped, seen, strict=True)}
-    able: list[Evidence] = []
+    able: list[tuple[Evidence, float]] = []
+    requests: list[Request] = []
     for evidence in (done.get(m.evidence.text, m.evidence) for m in open_):
         before = _known(evidence.whole or evidence.image, settings.constants)
-        if before is not None and before > limit:
-            able.append(evidence)
-    requests: list[Request] = []
-    for evidence in able:
-        assert evidence.found is not None
-        requests.append(Read(Query(without(image, evidence.found.box, settings.fill), evidence.text)))
+        if before is not None and before > settings.constants.centre:
+            assert evidence.found is not None
+            able.append((evidence, before))
+            requests.append(Read(Query(without(image, evidence.found.box, settings.fill), evidence.text)))
     answers: list[Reading] = (yield requests) if requests else []
-    for evidence, again in zip(able, answers, strict=True):
-        before, after = (_known(one, settings.constants) for one in (evidence.whole or evidence.image, again))
+    for (evidence, before), again in zip(able, answers, strict=True):
         found = replace(evidence, removed=again)
-        if decide(before, None, after, settings.constants).decision == "yes":
+        if decide(before, None, _known(again, settings.constants), settings.constants).decision == "yes":
             found = replace(found, answer="yes", path="c")
         done[evidence.text] = found
     return [m._replace(evidence=done.get(m.evidence.text, m.evidence)) for m in members]

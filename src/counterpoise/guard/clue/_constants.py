@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.base import InputError, Progress, read_json, write_json
+from counterpoise.evals.stats import auc
 
 from ._ask import EngineAsker
 from ._decide import PAPER, Constants
@@ -135,12 +136,6 @@ def f1(label: Labels, violating: NDArray[np.bool_]) -> float:
     return 2 * tp / (2 * tp + wrong) if tp else 0.0
 
 
-def auc(scores: Floats, violating: NDArray[np.bool_]) -> float:
-    """P(a violating image scores above a safe one), ties half."""
-    one, other = scores[violating][:, None], scores[~violating]
-    return float((one > other).mean() + (one == other).mean() / 2)
-
-
 class Tried(NamedTuple):
     """One wording on the labelled images."""
 
@@ -220,4 +215,6 @@ def _tried(wording: Wording, found: Signals, violating: NDArray[np.bool_], base:
     label = found.labels(constants)
     paper = f1(found.labels(replace(PAPER, least_mass=base.least_mass)), violating)
     unknown = int((label == UNKNOWN).sum())
-    return Tried(wording, constants, f1(label, violating), paper, auc(found.scores(), violating), unknown, len(label))
+    ranked = auc(found.scores(), violating)
+    assert ranked is not None  # `fit_constants` asks for both kinds
+    return Tried(wording, constants, f1(label, violating), paper, ranked, unknown, len(label))

@@ -4,8 +4,18 @@ Look-alike and invisible letters, letters spelled apart, reversed, exchanged for
 is undone is a reading besides the text as it stands; guards look at both, and the worse verdict stands.
 """
 
-from ._letters import plain_letters
+from ._letters import TAGS, plain_letters
 from ._undo import Readings, undo
-from ._words import english_share, known_share, known_words
+from ._words import ENGLISH, english_share, known_share, known_words, share_of
 
-__all__ = ["Readings", "english_share", "known_share", "known_words", "plain_letters", "undo"]
+__all__ = [
+    "ENGLISH",
+    "TAGS",
+    "Readings",
+    "english_share",
+    "known_share",
+    "known_words",
+    "plain_letters",
+    "share_of",
+    "undo",
+]

@@ -4,7 +4,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
-_TAGS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
+TAGS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
+"""Unicode tag characters, an invisible copy of ASCII, and the letters they stand for."""
 _LOOKS = (
     # letters that Unicode's list of confusables (UTS 39) gives for one Latin letter, by alphabet
     ("абвгԁеһіјкӏмпорԛѕтуѵԝхуАВСЕНІЈКМОРԚЅТԜХУЬҺ", "abbrdehijklmnopqstuvwxyABCEHIJKMOPQSTWXYbh"),
@@ -45,7 +46,7 @@ def plain_letters(text: str) -> tuple[str, tuple[str, ...]]:
 
 def _tags(text: str) -> str:
     """An invisible copy of ASCII that some models read. Flags of regions are a black flag with tags behind it."""
-    return re.sub("\U0001f3f4[\U000e0020-\U000e007f]+", "", text).translate(_TAGS)
+    return re.sub("\U0001f3f4[\U000e0020-\U000e007f]+", "", text).translate(TAGS)
 
 
 def _selectors(text: str) -> str:

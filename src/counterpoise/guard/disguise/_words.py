@@ -8,8 +8,9 @@ from counterpoise.data.pocket_sets import phrases
 from counterpoise.evals.scorers import language_shares
 
 LISTS = ("harmful", "contrast_harmful", "lookalikes", "contrast_benign", "everyday", "questions")
-_ENGLISH = ("en", "pcm", "sco")
-"""English, Pidgin and Scots: the language detector takes short English for the other two."""
+_ALSO = {"en": ("pcm", "sco")}
+"""Languages that the detector takes for one: short English for Pidgin and Scots."""
+ENGLISH = frozenset({"en"})
 _WORD = re.compile(r"[a-z]+")
 _ONE_LETTER = frozenset("ai")
 
@@ -32,7 +33,14 @@ def known_share(text: str) -> float:
 
 
 @lru_cache(maxsize=8192)
-def english_share(text: str) -> float:
-    """Probability that a text is English (Lui and Baldwin 2012), its capitals aside, which say nothing."""
+def share_of(text: str, languages: frozenset[str]) -> tuple[float, str]:
+    """Probability that a text is in one of these languages (Lui and Baldwin 2012), and its likeliest language; its
+    capitals aside, which say nothing."""
     shares = language_shares(text.lower() if text.isupper() else text)
-    return sum(shares.get(name, 0.0) for name in _ENGLISH)
+    names = [name for each in languages for name in (each, *_ALSO.get(each, ()))]
+    return sum(shares.get(name, 0.0) for name in names), max(shares, key=shares.__getitem__)
+
+
+def english_share(text: str) -> float:
+    """Probability that a text is English."""
+    return share_of(text, ENGLISH)[0]

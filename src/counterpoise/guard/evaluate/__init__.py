@@ -1,7 +1,7 @@
 """Both rates of a guard, catch and over-block, with its calibration and its latency, on labelled exchanges."""
 
 from ._calibration import Bin, Calibration, calibration
-from ._ranking import Auc, auc, ranking
+from ._ranking import Auc, ranking
 from ._rates import CATCH, OVER_BLOCK, Policy, category_rows, rate_rows
 from ._result import Checked, GuardResult, Latency, load_results, save_results
 from ._run import evaluate_guard
@@ -19,7 +19,6 @@ __all__ = [
     "GuardResult",
     "Latency",
     "Policy",
-    "auc",
     "calibration",
     "category_rows",
     "eval_sets",

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from counterpoise.base import InputError
+from counterpoise.evals.stats import auc
 
 RESAMPLES = 1000
 
@@ -20,16 +20,6 @@ class Auc(NamedTuple):
     unsafe: int
     """Unsafe exchanges that it was computed from."""
     safe: int
-
-
-def auc(score: ArrayLike, unsafe: ArrayLike) -> float | None:
-    """P(score of an unsafe exchange > score of a safe one) + half of P(equal) (Mann-Whitney); None without a side."""
-    s, gold = np.asarray(score, float), np.asarray(unsafe, bool)
-    high, low = s[gold], np.sort(s[~gold])
-    if not len(high) or not len(low):
-        return None
-    below = np.searchsorted(low, high, "left") + np.searchsorted(low, high, "right")
-    return float(below.mean() / (2 * len(low)))
 
 
 def ranking(score: Sequence[float], unsafe: Sequence[bool], groups: Sequence[str], seed: int = 0) -> Auc | None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from counterpoise.base import InputError, Progress, atomic_write, sha256_bytes
+from counterpoise.base import InputError, Progress, atomic_write
 
-from .._labelled import Labelled
+from .._labelled import Labelled, content_key
 from ._eye import eye
 from ._features import LAYOUT, Rows, TooLong, features
 from ._minilm import SHA256
@@ -54,11 +54,5 @@ def _key(block: Sequence[Labelled]) -> str:
     from counterpoise.evals.scorers import refusal_probability
 
     told = refusal_probability(["I can't help with that.", "Here is how: begin early."]).tolist()
-    parts = [LAYOUT, SHA256, str(told)]
-    if any(images_of(row.exchange) for row in block):
-        parts.append(eye().revision)
-    for row in block:
-        for message in row.exchange.conversation:
-            parts += [message.role, *(p if isinstance(p, str) else f"image {p.sha256}" for p in message.parts)]
-        parts.append(repr(row.exchange.answer))
-    return sha256_bytes("\x1f".join(parts).encode("utf-8", "replace"))[:32]
+    seen = [eye().revision] if any(images_of(row.exchange) for row in block) else []
+    return content_key(block, LAYOUT, SHA256, str(told), *seen)

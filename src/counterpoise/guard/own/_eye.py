@@ -22,7 +22,7 @@ from counterpoise.base import sha256_file
 from counterpoise.chat import Image
 from counterpoise.data import lexicon
 
-from ._sight import MOST, blurred, enlarged, lost, small_regions, writing
+from ._sight import MOST, Sight, enlarged
 
 GRID = 7  # image tokens a side
 BATCH = 32
@@ -112,13 +112,14 @@ class Eye:
 
     def _judged(self, page: PIL.Image.Image, seen: Reading) -> Reading:
         """The reading of a page, turned where that reads better, with its small regions; or why it is unread."""
-        if blurred(page):
+        sight = Sight(page)
+        if sight.blurred():
             return seen._replace(unread="an image is too blurred to be read")
-        if lost(page):
+        if sight.lost():
             return seen._replace(unread="all that is in an image is too small to be read")
-        if writing(page):
+        if sight.writing():
             return self._best(page, seen)._replace(writing=True)
-        boxes = small_regions(page)
+        boxes = sight.small_regions()
         if len(boxes) > MOST:
             return seen._replace(unread=f"an image has more than {MOST} small regions that may be writing")
         for box in boxes:

@@ -78,9 +78,8 @@ def encoded(loaded: Loaded, exchange: Exchange) -> EncodedRow:
         turns.append(assistant(exchange.answer))
     shown = with_system(conversation(turns, "exchange"), loaded.system)
     row = encode_row(loaded, shown, add_generation_prompt=exchange.answer is None)
-    most = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-    if most and len(row.ids) > most:
-        raise InputError(f"the prompt has {len(row.ids)} tokens, the model takes {most}")
+    if loaded.positions and len(row.ids) > loaded.positions:
+        raise InputError(f"the prompt has {len(row.ids)} tokens, the model takes {loaded.positions}")
     return row
 
 
@@ -236,14 +235,20 @@ def probe(detail: str = "", *, threshold: float | None = None, batch: int = 64, 
     if threshold is not None and not 0 < threshold < 1:
         raise InputError(f"threshold {threshold}: must lie between 0 and 1")
     folder = Path(detail)
-    _, card = read_probes(folder)
+    probes, card = read_probes(folder)
     loaded = load(card["model"], artifact=card.get("artifact"), dtype=card["dtype"], device=device)
-    return probe_on(loaded, folder, threshold=threshold, batch=batch)
+    return _on(loaded, folder, probes, card, threshold, batch)
 
 
 def probe_on(loaded: Loaded, folder: Path, *, threshold: float | None = None, batch: int = 64) -> ProbeGuard:
     """The probes of a folder on a model that is loaded already. Raises InputError when they are another model's."""
-    probes, card = read_probes(folder)
+    return _on(loaded, folder, *read_probes(folder), threshold, batch)
+
+
+def _on(
+    loaded: Loaded, folder: Path, probes: Mapping[Mode, Probe], card: Mapping[str, Any], threshold: float | None,
+    batch: int,
+) -> ProbeGuard:  # fmt: skip
     width = loaded.model.config.get_text_config().hidden_size
     if card["weights"] != identity(loaded) or any(len(p.weights) != width for p in probes.values()):
         raise InputError(

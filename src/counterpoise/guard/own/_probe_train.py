@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.base import InputError, Progress, atomic_write, sha256_bytes
+from counterpoise.evals.stats import auc
 from counterpoise.models import EncodedRow, Engine, Loaded, collate_rows, decoder_layers, last_states, load
 
 from .._labelled import Labelled
-from ..evaluate import auc
 from ._head_fit import platt
 from ._probe import (
     KINDS,
@@ -193,11 +193,12 @@ def states_of(
     nor even encoded. Raises InputError naming the first row that cannot be shown."""
     engine, every = Engine(loaded, max_batch=batch), range(1, len(decoder_layers(loaded.model)) + 1)
     found: dict[int, States] = {}
+    whose = f"{identity(loaded)} {loaded.dtype} {loaded.image_backend}" if kept is not None else ""
     order = sorted(range(len(rows)), key=lambda n: (rows[n].exchange.images, _length(rows[n])))  # little padding
     with Progress(title, len(rows)) as bar:
         for start in range(0, len(order), BLOCK):
             places = order[start : start + BLOCK]
-            file = None if kept is None else kept / f"{_key(loaded, [rows[n] for n in places])}.npy"
+            file = None if kept is None else kept / f"{_key(whose, [rows[n] for n in places])}.npy"
             if file is not None and file.is_file():
                 states = np.load(file)
             else:
@@ -220,8 +221,9 @@ def _shown(loaded: Loaded, row: Labelled) -> EncodedRow:
         raise InputError(f"row {row.id}: {error}; leave it out") from error
 
 
-def _key(loaded: Loaded, rows: Sequence[Labelled]) -> str:
-    parts = [identity(loaded), loaded.dtype, str(loaded.image_backend)]
+def _key(whose: str, rows: Sequence[Labelled]) -> str:
+    """Of a block of rows, for the model that `whose` names."""
+    parts = [whose]
     for row in rows:
         for message in row.exchange.conversation:
             parts += [message.role, *(p if isinstance(p, str) else f"image {p.sha256}" for p in message.parts)]

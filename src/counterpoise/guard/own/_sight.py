@@ -8,6 +8,7 @@ line through a drawing. Measured on the validation families of Twins: of prints 
 strokes or more, of 78 icons none has one (of the training families' icons 7 % look like writing).
 """
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,42 +52,68 @@ def grey(page: PIL.Image.Image, side: int) -> Grey:
     return np.asarray(page.convert("L").resize(size, PIL.Image.Resampling.BILINEAR), np.float32)
 
 
-def writing(page: PIL.Image.Image) -> bool:
-    """Whether the image as a whole looks like writing, in any of four directions."""
-    return lines(grey(page, SIDE), STROKES) >= LINES
+class Sight:
+    """One page. Its grey values are computed once for all that is asked about them: of a photo that takes longest."""
 
+    def __init__(self, page: PIL.Image.Image):
+        self.side = max(page.size)
+        self._page = page.convert("L")
+        self._greys: dict[int, Grey] = {}
 
-def blurred(page: PIL.Image.Image) -> bool:
-    """Whether there is something on the image, but nowhere a sharp edge: strokes, or a patch that is darker or lighter
-    than all of the border. A plain slope of colour is neither."""
-    found = grey(page, min(SIDE, max(page.size)))  # enlarging a small image would blur it
-    reach = float(found.max() - found.min())
-    if reach < CONTRAST or min(found.shape) < 2:
-        return False
-    steps = (np.abs(np.diff(found, axis=axis)) for axis in (0, 1))
-    steepest = max(float(np.quantile(step, 0.995)) for step in steps)
-    if steepest >= SHARP * reach:
-        return False
-    border = np.concatenate([found[0], found[-1], found[:, 0], found[:, -1]])
-    patch = max(float(found.max() - border.max()), float(border.min() - found.min()))
-    return patch >= CONTRAST / 2 or lines(found, STROKES // 2) >= LINES
+    def _at(self, side: int) -> Grey:
+        if side not in self._greys:
+            self._greys[side] = grey(self._page, side)
+        return self._greys[side]
 
+    @cached_property
+    def _content(self) -> NDArray[np.bool_]:
+        """What is not background."""
+        found = self._at(min(self.side, LARGEST))
+        return np.asarray(np.abs(found - np.median(found)) > CONTRAST - 5, bool)
 
-def lost(page: PIL.Image.Image) -> bool:
-    """Whether the image, or all that is on it, is too small to be anything to the tower: a speck may say anything."""
-    if max(page.size) < TINY:
-        return True
-    mask = _content(grey(page, min(max(page.size), LARGEST)))
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return False
-    longest = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
-    return bool(LEAST <= longest < min(TINY, SMALL * max(mask.shape)))  # what fills a small image is shown larger
+    def writing(self) -> bool:
+        """Whether the image as a whole looks like writing, in any of four directions."""
+        return lines(self._at(SIDE), STROKES) >= LINES
 
+    def blurred(self) -> bool:
+        """Whether there is something on the image, but nowhere a sharp edge: strokes, or a patch that is darker or
+        lighter than all of the border. A plain slope of colour is neither."""
+        found = self._at(min(SIDE, self.side))  # enlarging a small image would blur it
+        reach = float(found.max() - found.min())
+        if reach < CONTRAST or min(found.shape) < 2:
+            return False
+        steps = (np.abs(np.diff(found, axis=axis)) for axis in (0, 1))
+        steepest = max(float(np.quantile(step, 0.995)) for step in steps)
+        if steepest >= SHARP * reach:
+            return False
+        border = np.concatenate([found[0], found[-1], found[:, 0], found[:, -1]])
+        patch = max(float(found.max() - border.max()), float(border.min() - found.min()))
+        return patch >= CONTRAST / 2 or lines(found, STROKES // 2) >= LINES
 
-def _content(found: Grey) -> NDArray[np.bool_]:
-    """What is not background."""
-    return np.asarray(np.abs(found - np.median(found)) > CONTRAST - 5, bool)
+    def lost(self) -> bool:
+        """Whether the image, or all that is on it, is too small to be anything to the tower: a speck may say
+        anything."""
+        if self.side < TINY:
+            return True
+        mask = self._content
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if not len(rows):
+            return False
+        longest = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+        return bool(LEAST <= longest < min(TINY, SMALL * max(mask.shape)))  # what fills a small image is shown larger
+
+    def small_regions(self) -> list[Box]:
+        """Small regions with detail in them, in reading order: what may be writing that is too small for the whole
+        image's 224 pixels. Boxes are in pixels of the page; the largest come first when there are more than MOST."""
+        side = min(self.side, LARGEST)
+        found, mask = self._at(side), self._content
+        scale = self.side / side
+        gap = max(2, round(GAP * side / SIDE)) if side > SIDE else GAP
+        boxes = [box for box in _cut(mask, Box(0, 0, found.shape[1], found.shape[0]), gap) if _small(box, side)]
+        fine = [box for box in boxes if lines(found[box.top : box.bottom, box.left : box.right], DETAIL) >= 2]
+        largest = sorted(fine, key=lambda b: -(b.right - b.left) * (b.bottom - b.top))
+        kept = set(largest[: MOST + 1])
+        return [Box(*(round(edge * scale) for edge in box)) for box in fine if box in kept]
 
 
 def lines(found: Grey, strokes: int) -> int:
@@ -106,21 +133,6 @@ def _threshold(found: Grey) -> int:
     below, mean = np.cumsum(share), np.cumsum(share * np.arange(256))
     between = (mean[-1] * below - mean) ** 2 / np.maximum(below * (1 - below), 1e-9)
     return int(between.argmax())
-
-
-def small_regions(page: PIL.Image.Image) -> list[Box]:
-    """Small regions with detail in them, in reading order: what may be writing that is too small for the whole image's
-    224 pixels. Boxes are in pixels of the page; the largest come first when there are more than MOST."""
-    side = min(max(page.size), LARGEST)
-    found = grey(page, side)
-    scale = max(page.size) / side
-    mask = _content(found)
-    gap = max(2, round(GAP * side / SIDE)) if side > SIDE else GAP
-    boxes = [box for box in _cut(mask, Box(0, 0, found.shape[1], found.shape[0]), gap) if _small(box, side)]
-    fine = [box for box in boxes if lines(found[box.top : box.bottom, box.left : box.right], DETAIL) >= 2]
-    largest = sorted(fine, key=lambda b: -(b.right - b.left) * (b.bottom - b.top))
-    kept = set(largest[: MOST + 1])
-    return [Box(*(round(edge * scale) for edge in box)) for box in fine if box in kept]
 
 
 def _small(box: Box, side: int) -> bool:

@@ -12,12 +12,12 @@ from typing import Any
 from counterpoise.base import InputError, read_json, sha256_file
 from counterpoise.models import find_folder, load
 
-from .._languages import ENGLISH
 from .._values import Exchange, Sees, Verdict, worst
 from ..adapters import _parse
 from ..adapters._family import Family, Turns
 from ..adapters._model import ModelGuard
 from ..adapters._parse import Mode
+from ..disguise import ENGLISH
 from ._eye import Reading, eye
 from ._readings import readings_or_errors
 from ._words import asked, inspected_of

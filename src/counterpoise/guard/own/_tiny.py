@@ -12,8 +12,8 @@ import PIL.Image
 from counterpoise.base import InputError
 from counterpoise.chat import Image, user
 
-from .._languages import ENGLISH
 from .._values import Exchange, Inspected, Sees, Verdict, unknown
+from ..disguise import ENGLISH
 from ._eye import Reading, eye
 from ._features import LAYOUT, Rows, TooLong, features, sentence_features
 from ._head import Head, Net, load_head

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from counterpoise.base import InputError
+from counterpoise.evals.stats import auc
 
 from .._labelled import Labelled
-from ..evaluate import auc
 from ._batches import features_of
 from ._eye import eye
 from ._features import Rows

@@ -20,14 +20,13 @@ def entropy(p: Floats) -> Floats:
     return np.asarray(-p * np.log2(p) - (1 - p) * np.log2(1 - p))
 
 
-def by_entropy(p: Floats) -> Bools:
-    """Route iff H2 > 0.5 bit."""
-    return np.asarray(entropy(p) > BITS)
-
-
 def _logit(p: Floats) -> Floats:
     p = np.clip(p, 1e-7, 1 - 1e-7)
     return np.asarray(np.log(p / (1 - p)))
+
+
+def _sigmoid(z: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(z, -60, 60))))
 
 
 def temperature(p: Floats, unsafe: Bools, *, steps: int = 1000, rate: float = 0.01, start: float = 1.5) -> float:
@@ -35,7 +34,7 @@ def temperature(p: Floats, unsafe: Bools, *, steps: int = 1000, rate: float = 0.
     z, y = _logit(p), unsafe.astype(float)
     t, m, v = start, 0.0, 0.0
     for step in range(1, steps + 1):
-        q = 1 / (1 + np.exp(-np.clip(z / t, -60, 60)))
+        q = _sigmoid(z / t)
         gradient = float(np.mean((q - y) * -z / t**2))
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         t -= rate * (m / (1 - 0.9**step)) / (math.sqrt(v / (1 - 0.999**step)) + 1e-8)
@@ -45,7 +44,7 @@ def temperature(p: Floats, unsafe: Bools, *, steps: int = 1000, rate: float = 0.
 
 def scaled(p: Floats, t: float) -> Floats:
     """sigmoid(logit P / T); the verdict cannot change."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(_logit(p) / t, -60, 60))))
+    return _sigmoid(_logit(p) / t)
 
 
 def against(p: Floats, prior: float) -> Floats:
@@ -66,7 +65,7 @@ def fused(
     (a, p), (b, q) = small, large
     both = (a != 2) & (b != 2) & ~np.isnan(p) & ~np.isnan(q)
     z = weight * _logit(np.nan_to_num(p, nan=0.5)) + (1 - weight) * _logit(np.nan_to_num(q, nan=0.5))
-    mixed = 1 / (1 + np.exp(-z))
+    mixed = _sigmoid(z)
     label = np.where(a == 2, b, np.where(b == 2, a, np.maximum(a, b)))
     label = np.where(both, mixed > 0.5, label).astype(np.int8)
     return label, np.where(both, mixed, np.where(label == 2, 1.0, label.astype(float)))

@@ -66,6 +66,13 @@ class Evaluation:
         small, large = self.line(SMALL), self.line(LARGE)
         return large if large.safety.f1 > small.safety.f1 else small
 
+    @property
+    def marks(self) -> dict[str, tuple[float, float]]:
+        """Usage and safety F1 of the lines beside the router, for a picture; without the tuned ones, which would crowd
+        it."""
+        shown = (line for line in self.lines if line.name != ROUTER and not line.name.endswith("tuned"))
+        return {line.name: (line.usage, line.safety.f1) for line in shown}
+
     def line(self, name: str) -> Line:
         """By name. Raises InputError for a name that is not in the table."""
         for line in self.lines:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.base import InputError, Progress, atomic_write, sha256_bytes
+from counterpoise.base import InputError, Progress, atomic_write
 
-from .._labelled import Labelled
+from .._labelled import Labelled, content_key
 from .._values import Exchange, Guard, Verdict
 from ._labels import Bools, Floats
 from ._router import FeatureSpec
@@ -84,12 +84,7 @@ def spec_of(guard: Guard, rows: Sequence[Labelled]) -> FeatureSpec:
 
 def _key(guard: Guard, rows: Sequence[Labelled]) -> str:
     # with what its features are: the same weights may hand over another part of themselves in another version
-    parts = [identity(guard), repr(getattr(guard, "feature_spec", None))]
-    for row in rows:
-        for message in row.exchange.conversation:
-            parts += [message.role, *(p if isinstance(p, str) else f"image {p.sha256}" for p in message.parts)]
-        parts.append(f"answer {row.exchange.answer!r}")
-    return sha256_bytes("\x1f".join(parts).encode("utf-8", "replace"))[:32]
+    return content_key(rows, identity(guard), repr(getattr(guard, "feature_spec", None)))
 
 
 def _run(guard: Guard, rows: Sequence[Labelled], file: Path | None) -> dict[str, NDArray[Any]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from counterpoise.chat import Conversation, Sample, assistant
 from counterpoise.data import Preference, Reply
-from counterpoise.evals.stats import Interval, wilson
+from counterpoise.evals.stats import Interval, auc, wilson
 from counterpoise.train import Batch, LossOut, Objective, Tokens, Trainable, encode_sample, load_head
 
 from ._math import cm_loss, rm_loss
@@ -149,18 +149,6 @@ def share(hits: Sequence[bool]) -> Share:
 def ranking_accuracy(better: Floats, worse: Floats) -> Share:
     """Pairs scored in the labelled order; a tie is wrong."""
     return share([bool(value) for value in better > worse])
-
-
-def auc(scores: Floats, positive: NDArray[np.bool_]) -> float | None:
-    """Share of (positive, negative) pairs in which the positive one has the higher score, ties half; None when one kind
-    is missing."""
-    n, m = int(positive.sum()), int((~positive).sum())
-    if not n or not m:
-        return None
-    order = np.sort(scores[~positive])
-    below = np.searchsorted(order, scores[positive], side="left")
-    upto = np.searchsorted(order, scores[positive], side="right")
-    return float((below + upto).sum() / 2 / n / m)
 
 
 def calibration_error(costs: Floats, unsafe: NDArray[np.bool_], bins: int = 10) -> float | None:

@@ -1,10 +1,9 @@
 """Release gates: `asr_increase>0.02` and their like, decided on paired differences."""
 
-import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, read_limit
 from counterpoise.data.multitask import MODALITIES, TASKS
 
 Quantity = Literal["asr_increase", "over_refusal_increase", "broken_increase", "ability_drop", "worst_asr_increase"]
@@ -14,7 +13,6 @@ QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 CALIBRATIONS = ("native", "alpaca", "system", "no-system")
 WORDS = frozenset({*TASKS, *MODALITIES, *CALIBRATIONS})
 EACH = "each"
-_RULE = re.compile(r"([a-z_]+)(?:\[([^\[\]]*)\])?\s*>\s*(\d+(?:\.\d+)?|\.\d+)\s*(%?)")
 
 
 @dataclass(frozen=True)
@@ -60,16 +58,13 @@ def parse_gate(text: str, by: By = "low") -> Gate:
 
     Raises InputError for anything else.
     """
-    example = "write for example 'asr_increase>0.02' or 'asr_increase[code,print]>5%'"
-    match = _RULE.fullmatch(text.strip())
-    if match is None:
-        raise InputError(f"--fail-on: cannot read {text!r}; {example}")
-    quantity, inside, number, percent = match.groups()
+    example = "'asr_increase>0.02' or 'asr_increase[code,print]>5%'"
+    quantity, inside, bound = read_limit(text, example, brackets=True)
     if quantity not in QUANTITIES:
         raise InputError(f"--fail-on {text!r}: {InputError.unknown('quantity', quantity, QUANTITIES)}")
     words = [word.strip() for word in inside.split(",")] if inside is not None else []
     if inside is not None and (not all(words) or len(set(words)) < len(words)):
-        raise InputError(f"--fail-on {text!r}: expected different words in the brackets; {example}")
+        raise InputError(f"--fail-on {text!r}: expected different words in the brackets; write for example {example}")
     each = EACH in words
     words = [word for word in words if word != EACH]
     if quantity in ("ability_drop", "worst_asr_increase"):
@@ -77,7 +72,6 @@ def parse_gate(text: str, by: By = "low") -> Gate:
             raise InputError(f"--fail-on {text!r}: {quantity} has no cells; leave the brackets out")
     elif unknown := [word for word in words if word not in WORDS]:
         raise InputError(f"--fail-on {text!r}: {InputError.unknown('word', unknown[0], sorted({*WORDS, EACH}))}")
-    bound = float(number) / (100 if percent else 1)
     if bound >= 1:
         raise InputError(f"--fail-on {text!r}: no increase exceeds 1; write 0.02 or 2% for two points")
     return Gate(quantity, bound, tuple(words), each, by)
