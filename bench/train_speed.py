@@ -34,9 +34,8 @@ class Case(NamedTuple):
 
     rows: list[Any]
     objective: Objective[Any]
-    trainer: str
-    """The names of TRL's trainer and of its settings."""
-    settings: str
+    name: str
+    """As TRL's trainer and its settings begin."""
     options: dict[str, Any]
     row: Callable[[Any], dict[str, Any]]
     """A row as TRL takes it."""
@@ -47,14 +46,14 @@ class Case(NamedTuple):
 def sft(args: argparse.Namespace) -> Case:
     rows = list(islice(harmless_instructions(0), args.rows))
     options = {"packing": False, "completion_only_loss": True}
-    return Case(rows, SFT(), "SFTTrainer", "SFTConfig", options, sft_row, ("labels", -100))
+    return Case(rows, SFT(), "SFT", options, sft_row, ("labels", -100))
 
 
 def dpo(args: argparse.Namespace) -> Case:
     rows = [row for row in preference_pairs("train") if row.modality == args.modality]
     pairs = [pair for row in rows if (pair := pair_of(row).pair) is not None][: args.rows]
     options = {"beta": BETA, "remove_unused_columns": False}
-    return Case(pairs, DPO(BETA), "DPOTrainer", "DPOConfig", options, dpo_row, ("completion_mask", 0))
+    return Case(pairs, DPO(BETA), "DPO", options, dpo_row, ("completion_mask", 0))
 
 
 def sft_row(sample: Sample) -> dict[str, Any]:
@@ -104,7 +103,7 @@ def trls(args: argparse.Namespace, case: Case, config: TrainConfig, out: Path) -
         def on_step_end(self, *_: Any, **__: Any) -> None:
             times.append(time.perf_counter())
 
-    class Trainer(getattr(trl, case.trainer)):  # type: ignore[misc]
+    class Trainer(getattr(trl, f"{case.name}Trainer")):  # type: ignore[misc]
         def _get_train_sampler(self, dataset: Any = None) -> Any:
             return SequentialSampler(dataset if dataset is not None else self.train_dataset)
 
@@ -115,7 +114,7 @@ def trls(args: argparse.Namespace, case: Case, config: TrainConfig, out: Path) -
             processing_class=loaded.processor or loaded.tokenizer,
             train_dataset=datasets.Dataset.from_list([case.row(case.rows[i]) for i in order]),
             callbacks=[Clock()],
-            args=getattr(trl, case.settings)(
+            args=getattr(trl, f"{case.name}Config")(
                 output_dir=str(out), per_device_train_batch_size=config.batch_size, num_train_epochs=1,
                 learning_rate=config.learning_rate, lr_scheduler_type="constant", weight_decay=config.weight_decay,
                 max_grad_norm=config.max_grad_norm, max_length=None, gradient_checkpointing=False,

@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -199,24 +200,23 @@ def table(out: Path, seeds: int, steps: int) -> None:
     base = load_diffusion(str(out / "model"))
     base.generate = partial(drawn_once, base.generate, out / "base")  # type: ignore[method-assign]
     prompts = Prompts(prompts_of((CONCEPT,)), prompts_of(NEAR), prompts_of(OTHER), seeds=4, guidance=3.0, steps=10)
-    if not (out / "untouched.json").is_file():
-        write_json(out / "untouched.json", say(evaluate(base, base, prompts, shows, ssim_similarity())))
-    found["untouched"] = [read_json(out / "untouched.json")]
-    grids = [kept_grid(out / "grids" / "untouched.png", base)]
+
+    def measured(model: Callable[[], Diffusion]) -> dict[str, float | int | None]:
+        return say(evaluate(base, model(), prompts, shows, ssim_similarity()))
+
+    found["untouched"] = [kept(out / "untouched.json", partial(measured, lambda: base))]
+    grids = [kept_grid(out / "grids" / "untouched.png", lambda: base)]
     for seed in range(seeds):
         safe = tuple(f"{colour} heart" for colour in COLOURS)
         plan = PairPlan(prompts_of((CONCEPT,)), safe, 32, strength=0.75, guidance=3.0, steps=10, seed=seed)
         make_pairs(base, plan, out / f"pairs-{seed}", shows)
         for name, (method, config) in arms(out / f"pairs-{seed}", seed, steps).items():
             folder = out / "arms" / f"{name.replace(' ', '-').replace(',', '')}-{seed}"
+            tuned = partial(load_diffusion, str(out / "model"), artifact=folder / "adapter")  # as a user would
             if not (folder / "found.json").is_file():
-                model = load_diffusion(str(out / "model"))
-                get(method).align(model, config, folder)
-                tuned = load_diffusion(str(out / "model"), artifact=folder / "adapter")  # as a user would
-                write_json(folder / "found.json", say(evaluate(base, tuned, prompts, shows, ssim_similarity())))
-            found.setdefault(name, []).append(read_json(folder / "found.json"))
+                get(method).align(load_diffusion(str(out / "model")), config, folder)
+            found.setdefault(name, []).append(kept(folder / "found.json", partial(measured, tuned)))
             if seed == 0:
-                tuned = load_diffusion(str(out / "model"), artifact=folder / "adapter")
                 grids.append(kept_grid(out / "grids" / f"{folder.name}.png", tuned))
     lines = [
         "| arm | stars gone (DSR) | not told | look-alikes kept | unrelated kept | base against itself |",
@@ -250,13 +250,17 @@ def say(found: object) -> dict[str, float | int | None]:
             **{kind: getattr(found, kind).value for kind in ("near", "other", "reference")}}  # fmt: skip
 
 
-def kept_grid(file: Path, model: Diffusion) -> Image.Image:
-    """A grid is drawn once."""
+def kept(file: Path, make: Callable[[], Any]) -> Any:
     if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(".draft.png")
-        grid(model).save(draft)
-        draft.replace(file)
+        write_json(file, make())
+    return read_json(file)
+
+
+def kept_grid(file: Path, model: Callable[[], Diffusion]) -> Image.Image:
+    """A grid is drawn once; where it is there, no model is loaded."""
+    if not file.is_file():
+        with atomic_write(file, "wb") as target:
+            grid(model()).save(target, "PNG")
     return Image.open(file)
 
 

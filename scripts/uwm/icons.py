@@ -10,12 +10,13 @@ the test quadruples occur in no training scene.
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ from counterpoise.base import Progress, atomic_write, read_json, write_json
 from counterpoise.chat import Image
 from counterpoise.data import Quadruple
 from counterpoise.data.render import glyphs
-from counterpoise.evals.safeground import METRICS, compared, measure
+from counterpoise.evals.safeground import METRICS, Measured, compared, measure
 from counterpoise.methods import get
 from counterpoise.models import DualEncoder, load_dual, read_edit, remove_edit
 from counterpoise.report._lines import Line, line_picture, panels
@@ -210,8 +211,8 @@ def mixed(name: str, n: int) -> list[Scene]:
 
 
 def fit(encoder: DualEncoder, data: Corpus, steps: int, rate: float, batch: int, *, file: Path | None = None,
-        seed: int = 0, warmup: int = 1, after: Callable[[int], None] | None = None) -> None:  # fmt: skip
-    """Contrastive training of all weights; with `file` it goes on where it was stopped. `after` sees every step."""
+        seed: int = 0, warmup: int = 1) -> None:  # fmt: skip
+    """Contrastive training of all weights; with `file` it goes on where it was stopped."""
     model = encoder.model.train().requires_grad_(True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.02, betas=(0.9, 0.98))
     start = 0
@@ -222,8 +223,6 @@ def fit(encoder: DualEncoder, data: Corpus, steps: int, rate: float, batch: int,
         start = state["step"]
     with Progress("icons: contrastive", steps, unit="steps", done=start) as bar:
         for step in range(start, steps):
-            if after is not None:
-                after(step)
             generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
             places = torch.randint(len(data.pixels), (batch,), generator=generator)
             loss = contrastive(encoder, *data.take(places))
@@ -266,26 +265,29 @@ ARMS: dict[str, dict[str, Any]] = {
     "G-Safe-CLIP": {"score": "gradient-safe-clip", "alpha": 0.0, "vision_sparsity": 0.995, "text_sparsity": 0.995},
 }
 MASSES = (0.02, 0.05, 0.1, 0.2)
-SWEPT: dict[str, dict[str, Any]] = {
-    "UWM": {}, "random, negated": {"score": "random"},
-}  # fmt: skip
+SWEPT = ("UWM", "random, negated")
+"""Arms, at every mass."""
 SHOWN = (*METRICS, "zero_shot")
 STAGES = ((0, 20), (20, 60))
 """Of the adversary's training: steps done, steps to do."""
 
 
-@lru_cache(maxsize=1)
+@cache
 def test_rows() -> tuple[list[Quadruple], dict[str, list[Image]]]:
     return quadruples("test", TEST, test=True), classes()
 
 
-def measured(encoder: DualEncoder, out: Path) -> dict[str, Any]:
+def measured(encoder: DualEncoder, out: Path) -> Measured:
     rows, shapes = test_rows()
-    done = measure(encoder, rows, out, classes=shapes)
-    return {
-        "values": {row.metric: row.value for row in done.rows("icons", "run")},
-        "done": done,
-    }
+    return measure(encoder, rows, out, classes=shapes)
+
+
+def values(encoder: DualEncoder, out: Path) -> dict[str, float | None]:
+    return of_metrics(measured(encoder, out))
+
+
+def of_metrics(done: Measured) -> dict[str, float | None]:
+    return {row.metric: row.value for row in done.rows("icons", "run")}
 
 
 def kept(file: Path, make: Callable[[], Any]) -> Any:
@@ -304,14 +306,14 @@ def arm(out: Path, seed: int, name: str, settings: Mapping[str, Any]) -> dict[st
         config = get("uwm").resolve(None, {"quadruples": calibration, "seed": seed, **settings})
         made = get("uwm").align(encoder, config, folder)
         run = read_json(folder / "run.json")
-        before = measure(encoder, test_rows()[0], out / f"base-{seed}", classes=test_rows()[1])
+        before = measured(encoder, out / f"base-{seed}")
         edited = load_dual(str(out / f"encoder-{seed}"), artifact=made.artifact)
         after = measured(edited, folder / "after")
         changes = {
             metric: [change.value, change.low, change.high, p]
-            for metric, (change, p) in compared(before, after["done"]).items()
+            for metric, (change, p) in compared(before, after).items()
         }
-        return {"values": after["values"], "changes": changes, "edited_share": run["train"]["edited_share"],
+        return {"values": of_metrics(after), "changes": changes, "edited_share": run["train"]["edited_share"],
                 "seconds": run["timings"]["calibrate"]}  # fmt: skip
 
     found: dict[str, Any] = kept(folder / "found.json", make)
@@ -349,15 +351,15 @@ def revival(out: Path, seed: int) -> dict[str, Any]:
         stolen = folder / "stolen"
         encoder.model.save_pretrained(stolen)
         transformers.CLIPProcessor(encoder.image_processor, encoder.tokenizer).save_pretrained(stolen)
-        found: dict[str, Any] = {"edited": measured(encoder, folder / "edited")["values"]}
+        found: dict[str, Any] = {"edited": values(encoder, folder / "edited")}
         plain = remove_edit(encoder)
-        found["edit known"] = measured(plain, folder / "known")["values"]
+        found["edit known"] = values(plain, folder / "known")
         own = folder / "own-quadruples"
         write_quadruples(quadruples(f"adversary {seed}", CALIBRATION), own)
         guess = get("uwm").align(
             load_dual(str(stolen)), get("uwm").resolve(None, {"quadruples": own, "seed": seed + 100}), folder / "guess"
         )
-        found["edit guessed"] = measured(load_dual(str(stolen), artifact=guess.artifact), folder / "guessed")["values"]
+        found["edit guessed"] = values(load_dual(str(stolen), artifact=guess.artifact), folder / "guessed")
         found["overlap"] = overlap(edit, guess.artifact.path)
         safe = list(scenes(f"benign {seed}", 2048))
         for name, source, data in (
@@ -369,8 +371,8 @@ def revival(out: Path, seed: int) -> dict[str, Any]:
             made = corpus(tuned, data)
             for done, steps in STAGES:
                 fit(tuned, made, steps, 3e-4, 64, seed=seed + 10 + done)
-                fresh = DualEncoder(**{**vars(tuned), "fingerprint": f"{name} {seed} {done + steps}"})
-                found[f"{name}, {done + steps} steps"] = measured(fresh, folder / f"{name}-{done + steps}")["values"]
+                fresh = dataclasses.replace(tuned, fingerprint=f"{name} {seed} {done + steps}")
+                found[f"{name}, {done + steps} steps"] = values(fresh, folder / f"{name}-{done + steps}")
         return found
 
     return dict(kept(folder / "found.json", make))
@@ -390,7 +392,7 @@ def table(out: Path) -> None:
         if not (out / f"calibration-{seed}" / "quadruples.jsonl").is_file():
             write_quadruples(quadruples(f"calibration {seed}", CALIBRATION), out / f"calibration-{seed}")
         base = load_dual(str(out / f"encoder-{seed}"))
-        results["arms"].setdefault("untouched", []).append({"values": measured(base, out / f"base-{seed}")["values"]})
+        results["arms"].setdefault("untouched", []).append({"values": values(base, out / f"base-{seed}")})
         for name, settings in ARMS.items():
             results["arms"].setdefault(name, []).append(arm(out, seed, name, settings))
     written(out, results)
@@ -398,11 +400,11 @@ def table(out: Path) -> None:
         results["revival"][str(seed)] = revival(out, seed)
         written(out, results)
     for seed in SEEDS:
-        for name, settings in SWEPT.items():
+        for name in SWEPT:
             for mass in MASSES:
                 dose = {"vision_sparsity": 1 - mass, "text_sparsity": 1 - mass}
                 at = name if mass == 0.02 else f"sweep {name} {mass}"  # the arms' own dose
-                one = arm(out, seed, at, {**settings, **dose})
+                one = arm(out, seed, at, {**ARMS[name], **dose})
                 results["sweep"].setdefault(name, {}).setdefault(str(mass), []).append(one)
         written(out, results)
     print((out / "table.md").read_text(encoding="utf-8"))

@@ -1,10 +1,6 @@
 """Safe RLHF-V by two real processes (gloo, on CPUs): every stage learns what one process learns from its batches."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +9,12 @@ import safe_rlhf_worker
 from safetensors.torch import load_file
 
 import tiny
+from processes import Two
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 EXACT = ("episodes", "tokens", "length", "cut", "refused", "broken", "dropped", "rows", "labels")
 NOT_MEANS = ("seconds", "rollout_seconds", "reward_explained", "cost_explained")
 """Times, and shares of a variance, which are taken in each process and averaged."""
-
-
-def two(model: Path, out: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    path = os.pathsep.join([str(Path(tiny.__file__).parent), os.environ.get("PYTHONPATH", "")])
-    logs, started = [out.with_name(f"{out.name}-{rank}.log") for rank in range(2)], []
-    for rank, log in enumerate(logs):
-        env = os.environ | {
-            "PYTHONPATH": path, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true",
-        }  # fmt: skip
-        with log.open("w") as file:
-            command = [sys.executable, safe_rlhf_worker.__file__, str(model), str(out)]
-            started.append(subprocess.Popen(command, env=env, stdout=file, stderr=file))
-    try:
-        codes = [process.wait(600) for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert codes == [0, 0], "\n".join(log.read_text()[-2000:] for log in logs)
 
 
 def lines(out: Path, stage: str) -> list[dict[str, Any]]:
@@ -49,7 +24,7 @@ def lines(out: Path, stage: str) -> list[dict[str, Any]]:
 def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     model = tiny.build("smolvlm", tmp_path / "m")
     safe_rlhf_worker.align(str(model), tmp_path / "one")
-    two(model, tmp_path / "two")
+    Two(safe_rlhf_worker.__file__, model, tmp_path / "two").wait()
     for stage in ("reward", "cost", "ppo"):
         one, both = (lines(tmp_path / name, stage) for name in ("one", "two"))
         assert len(one) == len(both) >= 2

@@ -1,14 +1,9 @@
 """Trainings by two real processes (gloo, on CPUs), under DDP and FSDP2: equal to one process, also after kill -9.
 
-`accelerate launch --cpu --num_processes 2` starts one process only, so the processes are started here, with the
-variables that every launcher sets. Each says afterwards how many they were and what it held (`worker.held`).
+Each says afterwards how many they were and what it held (`worker.held`).
 """
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +17,8 @@ from safetensors.torch import load_file
 import tiny
 from counterpoise.models import load
 from counterpoise.train import DPO, SFT, fit
+from processes import Two
 
-ENV = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(tiny.__file__).parent), os.environ.get("PYTHONPATH", "")])}
 pytestmark = pytest.mark.timeout(1200)  # half a minute of two free cores for each start; more beside other tests
 KINDS = ("MULTI_CPU", "FSDP")
 """Accelerate's names for DDP on CPUs and for FSDP."""
@@ -39,50 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.build("smolvlm", tmp_path_factory.mktemp("smolvlm"))
 
 
-class Two:
-    """Two processes of one training."""
-
-    def __init__(self, kind: str, folder: Path, out: Path, *arguments: str):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        out.mkdir(parents=True, exist_ok=True)
-        self.logs = [out.parent / f"{out.name}-{rank}.log" for rank in range(2)]
-        self.processes = []
-        for rank, log in enumerate(self.logs):
-            env = ENV | (FSDP if kind == "FSDP" else {}) | {
-                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
-                "ACCELERATE_USE_CPU": "true", "WORKER_DROPOUT": "0",
-            }  # fmt: skip
-            command = [sys.executable, worker.__file__, str(folder), str(out), *arguments]
-            with log.open("w") as file:
-                self.processes.append(subprocess.Popen(command, env=env, stdout=file, stderr=file))
-
-    def said(self) -> str:
-        return "\n".join(log.read_text()[-2000:] for log in self.logs)
-
-    def ended(self) -> bool:
-        return any(process.poll() is not None for process in self.processes)
-
-    def kill(self) -> None:
-        for process in self.processes:
-            process.kill()  # SIGKILL
-        for process in self.processes:
-            process.wait()
-
-    def wait(self) -> None:
-        """Until both are done; when one fails, the other would wait for it, so it is killed."""
-        deadline = time.monotonic() + 600
-        try:
-            while any(process.poll() is None for process in self.processes) and time.monotonic() < deadline:
-                if any(process.poll() for process in self.processes):
-                    break
-                time.sleep(0.05)
-            codes = [process.poll() for process in self.processes]
-        finally:
-            self.kill()
-        assert codes == [0, 0], self.said()
+def two(kind: str, folder: Path, out: Path, *arguments: str) -> Two:
+    env = {"WORKER_DROPOUT": "0"} | (FSDP if kind == "FSDP" else {})
+    return Two(worker.__file__, folder, out, *arguments, env=env)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +47,7 @@ def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
     def get(kind: str) -> Path:
         if kind not in made:
             out = tmp_path_factory.mktemp(kind) / "two"
-            Two(kind, folder, out).wait()
+            two(kind, folder, out).wait()
             made[kind] = out
         return made[kind]
 
@@ -169,7 +123,7 @@ def test_two_processes_give_the_result_of_one(
 def test_other_trainings_by_two_processes_give_the_result_of_one(
     kind: str, objective: str, folder: Path, alone: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    Two(kind, folder, tmp_path / "two", "0", objective).wait()
+    two(kind, folder, tmp_path / "two", "0", objective).wait()
     assert_two(kind, tmp_path / "two")
     assert_equal(alone(objective), tmp_path / "two", within=1e-4)
 
@@ -180,7 +134,7 @@ def test_kill_9_of_both_processes_and_resume_end_like_an_uninterrupted_run(
     kind: str, folder: Path, whole: Callable[[str], Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "killed"
-    killed = Two(kind, folder, out, "0.05")
+    killed = two(kind, folder, out, "0.05")
     state, metrics = out / "checkpoint" / "state.pt", out / "metrics.jsonl"
     deadline = time.monotonic() + 300
     try:
@@ -194,7 +148,7 @@ def test_kill_9_of_both_processes_and_resume_end_like_an_uninterrupted_run(
     done = torch.load(state, weights_only=True)["step"]
     assert 4 <= done < 12
     before = lines(out)[:done]
-    Two(kind, folder, out).wait()
+    two(kind, folder, out).wait()
     assert lines(out)[:done] == before  # went on from the checkpoint: what was done was not done again
     assert_two(kind, out)
     assert_equal(whole(kind), out, within=1e-6)

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from ._lines import Line, line_picture
-from ._study import write_page
+from ._study import study_page
 from ._words import text as e
 
 
 def write_weights(out: Path, results: Mapping[str, Any]) -> Path:
     """Write the page of a base and its correction, and return its path."""
     body = f'<section id="owner"><h2>For whoever releases a model</h2><p>{e(weights_words(results))}</p></section>'
-    return write_page(out, "What the correction changed", f"{results['base']} · {results['tuned']}",
+    return study_page(out, "What the correction changed", f"{results['base']} · {results['tuned']}",
                       body + _weight_pictures(results) + _change_table(results))  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def write_directions(out: Path, results: Mapping[str, Any]) -> Path:
     """Write the page of a model's refusal direction, and return its path."""
     body = f'<section id="owner"><h2>For whoever releases a model</h2><p>{e(directions_words(results))}</p></section>'
     body += _know_table(results) + _direction_pictures(results) + _causal_table(results)
-    return write_page(out, "Does it know, and does it act on it?", str(results["model"]), body)
+    return study_page(out, "Does it know, and does it act on it?", str(results["model"]), body)
 
 
 def directions_words(results: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from counterpoise.evals.stats import wilson
 from counterpoise.study.pcfg import ATTACKS, TITLES, Claim, claims
 
-from . import _html
+from ._html import write_page
 from ._lines import Line, bar_picture, line_picture
 from ._words import text as e
 
@@ -23,14 +23,14 @@ def write_study(out: Path, results: Mapping[str, Any]) -> Path:
     """Write the page of `results` (what a study's `results.json` holds) and return its path."""
     found = claims(results)
     body = _owner(results, found) + _claims(found) + _rates(results) + study_pictures(results) + _made(results)
-    return write_page(
+    return study_page(
         out, "What safety tuning changed in a small GPT", f"PCFG study, size {results['size']['name']}", body
     )
 
 
-def write_page(out: Path, title: str, kicker: str, body: str) -> Path:
+def study_page(out: Path, title: str, kicker: str, body: str) -> Path:
     """A self-contained page of sections with line charts."""
-    return _html.write_page(out, f"Counterpoise study: {title}", kicker, title, body, style=STYLE)
+    return write_page(out, f"Counterpoise study: {title}", kicker, title, body, style=STYLE)
 
 
 def study_pictures(results: Mapping[str, Any]) -> str:

@@ -168,8 +168,9 @@ class Binding(Objective[Bound | Sample]):
             if self.odds and self.scale is not None and self.token is not None:
                 known = batch.targets["tokens"], batch.targets["logprobs"]
                 off_B = odds_distance(first_BV, *known, self.token) / self.scale.odds.to(first_BV.device)
-                loss = loss + self.odds * (pull_B * off_B).sum()
-                metrics["odds"] = float((pull_B * off_B).detach().sum())
+                off = (pull_B * off_B).sum()
+                loss = loss + self.odds * off
+                metrics["odds"] = float(off.detach())
             with torch.no_grad():
                 metrics |= {"distance": float((pull_B * far_B).sum()), "first": float(kl_B[bound_B].sum())}
                 metrics["anchor"] = float(kl_B[~bound_B].sum())

@@ -57,12 +57,8 @@ def _score(_: Sample, answer: str) -> Score:
 def _declined_in(found: Sequence[Part]) -> str:
     """The language in which one of the first sentences declines: "No puedo." is too short for its language to be told,
     and the weights know English alone. `en` where none does."""
-    for part in found[:FIRST]:
-        if not declines(part.text):
-            for name in RULES:
-                if declines_in(part.text, name):
-                    return name
-    return "en"
+    others = [part.text for part in found[:FIRST] if not declines(part.text)]
+    return next((name for text in others for name in RULES if declines_in(text, name)), "en")
 
 
 classifier = register(

@@ -151,7 +151,7 @@ class _Tournament:
         method, rows = get(arm.method), None
         if done and method.size is not None:
             run = self.config.run(arm, done[0], self.config.out)
-            rows = method.size(self.work.settings(run, self._dose(arm))).rows
+            rows = rows_of(self.work, run, method, self._dose(arm))
         words = [arm.words()] if arm.settings else []
         if self.config.budget.rows is not None and not takes_rows(method):
             words.append("the budget does not apply: it has no knob for rows")
