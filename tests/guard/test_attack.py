@@ -115,4 +115,7 @@ def test_the_command_writes_its_files_and_its_exit_code_is_a_gate(
     assert main(["guard", "attack", "keyword", "-f", "fields"]) == 2
     assert main(["guard", "attack", "keyword", "-f", "nonsense"]) == 2
     assert main(["guard", "attack", "http://127.0.0.1:9", "-f", "plain"]) == 2
+    capsys.readouterr()
+    assert main(["guard", "attack", "127.0.0.1:9", "-f", "plain"]) == 2
+    assert "write its whole address, http://127.0.0.1:9" in capsys.readouterr().err
     assert fitting(FAMILIES, GuardTarget(Naive())) == list(FAMILIES[:6])

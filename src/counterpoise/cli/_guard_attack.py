@@ -18,7 +18,7 @@ def attack(
             "--family",
             "-f",
             help="One family of attacks; may be repeated: plain, languages, dilution, disguise, prints, turns; "
-            "for servers also fields, tools, streams.",
+            "for servers with an upstream also fields, tools, streams.",
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Requests for each variant; translations are always all.")] = 10,
@@ -77,6 +77,9 @@ def attack(
     suite.save(out, made, tries, outcomes, found, settings)
     page = write_attack(out / "report.html", made.name, found, settings)
     print_table(attack_table(made.name, [each for each in found if variants or not each.variant]))
+    for reason, count in suite.not_run(outcomes).items():
+        hint = "; start the server with an upstream" if reason == "no_upstream" else ""
+        typer.echo(f"not run, {count} tries: {reason}{hint}", err=True)
     typer.echo(f"report: {page}")
     broken = suite.unkept(found, rules)
     for line in broken:

@@ -17,9 +17,11 @@ _HEAD = ("attack", "passed", "caught", "unknown", "controls blocked", "of them u
 
 
 def _lines(found: Sequence[Share]) -> list[tuple[str, ...]]:
-    """A line for each family and variant: harmful tries, then their benign controls."""
+    """A line for each family, and for each of its variants below it: harmful tries, then their benign controls."""
     made: list[tuple[str, ...]] = []
-    for key in dict.fromkeys((each.family, each.variant) for each in found):
+    families = list(dict.fromkeys(each.family for each in found))
+    keys = dict.fromkeys((each.family, each.variant) for each in found)
+    for key in sorted(keys, key=lambda key: (families.index(key[0]), key[1] != "")):
         own = {each.harmful: each for each in found if (each.family, each.variant) == key}
         harmful, benign = own.get(True), own.get(False)
         name = f"  {key[1]}" if key[1] else key[0]
@@ -53,10 +55,19 @@ def attack_table(name: str, found: Sequence[Share]) -> "Table":
     return table
 
 
+def _named(name: str) -> str:
+    """A family in bold, its variants without."""
+    return e(name.strip()) if name.startswith(" ") else f"<strong>{e(name)}</strong>"
+
+
+def _value(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def write_attack(out: Path, name: str, found: Sequence[Share], settings: Mapping[str, Any]) -> Path:
     """Write the page (a file ending in .html) and return its path. It carries everything and requests nothing."""
     rows = "".join(
-        f'<tr><th scope="row">{e(line[0])}</th>'
+        f'<tr><th scope="row">{_named(line[0])}</th>'
         + "".join(f'<td data-label="{e(h)}" class="num">{e(c)}</td>' for h, c in zip(_HEAD[1:], line[1:], strict=True))
         + "</tr>"
         for line in _lines(found)
@@ -69,7 +80,7 @@ def write_attack(out: Path, name: str, found: Sequence[Share], settings: Mapping
         "where they are of one request)."
         f"</p><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>"
         '<section id="made"><h2>How it was measured</h2><p>'
-        + "; ".join(f"{e(key)}: {e(value)}" for key, value in settings.items())
+        + "; ".join(f"{e(key)}: {e(_value(value))}" for key, value in settings.items())
         + "</p></section>"
     )
     return write_page(out, f"Counterpoise attack: {name}", name, "What can be talked past this guard", body)

@@ -5,7 +5,7 @@ from serving import Plain, live, post, said, settings
 
 from counterpoise.guard import Exchange, Verdict
 from counterpoise.guard._reader import reading
-from counterpoise.guard.attack import ON_SERVERS, ServerTarget, attack, attacks, shares
+from counterpoise.guard.attack import ON_SERVERS, ServerTarget, attack, attacks, not_run, shares
 
 
 class Knows(Plain):
@@ -56,3 +56,24 @@ def test_a_server_undoes_disguises_says_so_and_lets_the_controls_pass() -> None:
         coded = next(t for t in tries if t.variant == "rot13" and t.harmful).conversation[0].text
         answer = post(base, "/v1/guard/check", {"messages": [said(coded)]}).json()
         assert answer["guards"][0]["undone"] == ["rot13"] and answer["blocked"]
+
+
+class Faint(Plain):
+    """Labels everything safe, and is not sure."""
+
+    def one(self, exchange: Exchange) -> Verdict:
+        return Verdict("safe", self.id, super().one(exchange).inspected, p_unsafe=0.2)
+
+
+def test_what_a_threshold_of_the_policy_blocks_was_caught_and_not_unknown() -> None:
+    tries = attacks(["plain"], 1)
+    with live(settings(policies={"default": {"guards": ["plain"], "threshold": 0.1}}), plain=Faint()) as base:
+        assert [each.result for each in attack(ServerTarget(base), tries)] == ["caught", "caught"]
+    with live(plain=Faint()) as base:
+        assert [each.result for each in attack(ServerTarget(base), tries)] == ["passed", "passed"]
+
+
+def test_without_an_upstream_it_is_said_why_nothing_was_run() -> None:
+    with live() as base:
+        outcomes = attack(ServerTarget(base), attacks(["streams"], 1))
+    assert not_run(outcomes) == {"no_upstream": len(outcomes)}

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -104,7 +105,8 @@ class ServerTarget:
             return Outcome("passed")
         labels = [guard["label"] for guard in value["guards"]]
         reasons = [str(each["text"]) for each in value["reasons"]]
-        return Outcome("caught" if "unsafe" in labels else "unknown", "; ".join(reasons)[:200])
+        judged = "unsafe" in labels or "unknown" not in labels  # a policy's own threshold blocks what is labelled safe
+        return Outcome("caught" if judged else "unknown", "; ".join(reasons)[:200])
 
     def _proxied(self, one: Attack) -> Outcome:
         answer = self._post("/v1/chat/completions", dict(one.body or {}))
@@ -163,6 +165,8 @@ def target(name: str, *, key: str = "", **options: Any) -> Target:
     """A server from its address, or a guard from `NAME` or `NAME:DETAIL`."""
     if re.match(r"https?://", name):
         return ServerTarget(name, key=key)
+    if re.fullmatch(r"(?:localhost|\d+(?:\.\d+){3}):\d+(?:/.*)?", name):
+        raise InputError(f"{name}: for a server write its whole address, http://{name}")
     return GuardTarget(make_guard(name, **options))
 
 
@@ -292,6 +296,11 @@ def unkept(found: Iterable[Share], rules: Iterable[AttackRule]) -> list[str]:
             elif each.wrong.value > rule.bound:
                 lines.append(f"{name}: {round(each.wrong.value * each.n)} of {each.n}")
     return lines
+
+
+def not_run(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """Why tries were not run -> how many, the most frequent first."""
+    return dict(Counter(each.reason for each in outcomes if each.result == "not run").most_common())
 
 
 def fitting(families: Sequence[str], of: Target) -> list[str]:
