@@ -62,7 +62,7 @@ class Reader:
 
     def prepare(self) -> None:
         """Load what the guard and the reading of texts need."""
-        undo("Hello. How are you?")
+        undo("Hello. How are you? Ubj ner lbh gbqnl?")
         unread("Hello, how are you today?", frozenset({"en"}))
         prepare(self.inner)
 

@@ -106,6 +106,8 @@ def _speaks(text: str) -> bool:
 
 
 def _from_64(run: str) -> bytes | None:
+    if run[1:].islower() and run.isalpha():
+        return None  # a word; what follows costs ten times as much
     body = re.sub(r"\s+", "", run.rpartition("base64,")[2]).rstrip("=").translate(str.maketrans("-_", "+/"))
     if body[1:].islower() and body.isalpha():
         return None  # a word
