@@ -33,8 +33,8 @@ Answer = tuple[dict[str, Any], Sequence[Decision]]
 
 
 def create_app(config: ServerConfig | None = None, guards: Mapping[str, Guard] | None = None) -> FastAPI:
-    """The server as an ASGI application. `guards` are ready-made ones by name; the others are made from their names. One
-    that has no reader before it gets one, so that disguised texts are undone for all of them.
+    """The server as an ASGI application. `guards` are ready-made ones by name; the others are made from their names.
+    One without a reader gets one, so that disguised texts are undone before each of them.
 
     Raises InputError for a guard that cannot be made, or keys that the environment does not hold.
     """
