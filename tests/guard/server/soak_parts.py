@@ -19,7 +19,7 @@ from typing import Any
 
 from serving import Plain
 
-from counterpoise.guard import Exchange, Verdict
+from counterpoise.guard import Exchange, Sees, Verdict
 
 SENTENCES = "The river is calm today. Boats go by. Nobody is in a hurry. " * 3
 
@@ -28,7 +28,7 @@ class Moody(Plain):
     """Fails now and then, and sometimes takes its time. What it gave a verdict about is kept until it is taken."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(sees=Sees(images=None, languages=frozenset({"en"})))
         self.asked, self.answers = set[int](), dict[int, str]()
         self._draw = random.Random(1)
 
