@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from functools import lru_cache
 
 from .disguise import known_share, share_of, surely
@@ -68,11 +68,23 @@ def _foreign(passage: str, languages: frozenset[str]) -> str | None:
     return name if share < RARE else None
 
 
+def mostly_foreign(texts: Sequence[str], languages: Set[str]) -> bool:
+    """Whether most letters of some texts are of scripts that none of these languages is written in: then a guard's
+    opinion of them is noise."""
+    known = _known(languages)
+    letters = [each for text in texts for each in text if each.isalpha()]
+    return 2 * sum(not each.isascii() and _script_of(each) not in known for each in letters) > len(letters)
+
+
+def _known(languages: Set[str]) -> set[str]:
+    return {name for each in languages for name in _SCRIPTS.get(each, "LATIN").split()} | {"LATIN", "FULLWIDTH"}
+
+
 def _script(text: str, languages: Set[str]) -> str | None:
     """The script that letters of the text are in, if it is none of these languages'. Single letters are symbols."""
     if text.isascii():
         return None
-    known = {name for each in languages for name in _SCRIPTS.get(each, "LATIN").split()} | {"LATIN", "FULLWIDTH"}
+    known = _known(languages)
     found = 0
     for run in _FOREIGN.findall(text):
         for letter in run:
