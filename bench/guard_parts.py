@@ -83,7 +83,7 @@ def main() -> None:
             "characters": size, "what": "answer" if answer else "request", "n": args.repeat,
             "undo": milliseconds(undo, given), "languages": milliseconds(lambda text: unread(text, ENGLISH), given),
             "words": milliseconds(guard.inner.unread, given),
-            "windows": milliseconds(lambda each: features([each], [()]), fresh),
+            "windows": milliseconds(lambda each, net=net: features([each], [()], [net]), fresh),
             "sentences": milliseconds(lambda each: sentence_features([each], [()]), fresh),
             "head": milliseconds(net, made),
             "whole": milliseconds(guard.check, again),
