@@ -99,7 +99,10 @@ class OpenAIModeration:
         if not hit and not inspected.complete:
             return Verdict("unknown", self.id, inspected, p_unsafe=p, reason="a part could not be shown")
         label: Any = "unsafe" if hit else "safe"
-        return Verdict(label, self.id, inspected, p_unsafe=p, categories=tuple(hit), revision=answer.model)
+        return Verdict(
+            label, self.id, inspected, p_unsafe=p, threshold=self.threshold, categories=tuple(hit),
+            revision=answer.model,
+        )  # fmt: skip
 
     def _inspected(self, shown: Plan, passes: Sequence[Pass], lost: frozenset[int]) -> Inspected:
         keys = frozenset().union(*(one.keys for one in passes)) - lost

@@ -108,7 +108,11 @@ class SmallGuard:
     def _calibrated(self, verdict: Verdict) -> Verdict:
         more: dict[str, Any] = {"guard": self.id, "revision": self.revision}
         if verdict.p_unsafe is not None:
-            more |= {"p_unsafe": calibrated(verdict.p_unsafe, *self.card["platt"]), "calibrated": True}
+            more |= {
+                "p_unsafe": calibrated(verdict.p_unsafe, *self.card["platt"]),
+                "calibrated": True,
+                "threshold": 0.5,
+            }
             if verdict.label in ("safe", "unsafe"):
                 unsafe = more["p_unsafe"] > 0.5
                 incomplete = not unsafe and not verdict.inspected.complete

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from counterpoise.base import InputError, Progress, atomic_write
 
 from .._labelled import Labelled, content_key
-from .._values import Exchange, Guard, Verdict
+from .._values import Exchange, Guard, Verdict, identity
 from ._labels import Bools, Floats
 from ._router import FeatureSpec
 
@@ -50,11 +50,6 @@ class Observed:
         chosen = np.asarray(places)
         features = None if self.features is None else self.features[chosen]
         return Observed(self.label[chosen], self.p[chosen], self.cost[chosen], features, self.has[chosen])
-
-
-def identity(guard: Guard) -> str:
-    """Id and revision of a guard: what kept results are valid for."""
-    return f"{guard.id} {getattr(guard, 'revision', '')}"
 
 
 def observe(guard: Guard, rows: Sequence[Labelled], cache: Path | None = None) -> Observed:
