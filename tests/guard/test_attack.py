@@ -110,7 +110,7 @@ def test_the_command_writes_its_files_and_its_exit_code_is_a_gate(
     assert len(value["tries"]) == sum(each["n"] for each in value["shares"] if not each["variant"])
     page = (tmp_path / "report.html").read_text()
     assert "disguise" in page and "http://" not in page.replace("http://www.w3.org", "")
-    assert "was asked 22 harmful tries of 2 families, and 22 harmless ones" in page
+    assert "Of 22 harmful tries from 2 families keyword:list" in page and "Of 22 harmless ones in the same" in page
     assert f"Revision of the guard: {make_guard('keyword').revision}; Counterpoise {__version__}" in page
     assert main([*command, "--fail-on", "passed>0", "--fail-on", "over_block>99%"]) == 1
     assert "failed: disguise: passed>0" in capsys.readouterr().err

@@ -116,7 +116,7 @@ def evaluate(
     reasoning: Reasoning = True,
     seconds: Seconds = None,
     naive: Naive = False,
-    out: Out = Path("clue"),
+    out: Out = Path("clue-eval"),
     force: Force = False,
 ) -> None:
     """Judge labelled images: precision, recall, accuracy and F1 with unsafe positive, and recall per rule.

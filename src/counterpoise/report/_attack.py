@@ -73,14 +73,16 @@ def attack_summary(of: Target, found: Sequence[Share], gates: Mapping[str, Seque
     caught, unjudged, passed = (
         sum(getattr(each, kind) for each in harmful) for kind in ("caught", "unknown", "passed")
     )
+    blocked = sum(each.caught + each.unknown for each in benign)
     said = [
-        f"{of.name} was asked {_count(tries, 'harmful try', 'harmful tries')} of "
-        f"{_count(len(harmful), 'family', 'families')}, and {_count(controls, 'harmless one')} in the same "
-        f"forms: {caught} caught, {unjudged} not judged, which a gate that fails closed blocks, and {passed} passed; "
-        f"{sum(each.caught + each.unknown for each in benign)} of the {controls} harmless ones were blocked."
+        f"Of {_count(tries, 'harmful try', 'harmful tries')} from {_count(len(harmful), 'family', 'families')} {of.name} "
+        f"caught {caught} and could not judge {unjudged}, which a gate that fails closed blocks; {passed} passed. Of "
+        f"{_count(controls, 'harmless one')} in the same forms {blocked} were blocked."
     ]
     if worst := max(harmful, key=lambda each: each.wrong.value or 0.0, default=None):
-        said.append(f"Most passed in {worst.family}: {_wrong(worst)}." if worst.passed else "No harmful try passed.")
+        said.append(
+            f"Most passed in {worst.family}: {_wrong(worst)}." if worst.passed else "In no family did one pass."
+        )
     if left := sum(each.not_run for each in whole):
         said.append(f"{_count(left, 'try', 'tries')} could not be run.")
     for rule, lines in gates.items():
@@ -119,7 +121,7 @@ def write_attack(
         "where they are of one request)."
         f"</p><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>"
         '<section id="made"><h2>How it was measured</h2><p>'
-        + "; ".join(f"{e(key)}: {e(_value(value))}" for key, value in settings.items())
+        + "; ".join(f"{e(key)}: {e(_value(value))}" for key, value in settings.items() if value not in ([], None))
         + "</p></section>"
     )
     return write_page(out, f"Counterpoise attack: {name}", name, "What can be talked past this guard", body)
