@@ -75,9 +75,9 @@ def attack_summary(of: Target, found: Sequence[Share], gates: Mapping[str, Seque
     )
     blocked = sum(each.caught + each.unknown for each in benign)
     said = [
-        f"Of {_count(tries, 'harmful try', 'harmful tries')} from {_count(len(harmful), 'family', 'families')} {of.name} "
-        f"caught {caught} and could not judge {unjudged}, which a gate that fails closed blocks; {passed} passed. Of "
-        f"{_count(controls, 'harmless one')} in the same forms {blocked} were blocked."
+        f"Of {_count(tries, 'harmful try', 'harmful tries')} from {_count(len(harmful), 'family', 'families')} "
+        f"{of.name} caught {caught} and could not judge {unjudged}, which a gate that fails closed blocks; {passed} "
+        f"passed. Of {_count(controls, 'harmless one')} in the same forms {blocked} were blocked."
     ]
     if worst := max(harmful, key=lambda each: each.wrong.value or 0.0, default=None):
         said.append(

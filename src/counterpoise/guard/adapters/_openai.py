@@ -9,9 +9,7 @@ from counterpoise.chat import Image
 
 from .._text import split_characters
 from .._values import Exchange, Inspected, Sees, Verdict, unknown, worst
-from ._fit import fit
-from ._passes import Plan, plan
-from ._shown import Pass
+from ._passes import Pass, Plan, fit, plan
 
 CATEGORIES = (
     "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",

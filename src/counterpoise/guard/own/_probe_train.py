@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.base import InputError, Progress, atomic_write
+from counterpoise.base import InputError
 from counterpoise.evals.stats import auc
 from counterpoise.models import EncodedRow, Engine, Loaded, collate_rows, decoder_layers, last_states, load
 
-from .._labelled import Labelled, content_key
-from ._head_fit import platt
+from .._kept import ONE, content_key, kept_blocks
+from .._labelled import Labelled
+from ._head import platt
 from ._probe import (
     KINDS,
     MODES,
@@ -202,22 +203,14 @@ def states_of(
     """(N, L, d) behind every block, at the last token; blocks of rows that are `kept` in a folder are not read again,
     nor even encoded. Raises InputError naming the first row that cannot be shown."""
     engine, every = Engine(loaded, max_batch=batch), range(1, len(decoder_layers(loaded.model)) + 1)
-    found: dict[int, States] = {}
     whose = (identity(loaded), loaded.dtype, str(loaded.image_backend)) if kept is not None else ()
     order = sorted(range(len(rows)), key=lambda n: (rows[n].exchange.images, _length(rows[n])))  # little padding
-    with Progress(title, len(rows)) as bar:
-        for start in range(0, len(order), BLOCK):
-            places = order[start : start + BLOCK]
-            file = None if kept is None else kept / f"{content_key((rows[n] for n in places), *whose)}.npy"
-            if file is not None and file.is_file():
-                states = np.load(file)
-            else:
-                states = engine.layer_states([_shown(loaded, rows[n]) for n in places], every)
-                if file is not None:
-                    with atomic_write(file, "wb") as opened:
-                        np.save(opened, states)
-            found |= dict(zip(places, states, strict=True))
-            bar.advance(len(places))
+    blocks = kept_blocks(
+        [rows[n] for n in order],
+        lambda block: np.asarray(engine.layer_states([_shown(loaded, row) for row in block], every)),
+        size=BLOCK, form=ONE, folder=kept, key=lambda block: content_key(block, *whose), title=title,
+    )  # fmt: skip
+    found = dict(zip(order, (state for block in blocks for state in block), strict=True))
     whole = np.stack([found[n] for n in range(len(rows))])
     if (bad := np.flatnonzero(~np.isfinite(whole).all((1, 2)))).size:
         raise InputError(f"row {rows[bad[0]].id}: the model has no numbers for it; leave it out")

@@ -19,8 +19,7 @@ from ..adapters._model import ModelGuard
 from ..adapters._parse import Mode
 from ..disguise import ENGLISH
 from ._eye import Reading, eye
-from ._readings import readings_or_errors
-from ._words import asked, inspected_of
+from ._readings import asked, inspected_of, readings_or_errors
 
 PARTS = Path(__file__).parent / "parts" / "small"
 CARD = "guard.json"
