@@ -7,7 +7,7 @@ from ._errors import InputError, MissingPackageError, require
 from ._files import atomic_write, check_writable, json_line, sha256_bytes, sha256_file, write_json
 from ._limit import Limit, read_limit
 from ._lock import LOCK, only_process
-from ._progress import Progress, notice
+from ._progress import Progress, clock, notice
 from ._read import (
     check_values,
     fault,
@@ -35,6 +35,7 @@ __all__ = [
     "atomic_write",
     "check_values",
     "check_writable",
+    "clock",
     "environment",
     "fault",
     "git_commit",
