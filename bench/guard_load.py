@@ -1,12 +1,13 @@
 """What one client's long texts and large pictures do to everybody else at the guard server on this machine.
 
-    python bench/guard_load.py                      # tiny: 450,000 characters at once beside short requests
+    python bench/guard_load.py                      # tiny: 450,000 characters at once beside 20 short requests a second
     python bench/guard_load.py --characters 60000 --seconds 60
 
 Short requests of neighbours arrive at a steady rate (a Poisson process), and `/health` is asked ten times a second, all
 over HTTP on loopback, from a process of its own. First nobody else is there, then one client sends long texts, one
 after the other (English sentences, and once as long a text in Greek letters), then one sends photographs. For each part
-the statuses and the latencies of the neighbours and of `/health`, and how the long requests ended.
+the statuses and the latencies of the neighbours and of `/health`, how the long requests ended, the server's CPU time
+and the machine's load.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import asyncio
 import base64
 import io
 import json
+import os
 import random
 import time
 from collections import Counter
@@ -23,9 +25,6 @@ import httpx
 import numpy as np
 import PIL.Image
 from guard_server import sentence, serving
-
-RATE = 4.0
-"""Short requests a second."""
 
 
 def long_text(characters: int, seed: int) -> str:
@@ -59,8 +58,8 @@ def summary(found: Sequence[tuple[int, float]]) -> dict[str, object]:
             "p99_ms": at(0.99), "max_ms": at(1.0)}  # fmt: skip
 
 
-async def part(base: str, seconds: float, bodies: Sequence[object], seed: int) -> dict[str, object]:
-    """Neighbours and `/health` for so long, or until the last of `bodies`, sent one after the other, is answered."""
+async def part(base: str, seconds: float, bodies: Sequence[object], seed: int, rate: float) -> dict[str, object]:
+    """`rate` neighbours a second and `/health`, for so long or until all of `bodies`, sent one by one, are answered."""
     draw, short, health, long = random.Random(seed), [], [], []
     tasks: list[asyncio.Task[None]] = []
 
@@ -82,7 +81,7 @@ async def part(base: str, seconds: float, bodies: Sequence[object], seed: int) -
                 body = {"input": sentence(n)}
                 tasks.append(asyncio.create_task(
                     timed(short, lambda body=body: client.post(f"{base}/v1/moderations", json=body))))  # fmt: skip
-                await asyncio.sleep(draw.expovariate(RATE))
+                await asyncio.sleep(draw.expovariate(rate))
 
         async def watch() -> None:
             while time.perf_counter() < end or not sender.done():
@@ -102,7 +101,9 @@ def main() -> None:
     parser.add_argument("--guard", default="tiny")
     parser.add_argument("--characters", type=int, default=450_000)
     parser.add_argument("--long", type=int, default=1, help="English long texts, one after the other")
+    parser.add_argument("--rate", type=float, default=20, help="short requests of neighbours a second")
     parser.add_argument("--seconds", type=float, default=20, help="of each part, at least")
+    parser.add_argument("--parts", default="quiet,long,foreign,photos", help="those to run, in this order")
     args = parser.parse_args()
 
     def ask(content: object) -> dict[str, object]:
@@ -112,11 +113,12 @@ def main() -> None:
     photos = [ask([{"type": "image_url", "image_url": {"url": photograph(n)}}]) for n in range(5)]
     parts = {"quiet": [], "long": texts, "foreign": [ask(foreign(long_text(args.characters, 99)))], "photos": photos}
     with serving(args.guard, 32) as server:
-        asyncio.run(part(server.base, 3, [], 9))  # warm
-        for number, (name, bodies) in enumerate(parts.items()):
-            print(
-                json.dumps({"part": name, **asyncio.run(part(server.base, args.seconds, bodies, number))}), flush=True
-            )
+        asyncio.run(part(server.base, 3, [], 9, args.rate))  # warm
+        for number, name in enumerate(args.parts.split(",")):
+            before = server.cpu()
+            found = asyncio.run(part(server.base, args.seconds, parts[name], number, args.rate))
+            cpu = round(server.cpu() - before, 1)
+            print(json.dumps({"part": name, **found, "server_cpu_s": cpu, "load": os.getloadavg()[0]}), flush=True)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,10 @@ RULES = parse_constitution(
     "test",
 )
 
+CAT = parse_constitution(
+    {"rules": [{"id": "r3", "text": "a cat", "preconditions": ["a cat"], "central": ["[cat]"]}]}, "one rule"
+)
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
@@ -157,6 +161,34 @@ def test_at_most_a_quarter_of_the_passes(arch, models):
         counts[batched] = passes
     assert counts[True].images <= counts[False].images / 4
     assert counts[True].language <= counts[False].language / 4
+
+
+class Everywhere:
+    """A detector that finds each word in the same large part of every image."""
+
+    id = "everywhere"
+
+    def find(self, image, words):
+        return [Found(Box(0, 0, 20, 20), 0.9) for _ in words]
+
+
+def test_step_c_costs_no_pass_where_m_cannot_fall_far_enough(models):
+    """One pass for each query in the naive order: with the image, without it (kept), and with the region removed only
+    where M lies above the constant."""
+    loaded, counts = models("smolvlm"), {}
+    images = [picture(n) for n in range(3)]
+    reads = [asker(loaded, shared=False).read([Query(each, "a cat")])[0].m for each in images]
+    able = sorted(reads)[1]  # one M lies above it, one is it, one below
+    for centre in (0.0, able, 1.0):
+        constants = Constants(absent=0.0, shown=1.0, centre=centre, least_mass=0.0)
+        clue = Clue(
+            asker(loaded, shared=False), CAT, Everywhere(), settings=Settings(constants, reasoning=False), batched=False
+        )
+        clue.asker.read([Query(None, "a cat")])
+        with Passes(loaded) as passes:
+            clue.judge(images)
+        counts[centre] = passes.language
+    assert list(counts.values()) == [6, 4, 3]
 
 
 def test_priors_are_asked_once_and_kept(models, tmp_path):

@@ -73,17 +73,22 @@ def test_single_words_in_rot13_within_an_ordinary_text_are_read() -> None:
         "def f(x):\n    return x[1:] + [0] * 4", "a, b, c; x = 1; y = 2",
         "Le café de l'été est à côté.", "Привет, как дела? Сколько стоит хлеб?", "Flags: 🇫🇷 🇩🇪. Family: 👨‍👩‍👧",
         "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "- one\n- two\n- three",
-        "U.S. or U.K.",
+        "U.S. or U.K.", " ".join(f"fine {number}" for number in range(1000, 1200)),
+        " ".join(map(str, range(1000, 1400))), ", ".join(map(str, range(100, 400))),
     ],
 )  # fmt: skip
 def test_an_ordinary_text_has_one_reading_itself(text: str) -> None:
     assert undo(text).texts == (text,) and undo(text).undone == ()
 
 
-def test_a_file_in_a_text_is_taken_out_and_kept() -> None:
+@pytest.mark.parametrize("apart", [0, 4, 8])
+def test_a_file_in_a_text_is_taken_out_and_kept(apart: int) -> None:
     buffer = io.BytesIO()
     PIL.Image.effect_noise((40, 40), 60).save(buffer, "PNG")
     code = base64.b64encode(buffer.getvalue()).decode()
-    found = undo(f"What is this logo? data:image/png;base64,{code} Thank you.")
+    code = (
+        " ".join(code[n : n + apart] for n in range(0, len(code), apart)) if apart else f"data:image/png;base64,{code}"
+    )
+    found = undo(f"What is this logo? {code} Thank you.")
     assert found.files == (buffer.getvalue(),)
     assert words(found.texts[0]) == ["what", "is", "this", "logo", "thank", "you"]

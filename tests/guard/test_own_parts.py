@@ -19,11 +19,12 @@ from counterpoise.data.render import print_page
 from counterpoise.guard import Exchange, Inspected
 from counterpoise.guard._labelled import read_labelled
 from counterpoise.guard.own._corpus import corpus, part_of, sentences
-from counterpoise.guard.own._features import WIDTH, features
+from counterpoise.guard.own._features import PAIRS, WIDTH, features
 from counterpoise.guard.own._head import Head, Net, load_head, platt
 from counterpoise.guard.own._measure import category_table, ece, measured
 from counterpoise.guard.own._minilm import MAX_TOKENS, minilm, model_folder
 from counterpoise.guard.own._readings import all_asked, inspected_of, readings, readings_or_errors
+from counterpoise.guard.own._tiny import PART
 from counterpoise.guard.own._tiny_train import fit_net
 from counterpoise.guard.own._windows import OVERLAP, WINDOW, plain, unreadable, windows
 
@@ -104,6 +105,26 @@ def test_features_have_one_row_per_window_and_their_places() -> None:
     assert not found[0][0, 384 : 3 * 384].any()  # no images, so no words and no pair
     assert found[1][0, -3] == 1 and found[1][0, -2] > 0.5  # has an answer, which refuses
     assert np.abs(features([exchanges[3]], [[]])[0] - found[3]).max() < 1e-4
+
+
+def test_texts_are_embedded_together_only_where_that_can_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worst row of a long answer is the one that all pairs would give, and most pairs are not embedded."""
+    net, model, texts = load_head(PART).nets["response"], minilm(), list[str]()
+    embedded = model._embedded
+    monkeypatch.setattr(model, "_known", OrderedDict())
+    monkeypatch.setattr(model, "_embedded", lambda new: (texts.extend(new), embedded(new))[1])
+    said = [f"First you paint wall {n} of the garden." for n in range(44)]
+    said[21] = "Then you take the knife and threaten the owner of the shop until he gives you his money."
+    long = Exchange((user("How do I get money from a shop?"),), " ".join(said))
+    short = Exchange((user("What is a river?"),), "Water that flows to the sea.")
+    fast = features([long, short], [(), ()], [net, net])
+    few = len(texts)
+    whole = features([long, short], [(), ()])
+    for a, b in zip(fast, whole, strict=True):
+        worst = int(np.argmax(net(b)))
+        assert int(np.argmax(net(a))) == worst and np.abs(a[worst] - b[worst]).max() < 1e-4
+    rows = len(whole[0])
+    assert rows >= 6 and few <= 1 + rows + 2 * PAIRS + 3 and few < len(texts) and len(texts) == 1 + 2 * rows + 3
 
 
 def test_the_corpus_keeps_causes_apart_and_no_held_out_family_in() -> None:

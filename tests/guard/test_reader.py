@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import PIL.Image
 import pytest
 
-from counterpoise.chat import user
+from counterpoise.chat import Image, user
 from counterpoise.guard import Exchange, Guard, Inspected, Sees, Verdict, make_guard, unknown, unseen
 from counterpoise.guard._languages import unread
 from counterpoise.guard._reader import Reader, reading
@@ -80,6 +80,18 @@ def test_other_languages_are_unknown_alone_and_within_english(language: str) -> 
             else:
                 assert found.inspected.texts == 0 and found.reason
     assert len(missed) <= (4 if language == "pt" else 0), missed  # two short Portuguese ones are near English
+
+
+def test_what_is_mostly_in_another_script_is_unknown_without_asking_the_guard() -> None:
+    chinese = translations()["fraud-02"]["zh"][0]
+    inner = Words()
+    guard = reading(inner)
+    whole, mixed, seen = guard.check([
+        Exchange((user(chinese),)), Exchange((user(f"{chinese} {HARM} {CALM}"),)),
+        Exchange((user(chinese, Image.from_bytes(_logo(), "a logo")),)),
+    ])  # fmt: skip
+    assert (whole.label, whole.inspected.texts) == ("unknown", 0) and "script" in str(whole.reason)
+    assert mixed.label == "unsafe" and seen.label == "unknown" and len(inner.shown) == 2  # the guard sees the others
 
 
 def test_a_guard_of_more_languages_is_asked_about_them() -> None:

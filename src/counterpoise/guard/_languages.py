@@ -2,10 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from functools import lru_cache
 
-from .disguise import known_share, share_of
+from .disguise import known_share, share_of, surely
 
 RARE = 0.02
 """A passage whose languages the guard reads have less than this probability together is in another one. Of 1,243
@@ -41,24 +41,50 @@ def unread(text: str, languages: Set[str]) -> str | None:
     """Why a guard that reads these languages (ISO 639) cannot have read a text, or None."""
     if (script := _script(text, languages)) is not None:
         return f"letters of a script that the guard does not read ({script.title()})"
+    own = frozenset(languages)
     for passage in _passages(text):
-        if "en" in languages and known_share(passage) >= KNOWN:
+        if "en" in own and known_share(passage) >= KNOWN:
             continue
-        share, name = share_of(passage, frozenset(languages))
-        words = passage.split()
-        if RARE <= share < SURE and len(words) > WINDOW + STEP:
-            parts = (" ".join(words[n : n + WINDOW]) for n in range(0, len(words) - STEP, STEP))
-            share, name = min(share_of(each, frozenset(languages)) for each in parts)
-        if share < RARE:
+        if (name := _foreign(passage, own)) is not None:
             return f"a passage in a language that the guard does not read ({name})"
     return None
+
+
+def _foreign(passage: str, languages: frozenset[str]) -> str | None:
+    """The language of a passage, or of a window of it, that is surely none of these. Windows are looked at unless the
+    passage is SURE; `surely` is asked first because it is cheaper, and mostly says enough."""
+    words = passage.split()
+    long = len(words) > WINDOW + STEP
+    if surely(passage, languages, SURE if long else RARE):
+        return None
+    share, name = 1.0, ""
+    if not surely(passage, languages, RARE):
+        share, name = share_of(passage, languages)
+    if long and share >= RARE:
+        parts = (" ".join(words[n : n + WINDOW]) for n in range(0, len(words) - STEP, STEP))
+        doubted = [each for each in parts if not surely(each, languages, RARE)]
+        if doubted and share_of(passage, languages)[0] < SURE:
+            share, name = min(share_of(each, languages) for each in doubted)
+    return name if share < RARE else None
+
+
+def mostly_foreign(texts: Sequence[str], languages: Set[str]) -> bool:
+    """Whether most letters of some texts are of scripts that none of these languages is written in: then a guard's
+    opinion of them is noise."""
+    known = _known(languages)
+    letters = [each for text in texts for each in text if each.isalpha()]
+    return 2 * sum(not each.isascii() and _script_of(each) not in known for each in letters) > len(letters)
+
+
+def _known(languages: Set[str]) -> set[str]:
+    return {name for each in languages for name in _SCRIPTS.get(each, "LATIN").split()} | {"LATIN", "FULLWIDTH"}
 
 
 def _script(text: str, languages: Set[str]) -> str | None:
     """The script that letters of the text are in, if it is none of these languages'. Single letters are symbols."""
     if text.isascii():
         return None
-    known = {name for each in languages for name in _SCRIPTS.get(each, "LATIN").split()} | {"LATIN", "FULLWIDTH"}
+    known = _known(languages)
     found = 0
     for run in _FOREIGN.findall(text):
         for letter in run:

@@ -12,11 +12,11 @@ from typing import Any, Protocol, runtime_checkable
 from counterpoise.base import InputError
 from counterpoise.chat import Image, Message, Part
 
-from ._languages import unread
-from ._values import Exchange, Guard, Inspected, Sees, Verdict, prepare, worst
+from ._languages import mostly_foreign, unread
+from ._values import Exchange, Guard, Inspected, Sees, Verdict, prepare, unknown, worst
 from .disguise import Readings, undo
 
-VERSION = "reader1"
+VERSION = "reader2"
 """Changes whenever texts are read otherwise."""
 
 
@@ -62,7 +62,7 @@ class Reader:
 
     def prepare(self) -> None:
         """Load what the guard and the reading of texts need."""
-        undo("Hello. How are you?")
+        undo("Hello. How are you? Ubj ner lbh gbqnl?")
         unread("Hello, how are you today?", frozenset({"en"}))
         prepare(self.inner)
 
@@ -73,19 +73,33 @@ class Reader:
         began = time.perf_counter()
         read = [self._readings(exchange) for exchange in exchanges]
         share = (time.perf_counter() - began) / max(len(exchanges), 1)
-        found = self.inner.check([each for one in read for each in one.exchanges])
-        if len(found) != sum(len(one.exchanges) for one in read):
-            raise InputError(f"{self.id}: {len(found)} verdicts for its exchanges; the guard is broken")
+        found = self._asked(read)
         spans = pairwise(accumulate((len(one.exchanges) for one in read), initial=0))
         return [
             _verdict(exchange, one, found[a:b], share)
             for exchange, one, (a, b) in zip(exchanges, read, spans, strict=True)
         ]
 
+    def _asked(self, read: Sequence["_Read"]) -> list[Verdict]:
+        """The guard's verdict on each reading of all exchanges. One of texts alone that are mostly in scripts which it
+        does not read is unknown at once: such texts have a piece for every letter, so that to look at them is the most
+        expensive of all, and nothing that the guard says about them means anything."""
+        shown = [(each, why) for one in read for each, why in zip(one.exchanges, one.unread, strict=True)]
+        known = self.sees.languages
+        made = {
+            n: unknown(self.id, each, next(iter(why.values())))
+            for n, (each, why) in enumerate(shown)
+            if why and known is not None and not each.images and mostly_foreign(_texts(each), known)
+        }
+        asked = [each for n, (each, _) in enumerate(shown) if n not in made]
+        found = self.inner.check(asked) if asked else []
+        if len(found) != len(asked):
+            raise InputError(f"{self.id}: {len(found)} verdicts for {len(asked)} exchanges; the guard is broken")
+        left = iter(found)
+        return [made[n] if n in made else next(left) for n in range(len(shown))]
+
     def _readings(self, exchange: Exchange) -> "_Read":
-        parts = [part for message in exchange.conversation for part in message.parts]
-        texts = [part for part in parts if isinstance(part, str)] + ([exchange.answer] if exchange.answer else [])
-        own = {text: undo(text) for text in texts if text.strip()}
+        own = {text: undo(text) for text in _texts(exchange) if text.strip()}
         files = [data for each in own.values() for data in each.files]
         images, hidden = self._images(files, exchange.images)
         most = max((len(each.texts) for each in own.values()), default=1)
@@ -130,6 +144,11 @@ class _Read:
     undone: tuple[str, ...]
     hidden: str | None
     """Why a file in a text cannot be looked at."""
+
+
+def _texts(exchange: Exchange) -> list[str]:
+    parts = [part for message in exchange.conversation for part in message.parts if isinstance(part, str)]
+    return parts + ([exchange.answer] if exchange.answer else [])
 
 
 def _at(readings: Readings, number: int) -> str:

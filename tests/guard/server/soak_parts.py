@@ -19,7 +19,7 @@ from typing import Any
 
 from serving import Plain
 
-from counterpoise.guard import Exchange, Verdict
+from counterpoise.guard import Exchange, Sees, Verdict
 
 SENTENCES = "The river is calm today. Boats go by. Nobody is in a hurry. " * 3
 
@@ -28,7 +28,7 @@ class Moody(Plain):
     """Fails now and then, and sometimes takes its time. What it gave a verdict about is kept until it is taken."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(sees=Sees(images=None, languages=frozenset({"en"})))
         self.asked, self.answers = set[int](), dict[int, str]()
         self._draw = random.Random(1)
 
@@ -58,7 +58,7 @@ class Moody(Plain):
         return found
 
 
-MOODS = ("fine", "fine", "fine", "bad", "reset first", "reset later", "cut", "garbage", "500")
+MOODS = ("fine", "fine", "fine", "bad", "reset-first", "reset-later", "cut", "garbage", "500")
 
 
 class Upstream:
@@ -73,7 +73,7 @@ class Upstream:
             asked = json.loads(await reader.readexactly(int(re.findall(r"content-length: (\d+)", head)[0])))
             mood = str(asked.get("model"))
             self.did[mood] += 1
-            if mood != "reset first":
+            if mood != "reset-first":
                 await self._answer(asked, mood, writer)
             if mood.startswith("reset"):
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -98,10 +98,10 @@ class Upstream:
         size = sum(map(len, pieces))
         writer.write(f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n"
                      "Connection: close\r\n\r\n".encode())  # fmt: skip
-        for piece in pieces[: len(pieces) // 2] if mood in ("reset later", "cut") else pieces:
+        for piece in pieces[: len(pieces) // 2] if mood in ("reset-later", "cut") else pieces:
             writer.write(b"?" * len(piece) if mood == "garbage" else piece)
             await writer.drain()
-        if mood == "reset later":
+        if mood == "reset-later":
             await asyncio.sleep(0.05)  # what was sent arrives before the reset
 
 

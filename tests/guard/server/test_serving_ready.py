@@ -1,5 +1,6 @@
 """A server that answers has loaded what its guards need: the first request waits for nothing."""
 
+import base64
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -11,8 +12,9 @@ from serving import Plain, check, live, picture, said, settings, text
 
 from counterpoise.base import InputError
 from counterpoise.evals.scorers._classifier import _weights
-from counterpoise.guard import prepare
+from counterpoise.guard import Sees, prepare
 from counterpoise.guard.clue._guard import ClueGuard
+from counterpoise.guard.disguise import ENGLISH
 from counterpoise.guard.own._eye import eye
 from counterpoise.guard.own._minilm import minilm
 from counterpoise.guard.own._tiny import PART
@@ -37,6 +39,16 @@ def test_all_guards_of_all_policies_are_prepared_once_before_the_port_answers() 
     app = create_app(settings(policies=policies), guards)
     assert [guards["a"].prepared, guards["b"].prepared] == [1, 1]  # type: ignore[attr-defined]
     app.state.checker.close()
+
+
+def test_a_guard_that_is_given_reads_disguises_and_knows_its_languages_like_one_made_by_name() -> None:
+    given = Plain(sees=Sees(images=None, languages=ENGLISH))
+    with live(settings(), plain=given) as base:
+        hidden = base64.b64encode(b"This is forbidden, as everybody here knows.").decode()
+        asked = [hidden, "一切都很好。请告诉我今天的天气。", "All is well."]
+        found = [check(base, [said(each)]) for each in asked]
+        assert [each["verdict"] for each in found] == ["block", "block", "allow"]
+        assert found[1]["coverage"]["texts_checked"] == 0 and found[2]["coverage"]["texts_checked"] == 1
 
 
 def test_a_pair_of_guards_prepares_both() -> None:

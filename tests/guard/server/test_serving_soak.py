@@ -25,6 +25,14 @@ WARM = min(120.0, max(20.0, SECONDS / 5))
 RATE = 20
 JSON = {"content-type": "application/json"}
 REFUSED = (429, 502, 503, 504)
+CODES = {429: "overloaded", 503: "guard_unavailable", 504: "guard_timeout"}
+FOREIGN = (
+    "请告诉我今天的天气怎么样。",
+    "Όλα είναι καλά σήμερα και ο καιρός είναι ωραίος. ",
+    "كل شيء على ما يرام اليوم يا صديقي. ",
+    "Aujourd'hui tout va bien et nous allons au jardin avec les enfants. ",
+    "Heute ist alles gut und wir gehen mit den Kindern in den Garten. ",
+)
 
 
 class Soak:
@@ -79,21 +87,24 @@ class Soak:
         return "field refused"
 
     async def long(self, base: str, number: int) -> str:
-        """Ten pieces, one of them bad in half of the cases."""
-        bad = self.draw.random() < 0.5
-        words = " ".join(f"fine {n} #{number}#" for n in range(6_000))
+        """Many pieces, one of them bad in half of the cases; now and then 450,000 characters."""
+        bad, most = self.draw.random() < 0.5, self.draw.random() < 0.2
+        words = " ".join(f"fine {n} #{number}#" for n in range(30_000))[: 450_000 if most else 80_000]
         at = self.draw.randrange(len(words))
         text = f"{words[:at]} forbidden {words[at:]}" if bad else words
-        return await self.decided(base, text, "long", bad=bad)
+        return await self.decided(base, text, "longest" if most else "long", bad=bad)
 
     async def foreign(self, base: str, number: int) -> str:
-        words = self.draw.choice(("一切都很好。", "Όλα είναι καλά. ", "كل شيء على ما يرام. ", "Tout va bien. "))
-        return await self.decided(base, f"#{number}# {words * 20}", "foreign", bad=False)
+        """In a language that the guard does not read: nothing bad in it, and blocked as not understood."""
+        words = self.draw.choice(FOREIGN)
+        around = self.draw.choice(("{}", "This is fine, and it is a fine day in the garden. {} This is fine too."))
+        size = self.draw.choice((3, 20, 500))
+        return await self.decided(base, around.format(f"#{number}# {words}" * size), "foreign", bad=True)
 
     async def decided(self, base: str, words: str, kind: str, *, bad: bool) -> str:
         got = await self.client.post(self.bases[base] + "/v1/guard/check", json={"messages": [said(words)]})
         if got.status_code != 200:
-            assert got.status_code in REFUSED, got.text
+            assert CODES.get(got.status_code) == got.json()["error"]["code"], got.text
             return f"{kind} refused"
         assert (got.json()["verdict"] == "block") is bad, got.text
         return f"{kind} decided"
@@ -128,8 +139,9 @@ class Soak:
         got = await self.client.post(self.bases[base] + "/v1/chat/completions", json=body)
         asked, seen = self.guard.take(number)
         if got.status_code != 200:
-            wanted = {400} if bad else set()
+            wanted = {400} if bad else {500} if mood == "500" else set()  # an upstream's own status passes
             assert got.status_code in {*wanted, *REFUSED}, got.text
+            assert got.status_code != 500 or got.json()["error"]["code"] == "upstream_error", got.text
             return "question blocked" if got.status_code == 400 else f"{mood}: refused"
         assert asked and not bad
         delivered, ends = read(got, stream=stream)
@@ -203,10 +215,10 @@ def test_soak() -> None:
     total = sum(found.values())
     assert total > 0.5 * RATE * SECONDS, "the machine did not keep up"
     assert found["check decided"] > 0.15 * total and found["fine: whole"] > 0.08 * total and found["malformed"] > 0
-    assert found["field refused"] and found["long decided"] and found["foreign decided"]
-    for mood in ("reset first", "reset later", "cut", "garbage", "500"):
+    assert found["field refused"] and found["long decided"] and found["foreign decided"] and found["longest decided"]
+    for mood in ("reset-first", "reset-later", "cut", "garbage", "500"):
         broken = found[f"{mood}: refused"] + found[f"{mood}: error"]
         assert upstream.did[mood] and broken, mood
-    assert found["reset later: error"] and found["bad: filtered"] and found["question blocked"]
+    assert found["reset-later: error"] and found["bad: filtered"] and found["question blocked"]
     assert after < 1.05 * before, f"{before:,} -> {after:,} bytes"
     assert left <= opened + 16

@@ -30,7 +30,7 @@ from ._calibration import (
     read_xstest_labels,
 )
 from ._classifier import refusal_probability
-from ._language import language, language_shares
+from ._language import language, language_shares, likeliest_language
 from ._metrics import METRICS, Metric
 from ._numbers import last_number
 from ._scorer import NOT_APPLICABLE, Score, Scorer, all_scorers, get, register, self_check
@@ -55,6 +55,7 @@ __all__ = [
     "language",
     "language_shares",
     "last_number",
+    "likeliest_language",
     "read_harmbench_file",
     "read_harmbench_labels",
     "read_xstest_file",

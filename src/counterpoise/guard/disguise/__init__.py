@@ -6,7 +6,7 @@ is undone is a reading besides the text as it stands; guards look at both, and t
 
 from ._letters import TAGS, plain_letters
 from ._undo import Readings, undo
-from ._words import ENGLISH, english_share, known_share, known_words, share_of
+from ._words import ENGLISH, english_share, known_share, known_words, share_of, surely
 
 __all__ = [
     "ENGLISH",
@@ -17,5 +17,6 @@ __all__ = [
     "known_words",
     "plain_letters",
     "share_of",
+    "surely",
     "undo",
 ]

@@ -70,8 +70,8 @@ def decode(text: str) -> Decoded:
     runs("hexadecimal", _16, _from_16)
     runs("base32", _32, _from_32)
     runs("base64", _64, _from_64)
-    runs("base64", _64_APART, _from_64)
-    runs("numbers", _10, lambda run: bytes(map(_small, re.findall(r"\d+", run))))
+    runs("base64", _64_APART, _from_64_apart)
+    runs("numbers", _10, _from_10)
     runs("Morse code", _MORSE, lambda run: _from_morse(run).encode())
     for name, pattern, undo in (
         ("URL encoding", _PERCENT, unquote),
@@ -106,6 +106,8 @@ def _speaks(text: str) -> bool:
 
 
 def _from_64(run: str) -> bytes | None:
+    if run[1:].islower() and run.isalpha():
+        return None  # a word; what follows costs ten times as much
     body = re.sub(r"\s+", "", run.rpartition("base64,")[2]).rstrip("=").translate(str.maketrans("-_", "+/"))
     if body[1:].islower() and body.isalpha():
         return None  # a word
@@ -113,6 +115,19 @@ def _from_64(run: str) -> bytes | None:
         return base64.b64decode(body[: len(body) - (len(body) % 4 == 1)] + "=" * (-len(body) % 4)) if body else None
     except (binascii.Error, ValueError):
         return None
+
+
+def _from_64_apart(run: str) -> bytes | None:
+    """Groups of letters and digits as the bytes that they encode. Words and columns of numbers look like that too; only
+    what decodes to text, or mixes large and small letters with digits as data does, is such a code."""
+    data = _from_64(run)
+    letters = [each for each in run if each.isalpha()]
+    mixed = any(map(str.isdigit, run)) and 0.2 < sum(map(str.isupper, letters)) / max(1, len(letters)) < 0.8
+    return data if data is None or mixed else _if_text(data)
+
+
+def _if_text(data: bytes) -> bytes | None:
+    return data if _as_text(data) is not None else None
 
 
 def _from_32(run: str) -> bytes | None:
@@ -124,15 +139,18 @@ def _from_32(run: str) -> bytes | None:
 
 
 def _from_16(run: str) -> bytes | None:
-    return bytes.fromhex("".join(re.findall(r"(?:\\x|0x)?([0-9a-fA-F]{2})", run)))
+    data = bytes.fromhex("".join(re.findall(r"(?:\\x|0x)?([0-9a-fA-F]{2})", run)))
+    return data if re.search("[a-fA-F]", run) else _if_text(data)  # columns of decimal numbers are no file
 
 
 def _from_2(run: str) -> bytes | None:
     return bytes(int(each, 2) for each in re.findall(r"[01]{7,8}", run))
 
 
-def _small(number: str) -> int:
-    return int(number) if int(number) < 256 else 0
+def _from_10(run: str) -> bytes | None:
+    numbers = [int(each) for each in re.findall(r"\d+", run)]
+    data = bytes(each if each < 256 else 0 for each in numbers)
+    return data if max(numbers) < 256 else _if_text(data)
 
 
 def _from_morse(run: str) -> str:

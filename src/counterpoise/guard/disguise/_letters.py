@@ -28,7 +28,9 @@ _HIDDEN = re.compile(
     r"\ufeff\uffa0\ufff9-\ufffb]+(?=\w)"
 )
 _MARKS = re.compile(r"([A-Za-z])[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0]+")
-_FLAG = re.compile("(?<![\U0001f1e6-\U0001f1ff])[\U0001f1e6-\U0001f1ff]{2}(?![\U0001f1e6-\U0001f1ff])")
+_FLAG = "(?<![\U0001f1e6-\U0001f1ff])[\U0001f1e6-\U0001f1ff]{2}(?![\U0001f1e6-\U0001f1ff])"
+_SYMBOLS = re.compile(f"{_FLAG}|[\u2460-\u24ff\U00010000-\U0010ffff]")
+_OTHERS = re.compile(r"[^\x00-\x7f]")
 _SELECTORS = re.compile(r"[\ufe00-\ufe0f\U000e0100-\U000e01ef]{4,}")
 
 
@@ -71,7 +73,7 @@ def _marks(text: str) -> str:
 
 def _compatible(text: str) -> str:
     """NFKC: full-width, mathematical, circled and small letters are letters; quotes and the like stay as they are."""
-    return "".join(_kept(each) for each in text)
+    return _OTHERS.sub(lambda found: _kept(found[0]), text)
 
 
 @lru_cache(maxsize=4096)
@@ -106,11 +108,7 @@ def _ascii_letter(character: str) -> bool:
 
 def _symbols(text: str) -> str:
     """Letters in squares and circles, and those that flags are made of; pairs of the latter are flags."""
-    kept = {n for found in _FLAG.finditer(text) for n in range(*found.span())}
-    return "".join(
-        _named(each) if n not in kept and (ord(each) > 0xFFFF or "\u2460" <= each <= "\u24ff") else each
-        for n, each in enumerate(text)
-    )
+    return _SYMBOLS.sub(lambda found: _named(found[0]) if len(found[0]) == 1 else found[0], text)
 
 
 @lru_cache(maxsize=4096)

@@ -3,7 +3,8 @@
 import codecs
 import re
 import string
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import product
 
@@ -19,13 +20,13 @@ _LEET = {
     "4": "a", "@": "a", "8": "b", "3": "e", "6": "g", "9": "g", "1": "il", "!": "il", "|": "li", "0": "o", "5": "s",
     "$": "s", "7": "t", "+": "t", "2": "z",
 }  # fmt: skip
-_LEET_WORD = re.compile(r"(?<![\w@$!|+])[A-Za-z0-9@$!|+]{1,24}(?![\w@$])")
+_LEET_WORD = re.compile(r"(?<![\w@$!|+])(?=[A-Za-z]*[0-9@$!|+])[A-Za-z0-9@$!|+]{1,24}(?![\w@$])")
 _SHORT = 4
 """A shorter word with a digit in it is a name or a quantity (3D, H2O), unless the text has several words in digits."""
 _MOST = 64
 """Readings of one word in digits that are tried."""
 _TURNED = dict(zip("ɐqɔpǝɟƃɥᴉıɾʞlɯuodbɹsʇnʌʍxʎz", "abcdefghiijklmnopqrstuvwxyz", strict=True))
-_ONLY_TURNED = frozenset("ɐɔǝɟƃɥᴉɾʞɯɹʇʌʍʎ")
+_ONLY_TURNED = re.compile("[ɐɔǝɟƃɥᴉɾʞɯɹʇʌʍʎ]")
 _TOKEN = re.compile(r"[A-Za-z]{4,}")
 
 
@@ -104,35 +105,70 @@ def reversed_words(text: str) -> str:
 
 def turned(text: str) -> str:
     """Upside-down letters set upright; they are written from the end."""
-    if sum(each in _ONLY_TURNED for each in text) < 3:
+    if text.isascii() or len(_ONLY_TURNED.findall(text)) < 3:
         return text
     return "".join(_TURNED.get(each, each) for each in text[::-1])
 
 
-def shifts(text: str) -> Iterator[tuple[str, str]]:
-    """The text under each Caesar shift and in the mirrored alphabet, with the name of the code."""
-    yield "rot13", codecs.encode(text, "rot13")
+def _alphabets() -> dict[str, dict[int, int]]:
     low, high = string.ascii_lowercase, string.ascii_uppercase
-    for by in (n for n in range(1, 26) if n != 13):
-        yield f"shift by {by}", text.translate(str.maketrans(low + high, low[by:] + low[:by] + high[by:] + high[:by]))
-    yield "mirrored alphabet", text.translate(str.maketrans(low + high, low[::-1] + high[::-1]))
+    order = (13, *(n for n in range(1, 26) if n != 13))
+    made = {by: str.maketrans(low + high, low[by:] + low[:by] + high[by:] + high[:by]) for by in order}
+    named = {"rot13" if by == 13 else f"shift by {by}": table for by, table in made.items()}
+    return named | {"mirrored alphabet": str.maketrans(low + high, low[::-1] + high[::-1])}
+
+
+_ALPHABETS = _alphabets()
+"""Caesar shifts and the mirrored alphabet, by the name of the code."""
+BACKWARDS = ("reversed letters", "reversed words")
+CODES = (*BACKWARDS, *_ALPHABETS)
+"""Of whole passages, letter by letter; in this order they are tried."""
+
+
+def decoded(text: str, code: str) -> str:
+    """The text that is meant if it was written in one of CODES."""
+    if code in _ALPHABETS:
+        return text.translate(_ALPHABETS[code])
+    return text[::-1] if code == "reversed letters" else reversed_words(text)
+
+
+@cache
+def _coded() -> dict[str, tuple[str, ...]]:
+    """A known word in a code -> the codes in which it is one. A look into it for each word of a passage tells how many
+    words of the passage would be known in each code, and a passage in which few would be need not be decoded."""
+    into = {code: {b: a for a, b in table.items()} for code, table in _ALPHABETS.items()}
+    found: dict[str, list[str]] = {}
+    for word in known_words():
+        found.setdefault(word[::-1], []).extend(BACKWARDS)
+        for code, table in into.items():
+            found.setdefault(word.translate(table), []).append(code)
+    return {word: tuple(codes) for word, codes in found.items()}
+
+
+def likely_codes(words: Sequence[str], least: float) -> list[str]:
+    """Those of CODES in which at least this share of the words of a passage are known ones."""
+    known = Counter(code for word in words for code in _coded().get(word, ()))
+    return [code for code in CODES if known[code] and known[code] / len(words) >= least]
+
+
+@cache
+def _hidden() -> dict[str, tuple[str, str]]:
+    """What is no known word, but one backwards or in rot13 -> which of these, and the word."""
+    backwards = {word[::-1]: ("reversed letters", word) for word in known_words()}
+    turned = {codecs.encode(word, "rot13"): ("rot13", word) for word in known_words()}
+    return {word: meant for word, meant in (backwards | turned).items() if word not in known_words()}
 
 
 def hidden_words(text: str) -> tuple[str, tuple[str, ...]]:
     """Single words in rot13 or backwards within an ordinary text: those that are no words, and are known ones then."""
     undone: dict[str, None] = {}
-
-    def meant(word: str) -> tuple[str, str] | None:
-        if word in known_words():
-            return None
-        made = {"rot13": codecs.encode(word, "rot13"), "reversed letters": word[::-1]}
-        return next(((name, other) for name, other in made.items() if other in known_words()), None)
-
-    words = [each.lower() for each in _TOKEN.findall(text)]
-    several = sum(meant(word) is not None for word in words) > 1
+    hidden = _hidden()
+    count = sum(map(hidden.__contains__, map(str.lower, _TOKEN.findall(text))))
+    if not count:
+        return text, ()
 
     def read(found: re.Match[str]) -> str:
-        seen = meant(found[0].lower()) if several or len(found[0]) > _SHORT else None
+        seen = hidden.get(found[0].lower()) if count > 1 or len(found[0]) > _SHORT else None
         if seen is None:
             return found[0]
         undone[seen[0]] = None

@@ -1,15 +1,15 @@
 """All disguises of a text undone, one after the other and again, and what was undone."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from ._encodings import decode
 from ._letters import plain_letters
-from ._spelling import hidden_words, joined, reversed_words, shifts, turned, unleeted
-from ._words import english_share, known_share
+from ._spelling import decoded, hidden_words, joined, likely_codes, turned, unleeted
+from ._words import english_share, known_share, known_words, share_among, words_of
 
 ROUNDS = 4
 """Disguises within disguises that are followed."""
@@ -96,26 +96,29 @@ class _Reading(NamedTuple):
 
 
 def _best(passage: str) -> _Reading:
-    """The reading of a passage that is most likely English, the passage itself unless another makes more sense."""
-    letters = sum(each.isascii() and each.isalpha() for each in passage)
-    if letters < LETTERS or len(passage) > LONGEST or len(passage) > WORD * len(passage.split()):
-        return _Reading("", passage)
-    if known_share(passage) >= KNOWN or (before := _sense(passage)) >= PLAIN:
-        return _Reading("", passage)
-    best, most = _Reading("", passage), max(LEAST, before + 0.1)
-    for name, made in _others(passage):
-        if made != passage and known_share(made) >= LEAST and (sense := _sense(made)) > most:
+    """The reading of a passage that is most likely English, the passage itself unless another makes more sense.
+
+    Sense is the detector's probability of English and the share of known words, evenly. The detector takes most of the
+    time, so that it is only asked where known words leave something to decide."""
+    best = _Reading("", passage)
+    words = words_of(passage)
+    if sum(map(len, words)) < LETTERS or len(passage) > LONGEST or len(passage) > WORD * len(passage.split()):
+        return best
+    known = share_among(words, known_words())
+    others = [] if known >= KNOWN else list(_others(passage, words))  # mostly none: then nothing else is asked
+    if not others or (before := (english_share(passage) + known) / 2) >= PLAIN:
+        return best
+    most = max(LEAST, before + 0.1)
+    for name, made, share in others:
+        if (1 + share) / 2 > most and (sense := (english_share(made) + share) / 2) > most:
             best, most = _Reading(name, made), sense
     return best
 
 
-def _others(passage: str) -> Iterator[tuple[str, str]]:
-    yield "upside-down letters", turned(passage)
-    yield "reversed letters", passage[::-1]
-    yield "reversed words", reversed_words(passage)
-    yield from shifts(passage)
-
-
-def _sense(text: str) -> float:
-    """How much sense a text makes in English: the detector's probability and the share of known words, evenly."""
-    return (english_share(text) + known_share(text)) / 2
+def _others(passage: str, words: Sequence[str]) -> Iterator[tuple[str, str, float]]:
+    """Readings of a passage of such words in which enough of them are known: name, text and that share."""
+    made = [("upside-down letters", turned(passage))]
+    made += [(code, decoded(passage, code)) for code in likely_codes(words, LEAST)]
+    for name, text in made:
+        if text != passage and (share := known_share(text)) >= LEAST:
+            yield name, text, share

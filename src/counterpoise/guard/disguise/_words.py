@@ -1,17 +1,20 @@
 """What tells a reading that makes sense from one that does not: known words, and how English a text looks."""
 
 import re
+import string
+from collections.abc import Container, Sequence, Set
 from functools import cache, lru_cache
 
 from counterpoise.data import lexicon, twins
 from counterpoise.data.pocket_sets import phrases
-from counterpoise.evals.scorers import language_shares
+from counterpoise.evals.scorers import language_shares, likeliest_language
 
 LISTS = ("harmful", "contrast_harmful", "lookalikes", "contrast_benign", "everyday", "questions")
 _ALSO = {"en": ("pcm", "sco")}
 """Languages that the detector takes for one: short English for Pidgin and Scots."""
 ENGLISH = frozenset({"en"})
 _WORD = re.compile(r"[a-z]+")
+_SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _ONE_LETTER = frozenset("ai")
 
 
@@ -22,14 +25,23 @@ def known_words() -> frozenset[str]:
     texts = [*lexicon(), *(phrase for name in LISTS for phrase in phrases(name))]
     for family in twins.families("train"):
         texts += [family.harmful.text, family.benign.text, family.print_instruction, family.pair_instruction]
-    found = {word for text in texts for word in _WORD.findall(text.lower())}
+    found = {word for text in texts for word in words_of(text)}
     return frozenset(word for word in found if len(word) > 1 or word in _ONE_LETTER)
+
+
+def words_of(text: str) -> list[str]:
+    """The runs of letters from a to z, in small letters."""
+    return _WORD.findall(text.translate(_SMALL))
 
 
 def known_share(text: str) -> float:
     """Share of the words of a text that are known."""
-    words = _WORD.findall(text.lower())
-    return sum(word in known_words() for word in words) / len(words) if words else 0.0
+    return share_among(words_of(text), known_words())
+
+
+def share_among(words: Sequence[str], known: Container[str]) -> float:
+    """Share of some words that are among others; 0 for no words."""
+    return sum(map(known.__contains__, words)) / len(words) if words else 0.0
 
 
 @lru_cache(maxsize=8192)
@@ -37,8 +49,24 @@ def share_of(text: str, languages: frozenset[str]) -> tuple[float, str]:
     """Probability that a text is in one of these languages (Lui and Baldwin 2012), and its likeliest language; its
     capitals aside, which say nothing."""
     shares = language_shares(text.lower() if text.isupper() else text)
-    names = [name for each in languages for name in (each, *_ALSO.get(each, ()))]
-    return sum(shares.get(name, 0.0) for name in names), max(shares, key=shares.__getitem__)
+    return sum(shares.get(name, 0.0) for name in _taken(languages)), max(shares, key=shares.__getitem__)
+
+
+def surely(text: str, languages: frozenset[str], least: float) -> bool:
+    """Whether the likeliest language of a text is one of these and has at least this probability. Then they have it
+    together; it is found out in half the time that `share_of` takes."""
+    name, share = _likeliest(text)
+    return share >= least and name in _taken(languages)
+
+
+@lru_cache(maxsize=8192)
+def _likeliest(text: str) -> tuple[str, float]:
+    return likeliest_language(text.lower() if text.isupper() else text)
+
+
+@cache
+def _taken(languages: Set[str]) -> tuple[str, ...]:
+    return tuple(name for each in languages for name in (each, *_ALSO.get(each, ())))
 
 
 def english_share(text: str) -> float:

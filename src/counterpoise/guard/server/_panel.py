@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from counterpoise.chat import Image
 
+from .._reader import reading
 from .._registry import make_guard
 from .._values import Exchange, Guard, Verdict, prepare
 from ._access import Asker, asker
@@ -30,7 +31,7 @@ class Panel:
     def __init__(self, config: ServerConfig, metrics: Metrics, guards: Mapping[str, Guard]):
         self._config, self._metrics = config, metrics
         names = dict.fromkeys(name for policy in config.policies.values() for name in policy.guards)
-        made = {name: guards.get(name) or make_guard(name) for name in names}
+        made = {name: reading(guards[name]) if name in guards else make_guard(name) for name in names}
         for guard in made.values():
             prepare(guard)
         self._batchers = {name: self._batcher(name, guard) for name, guard in made.items()}

@@ -34,6 +34,7 @@ Answer = tuple[dict[str, Any], Sequence[Decision]]
 
 def create_app(config: ServerConfig | None = None, guards: Mapping[str, Guard] | None = None) -> FastAPI:
     """The server as an ASGI application. `guards` are ready-made ones by name; the others are made from their names.
+    One without a reader gets one, so that disguised texts are undone before each of them.
 
     Raises InputError for a guard that cannot be made, or keys that the environment does not hold.
     """
