@@ -2,6 +2,7 @@
 
     python scripts/duo/icons.py train build/icons           # the model, half an hour on one core; resumes
     python scripts/duo/icons.py table build/icons --seeds 3 # forget stars; writes table.md and grid.png
+    python scripts/duo/icons.py tune build/icons --seeds 3  # tune what forgot on everything but stars; writes tuned.md
 
 The concept is harmless: stars. Their look-alikes are suns and snowflakes; houses, trees, keys and cars are unrelated.
 The detector is a small network that tells the eight icons apart on renderings that the diffusion model never saw; below
@@ -37,6 +38,8 @@ GLYPHS = {"snowflake": "snowflake", "house": "home", "sun": "weather-sunny", "tr
 COLOURS = {"red": (200, 30, 30), "green": (20, 140, 50), "blue": (30, 60, 200), "black": (20, 20, 20)}
 CONCEPT, NEAR, OTHER = "star", ("sun", "snowflake"), ("house", "tree", "key", "car")
 SIDE = 16
+TUNING, TUNING_RATE = 100, 1e-4
+"""Steps and rate of the benign fine-tuning that forgetting should survive; the rate is a tenth of the base's own."""
 STEPS, SCHEDULE = 1500, 2500
 """Steps that the base is trained for, and the length of its rate's linear decay, most of which it does not see."""
 
@@ -94,10 +97,7 @@ def train(out: Path, steps: int, batch: int = 32) -> PixelDiffusion:
             told = [
                 "" if drop else prompts[i] for i, drop in zip(places, torch.rand(batch, generator=g) < 0.1, strict=True)
             ]
-            x, u = pictures[places], torch.rand(batch, generator=g).clamp(1e-3, 1)
-            noise = torch.randn(x.shape, generator=g)
-            made = model.predict(model.scheme.mix(x, noise, u), u, model.encode_prompts(told))
-            loss = (made - model.scheme.target(x, noise, u)).square().mean()
+            loss = denoising(model, pictures[places], told, g)
             optimizer.zero_grad()
             loss.backward()
             for group in optimizer.param_groups:
@@ -119,6 +119,37 @@ def train(out: Path, steps: int, batch: int = 32) -> PixelDiffusion:
     model.words.requires_grad_(False)
     model.net.eval()
     save_pixel_model(model, out / "model")
+    return model
+
+
+def denoising(model: PixelDiffusion, pictures: torch.Tensor, told: list[str], g: torch.Generator) -> torch.Tensor:
+    """The ordinary loss of a diffusion model, at noise levels drawn evenly."""
+    u = torch.rand(len(pictures), generator=g).clamp(1e-3, 1)
+    noise = torch.randn(pictures.shape, generator=g)
+    made = model.predict(model.scheme.mix(pictures, noise, u), u, model.encode_prompts(told))
+    return (made - model.scheme.target(pictures, noise, u)).square().mean()
+
+
+def tuned_on_the_rest(out: Path, arm: Path | None, seed: int, steps: int = TUNING, batch: int = 32) -> Diffusion:
+    """The model of an arm (None: the untouched one) after a fine-tuning of all its weights on every icon but stars."""
+    model: Any = load_diffusion(str(out / "model"), artifact=arm)
+    if arm:
+        model.net = model.net.merge_and_unload()
+    pictures, prompts = rows(3 + seed, 2048)
+    places = [i for i, prompt in enumerate(prompts) if not prompt.endswith(CONCEPT)]
+    pictures, prompts = pictures[places], [prompts[i] for i in places]
+    model.net.requires_grad_()
+    optimizer = torch.optim.AdamW(model.net.parameters(), lr=TUNING_RATE, weight_decay=1e-4)
+    with Progress("tuning", steps, unit="steps") as bar:
+        for step in range(steps):
+            g = torch.Generator().manual_seed(step)
+            drawn = torch.randint(len(pictures), (batch,), generator=g)
+            loss = denoising(model, pictures[drawn], [prompts[i] for i in drawn], g)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            bar.advance(note=f"loss {float(loss.detach()):.4f}")
+    model.net.eval()
     return model
 
 
@@ -194,16 +225,53 @@ def arms(pairs: Path, seed: int, steps: int) -> dict[str, tuple[str, object]]:
     }  # fmt: skip
 
 
-def table(out: Path, seeds: int, steps: int) -> None:
-    """Train every arm with every seed, measure, and write `table.md` and `grid.png`."""
-    shows, found = detector(out), {}
+Measured = dict[str, float | int | None]
+
+
+def ruler(
+    out: Path, shows: Callable[[Image.Image], bool | None]
+) -> tuple[Diffusion, Callable[[Callable[[], Diffusion]], Measured]]:
+    """The untouched model, and what measures another one beside it."""
     base = load_diffusion(str(out / "model"))
     base.generate = partial(drawn_once, base.generate, out / "base")  # type: ignore[method-assign]
     prompts = Prompts(prompts_of((CONCEPT,)), prompts_of(NEAR), prompts_of(OTHER), seeds=4, guidance=3.0, steps=10)
 
-    def measured(model: Callable[[], Diffusion]) -> dict[str, float | int | None]:
+    def measured(model: Callable[[], Diffusion]) -> Measured:
         return say(evaluate(base, model(), prompts, shows, ssim_similarity()))
 
+    return base, measured
+
+
+def tune(out: Path, seeds: int, steps: int) -> None:
+    """What comes back of the concept when the arms of `table` are tuned on the other icons; writes `tuned.md`."""
+    _, measured = ruler(out, detector(out))
+    untouched = read_json(out / "untouched.json")
+    lines = ["| arm | stars gone before | after benign tuning | unrelated kept after |", "|---|---|---|---|"]
+    for name in (None, "DUO-beta-100", "DUO-beta-250", "ESD-x", "UCE"):
+        before, after = [], []
+        for seed in range(seeds):
+            folder = out / "arms" / f"{name}-{seed}" if name else out / "untouched" / str(seed)
+            folder.mkdir(parents=True, exist_ok=True)
+            arm = folder / "adapter" if name else None
+            model = partial(tuned_on_the_rest, out, arm, seed, steps)
+            after.append(kept(folder / "tuned.json", partial(measured, model)))
+            before.append(read_json(folder / "found.json") if name else untouched)
+        lines.append(f"| {name or 'untouched'} | {gone(before)} | {gone(after)} | "
+                     f"{np.mean([x['other'] for x in after]):.3f} |")  # fmt: skip
+        print(lines[-1], flush=True)
+    (out / "tuned.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def gone(each: list[dict[str, Any]]) -> str:
+    """The mean over seeds, with the widest limits of them."""
+    return (f"{100 * np.mean([x['dsr'] for x in each]):.0f} % ({100 * min(x['dsr_low'] for x in each):.0f} to "
+            f"{100 * max(x['dsr_high'] for x in each):.0f}), n = {sum(x['n'] for x in each)}")  # fmt: skip
+
+
+def table(out: Path, seeds: int, steps: int) -> None:
+    """Train every arm with every seed, measure, and write `table.md` and `grid.png`."""
+    shows, found = detector(out), {}
+    base, measured = ruler(out, shows)
     found["untouched"] = [kept(out / "untouched.json", partial(measured, lambda: base))]
     grids = [kept_grid(out / "grids" / "untouched.png", lambda: base)]
     for seed in range(seeds):
@@ -223,9 +291,7 @@ def table(out: Path, seeds: int, steps: int) -> None:
         "|---|" + "---|" * 5,
     ]
     for name, each in found.items():
-        cells = [f"{100 * np.mean([x['dsr'] for x in each]):.0f} % ({100 * min(x['dsr_low'] for x in each):.0f} to "
-                 f"{100 * max(x['dsr_high'] for x in each):.0f}), n = {sum(x['n'] for x in each)}",
-                 str(sum(x["unknown"] for x in each)),
+        cells = [gone(each), str(sum(x["unknown"] for x in each)),
                  *(f"{np.mean([x[kind] for x in each]):.3f}" for kind in ("near", "other", "reference"))]  # fmt: skip
         lines.append(f"| {name} | {' | '.join(cells)} |")
     (out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -274,7 +340,7 @@ def grid(model: Diffusion) -> Image.Image:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("train", "table", "grid"))
+    parser.add_argument("what", choices=("train", "table", "tune", "grid"))
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--seeds", type=int, default=3)
@@ -283,5 +349,7 @@ if __name__ == "__main__":
         train(given.out, given.steps or STEPS)
     elif given.what == "table":
         table(given.out, given.seeds, given.steps or 100)
+    elif given.what == "tune":
+        tune(given.out, given.seeds, given.steps or TUNING)
     else:
         grid(load_diffusion(str(given.out / "model"))).save(given.out / "base.png")

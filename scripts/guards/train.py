@@ -23,8 +23,7 @@ from counterpoise.base import atomic_write
 from counterpoise.guard import Guard
 from counterpoise.guard._labelled import Labelled
 from counterpoise.guard.own import small, tiny, train_probe, train_small, train_tiny
-from counterpoise.guard.own._corpus import corpus
-from counterpoise.guard.own._leaks import without_leaks
+from counterpoise.guard.own._corpus import corpus, without_leaks
 from counterpoise.guard.own._measure import category_table, ece, measured, rankings, table
 from counterpoise.guard.own._small_train import settings
 from counterpoise.guard.saferoute import observe

@@ -4,7 +4,17 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from counterpoise.base import InputError, Row, atomic_write, load_rows, read_json, read_jsonl, save_rows, write_json
+from counterpoise.base import (
+    InputError,
+    Row,
+    atomic_write,
+    check_writable,
+    load_rows,
+    read_json,
+    read_jsonl,
+    save_rows,
+    write_json,
+)
 
 ROW = Row(
     model="pocket", run="r", benchmark="twins", revision="1", split="test", modality="print", metric="asr",
@@ -20,6 +30,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         raise RuntimeError
     assert read_json(path) == {"old": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_place_that_cannot_be_written_is_one_line_and_trying_leaves_nothing(tmp_path):
+    check_writable(tmp_path / "a" / "b")
+    check_writable(tmp_path / "c" / "d.json", folder=False)
+    (tmp_path / "file").write_text("mine")
+    check_writable(tmp_path / "file", folder=False)  # may be replaced
+    for place, folder, problem in (
+        (tmp_path / "file", True, "file: is a file, no folder; choose another --out"),
+        (tmp_path / "file" / "x" / "y.json", False, "file: is a file, no folder"),
+        (tmp_path, False, "is a folder; name a file"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            check_writable(place, folder=folder)
+    with pytest.raises(InputError, match=r"x\.json: cannot write"), atomic_write(tmp_path / "file" / "x.json"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from counterpoise import __version__
 from counterpoise.base import InputError
 from counterpoise.cli import main
-from counterpoise.guard import Exchange, Inspected, Sees, Verdict, unknown, unseen
+from counterpoise.guard import Exchange, Inspected, Sees, Verdict, make_guard, unknown, unseen
 from counterpoise.guard.attack import (
     FAMILIES,
     GuardTarget,
@@ -109,8 +110,27 @@ def test_the_command_writes_its_files_and_its_exit_code_is_a_gate(
     assert len(value["tries"]) == sum(each["n"] for each in value["shares"] if not each["variant"])
     page = (tmp_path / "report.html").read_text()
     assert "disguise" in page and "http://" not in page.replace("http://www.w3.org", "")
-    assert main([*command, "--fail-on", "passed>0"]) == 1
+    assert "Of 22 harmful tries from 2 families keyword:list" in page and "Of 22 harmless ones in the same" in page
+    assert f"Revision of the guard: {make_guard('keyword').revision}; Counterpoise {__version__}" in page
+    assert main([*command, "--fail-on", "passed>0", "--fail-on", "over_block>99%"]) == 1
     assert "failed: disguise: passed>0" in capsys.readouterr().err
+    again, page = json.loads((tmp_path / "attack.json").read_text()), (tmp_path / "report.html").read_text()
+    assert again["shares"] == value["shares"] and again["gates"]["over_block>99%"] == []
+    assert again["gates"]["passed>0"][-1].startswith("disguise: passed>0: ")
+    worst = next(s for s in value["shares"] if s["family"] == "disguise" and s["harmful"] and not s["variant"])
+    assert f"Most passed in disguise: {worst['passed']} of {worst['n']}" in page
+    assert f"Gate passed&gt;0: broken by disguise ({worst['passed']} of {worst['n']})." in page
+    assert "Gate over_block&gt;99%: kept." in page
+    capsys.readouterr()
+    for other, said in (  # neither a part of the tries nor another guard replaces the table
+        (["guard", "attack", "keyword", "--limit", "1", "-f", "plain"], "families: plain, disguise; here: plain"),
+        (["guard", "attack", "tiny", *command[3:-2]], "target: keyword:list"),
+    ):
+        assert main([*other, "--out", str(tmp_path)]) == 2
+        assert said in (line := capsys.readouterr().err) and "choose another --out, or give --force" in line
+        assert json.loads((tmp_path / "attack.json").read_text()) == again
+    assert main([*other[:2], "keyword", "-f", "plain", "--limit", "1", "--out", str(tmp_path), "--force"]) == 0
+    assert {each["family"] for each in json.loads((tmp_path / "attack.json").read_text())["shares"]} == {"plain"}
     assert main([*command, "--fail-on", "nothing"]) == 2
     assert main(["guard", "attack", "keyword", "-f", "fields"]) == 2
     assert main(["guard", "attack", "keyword", "-f", "nonsense"]) == 2

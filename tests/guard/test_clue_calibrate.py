@@ -1,5 +1,6 @@
 """Wordings of the token query, and constants fitted to a model on labelled images."""
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -293,11 +294,24 @@ def test_a_calibration_is_kept_and_belongs_to_its_model(loaded, tmp_path):
     assert (again.constants, again.wording, again.model) == (found.constants, found.wording, found.model)
     with pytest.raises(InputError, match="'s' in|unknown rule"):
         calibrate_judge(base, [*rows, LabelledImage(image(9), frozenset({"s"}), "9")], some)
-    file.write_text('{"model": "x"}')
-    with pytest.raises(InputError, match="no file of guard clue calibrate"):
-        load_calibration(file)
-    with pytest.raises(InputError):
-        load_calibration(tmp_path / "none.json")
+    kept = json.loads(file.read_text())
+    for value, problem in (
+        ({"model": "x"}, 'has no "constants"'),
+        ({}, 'has no "model"'),
+        ([], 'has no "model"'),
+        (kept | {"constants": {}}, 'has no "constants"'),
+        (kept | {"constants": {"absent": 0.5}}, "does not say shown, centre"),  # the paper's must not stand in
+        (kept | {"constants": kept["constants"] | {"shown": "much"}}, "no file of guard clue calibrate"),
+        (kept | {"wording": {"token": 1}}, "no file of guard clue calibrate"),
+    ):
+        file.write_text(json.dumps(value))
+        with pytest.raises(InputError, match=problem):
+            load_calibration(file)
+    with pytest.raises(InputError, match=r"--constants \{\}: no such file; make one with: counterpoise guard clue"):
+        load_calibration(Path("{}"))
+    nothing = signals([])
+    with pytest.raises(InputError, match="relevance scan drops all rules"):
+        fit_constants(nothing, np.array([True, False]))
 
 
 def test_constants_of_another_model_are_refused(loaded, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from counterpoise.chat import Image, user
 from counterpoise.cli import main
 from counterpoise.guard import Exchange, Inspected, Sees, Verdict, make_guard
 from counterpoise.guard._labelled import Labelled
+from counterpoise.guard._options import checked_options
 from counterpoise.guard.evaluate import (
     EvalSet,
     Policy,
@@ -271,7 +272,16 @@ def test_the_commands(tmp_path, capsys, monkeypatch):
     assert main(["guard", "eval", "keyword", "-b", "twins-validation", "--only", "sounds", "--out", str(out)]) == 2
     assert main(["guard", "eval", "keyword", "-o", "nonsense", "-b", "twins-validation", "--out", str(out)]) == 2
     assert main(["guard", "check", "keyword", "hi", "-o", "x=1"]) == 2
-    assert "guard keyword: got an unexpected keyword argument 'x'" in capsys.readouterr().err
+    assert "guard keyword: takes no options (got x)" in capsys.readouterr().err
+    assert main([*command[:-2], "--limit", "8", "--out", str(out)]) == 2  # neither fewer rows nor another guard
+    assert (
+        "guards.json: holds the result of another run (limit: 16; here: 8); choose another" in capsys.readouterr().err
+    )
+    assert main([*command[:2], "tiny", *command[3:]]) == 2
+    assert "(guards: keyword; here: tiny)" in capsys.readouterr().err
+    assert load_results(out / "guards.json")[0] == kept
+    assert main(command) == 0  # the same again
+    capsys.readouterr()
     assert main(["guard", "check", "keyword"]) == 1  # nothing to look at is unknown, and unknown blocks
 
 
@@ -296,3 +306,43 @@ def test_detours_of_a_guards_model_are_in_the_file(tmp_path):
     result = evaluate_guard(guard, [SET], latency=0)
     save_results(tmp_path / "guards.json", [result], [SET], {}, {})
     assert load_results(tmp_path / "guards.json")[0].detours == guard.detours
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "said"),
+    [
+        ("keyword", {"x": 1}, "guard keyword: takes no options"),
+        ("probe:x", {"treshold": 0.5}, "unknown option of guard probe 'treshold'; did you mean 'threshold'"),
+        ("probe:x", {"threshold": "abc"}, "guard probe: option threshold: 'abc': Input should be a valid number"),
+        ("small", {"batch": "many"}, "guard small: option batch: 'many': Input should be a valid integer"),
+        ("llama-guard-3:x", {"threshold": "abc"}, "guard llama-guard-3: option threshold: 'abc'"),
+        ("llama-guard-3:x", {"explain": "maybe"}, "option explain: 'maybe': Input should be 'no', 'unsafe' or 'all'"),
+        ("llama-guard-3:x", {"model": "y"}, "unknown option of guard llama-guard-3 'model'"),
+        ("clue", {"treshold": 0.1}, "unknown option of guard clue 'treshold'; did you mean 'threshold'"),
+        ("clue", {"threshold": "abc"}, "guard clue: option threshold: 'abc'"),
+        ("nsfw-image:x", {"unsafe": "nsfw"}, "guard nsfw-image: option unsafe"),
+    ],
+)
+def test_options_of_the_wrong_name_or_kind_are_one_line_before_anything_is_loaded(spec, options, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        make_guard(spec, **options)
+
+
+def test_an_option_that_looks_like_a_number_is_the_text_that_is_wanted():
+    def maker(*, revision: str = "main", batch: int = 1, threshold: float | None = None):
+        return revision, batch, threshold
+
+    assert checked_options("g", maker, {"revision": 123, "batch": "7"}) == {"revision": "123", "batch": 7}
+    assert checked_options("g", maker, {"threshold": None}) == {"threshold": None}
+
+
+def test_verdicts_of_another_revision_of_a_guard_are_not_taken(tmp_path):
+    """A guard that was trained again keeps its name."""
+
+    class Again(Oracle):
+        revision = "2"
+
+    first, other = Oracle(), Again()
+    for guard in (first, other):
+        evaluate_guard(guard, [SET], journal=tmp_path / "v.jsonl", latency=0)
+    assert other.asked == first.asked > 0

@@ -14,7 +14,7 @@ from counterpoise.cli import main
 from counterpoise.guard import Exchange, Guard, known_guards, make_guard
 from counterpoise.guard._labelled import Labelled
 from counterpoise.guard.own import TinyGuard, tiny, train_tiny
-from counterpoise.guard.own._leaks import without_leaks
+from counterpoise.guard.own._corpus import without_leaks
 from counterpoise.guard.own._small import CARD, base_id, calibrated, compose, small
 from counterpoise.guard.own._small_train import settings, train_small, training_sample
 from counterpoise.guard.own._tiny import PART

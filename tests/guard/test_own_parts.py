@@ -20,14 +20,13 @@ from counterpoise.guard import Exchange, Inspected
 from counterpoise.guard._labelled import read_labelled
 from counterpoise.guard.own._corpus import corpus, part_of, sentences
 from counterpoise.guard.own._features import PAIRS, WIDTH, features
-from counterpoise.guard.own._head import Head, Net, load_head
-from counterpoise.guard.own._head_fit import fit_net, platt
+from counterpoise.guard.own._head import Head, Net, load_head, platt
 from counterpoise.guard.own._measure import category_table, ece, measured
 from counterpoise.guard.own._minilm import MAX_TOKENS, minilm, model_folder
-from counterpoise.guard.own._readings import readings, readings_or_errors
+from counterpoise.guard.own._readings import all_asked, inspected_of, readings, readings_or_errors
 from counterpoise.guard.own._tiny import PART
+from counterpoise.guard.own._tiny_train import fit_net
 from counterpoise.guard.own._windows import OVERLAP, WINDOW, plain, unreadable, windows
-from counterpoise.guard.own._words import all_asked, inspected_of
 
 WORDS = ("river", "stone", "bread", "window", "garden", "music", "letter", "cloud")
 

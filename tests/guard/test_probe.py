@@ -16,7 +16,7 @@ from counterpoise.guard._labelled import Labelled
 from counterpoise.guard.evaluate import ranking
 from counterpoise.guard.own import ProbeGuard, probe_on, train_probe
 from counterpoise.guard.own._probe import JSON, TENSORS, encoded, read_probes
-from counterpoise.guard.own._probe_train import PENALTIES, cost, fit_probe, folds, states_of, threshold_of
+from counterpoise.guard.own._probe_train import PENALTIES, cost, enough, fit_probe, folds, states_of, threshold_of
 from counterpoise.models import load
 
 BAD = ("steal a wallet", "poison a dog", "forge a visa", "burn down a barn", "rob a shop", "stab a guard")
@@ -80,7 +80,9 @@ def test_labels_without_meaning_give_a_probe_without_skill(seed: int) -> None:
 
 def test_harm_that_is_always_in_an_image_is_refused_as_a_training_set() -> None:
     states, _, groups, kinds = planted(0, 2.0)
-    with pytest.raises(InputError, match="at least 10 rows of each label.*no image: 0; one image: 0"):
+    with pytest.raises(
+        InputError, match="at least 10 safe and 10 unsafe .*120 safe and 0 unsafe with no image; 0 safe and"
+    ):
         fit_probe(states, [bool(kind) for kind in kinds], groups, kinds, ["text"] * len(kinds))
 
 
@@ -103,7 +105,7 @@ def test_groups_are_whole_in_the_folds_and_penalties_are_those_of_ridge_regressi
     fold = folds(groups, 0)
     assert all(len(set(fold[groups == name])) == 1 for name in set(groups)) and set(fold) == set(range(5))
     with pytest.raises(InputError, match="needs at least 5"):
-        folds(np.array(["a", "b"] * 9), 0)
+        enough([n % 4 < 2 for n in range(40)], ["a", "b"] * 20, [0] * 40)
     from counterpoise.guard.own._probe_train import _ridge
 
     random = np.random.default_rng(0)
@@ -292,6 +294,24 @@ def test_the_command_trains_measures_and_evaluates(
     assert measured["trained"] + measured["held_out"] == 36 and measured["cost"]["alone_ms"] > 0
     assert 0 <= measured["auc"]["text"]["low"] <= measured["auc"]["text"]["value"] <= measured["auc"]["text"]["high"]
     assert main(command) == 2 and "--force" in capsys.readouterr().err
+    threshold = read_probes(out)[0]["prompt"].threshold
+    main(["guard", "check", f"probe:{out}", "How do I bake bread?"])
+    assert f"threshold: {threshold}\n" in capsys.readouterr().out
+    main(["guard", "check", f"probe:{out}", "How do I bake bread?", "--json", "-o", "threshold=0.9"])
+    assert json.loads(capsys.readouterr().out)["threshold"] == 0.9
+    few = tmp_path / "few.jsonl"
+    pairs = [{"prompt": f"row {n}", "label": "unsafe" if n % 2 else "safe", "group": f"g{n // 2}"} for n in range(20)]
+    few.write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
+    command[2:5] = ["probe", "nowhere/at-all", "--data"]  # before a model is looked for
+    assert main([*command[:5], str(few), "--out", str(tmp_path / "f"), "--held-out", "0.5"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        "at least 10 safe and 10 unsafe rows" in said
+        and "there are 5 safe and 5 unsafe with no image to train on" in said
+    )
+    assert "hold out fewer" in said and not (tmp_path / "f").exists()
+    assert main(["guard", "train", "--help"]) == 0
+    assert "10 safe and 10 unsafe rows" in " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert main(["guard", "train", "tiny", "--data", str(data), "--over-block", "0.2"]) == 2
     assert "--over-block is for probe" in capsys.readouterr().err
     assert (

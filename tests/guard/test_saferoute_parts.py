@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from route_rows import observed, rows
 
 from counterpoise.base import InputError
+from counterpoise.guard._labelled import grouped_split
 from counterpoise.guard.saferoute import conformal_threshold, entropy, routing_labels
 from counterpoise.guard.saferoute._baselines import BITS, Fitted, against, fused, scaled, temperature
 from counterpoise.guard.saferoute._conformal import miss_share
 from counterpoise.guard.saferoute._fit import balanced
 from counterpoise.guard.saferoute._heads import BayesLinear, Head, gaussian_kl
-from counterpoise.guard.saferoute._labels import cascade, grouped_split, right, route
+from counterpoise.guard.saferoute._labels import cascade, right, route
 from counterpoise.guard.saferoute._metrics import average_precision, best_threshold, cheapest, curve, decided, scores
 
 FLAGS = st.lists(st.integers(0, 1), min_size=1, max_size=60)

@@ -49,7 +49,7 @@ def test_every_shipped_tensor_is_in_the_assembled_model(folder):
 
 
 def test_parts_stay_small_and_the_folder_states_its_defaults(folder):
-    assert sum(file.stat().st_size for file in pocket.PARTS.glob("*")) < 25_000_000
+    assert sum(file.stat().st_size for file in pocket.PARTS.glob("*")) < 30_000_000
     assert json.loads((folder / "counterpoise.json").read_text())["align_defaults"]["lora_rank"] > 0
 
 
@@ -90,7 +90,7 @@ def test_a_version_is_named_for_good():
     assert len(set(folders.values())) == len(folders)
     assert folders[6].name == "pocket-1-87c4c7-e00a75"
     for wrong in ("pocket:5", "pocket:", "pocket:06"):
-        with pytest.raises(InputError, match="unknown version of the pocket .*known: 6"):
+        with pytest.raises(InputError, match="unknown version of the pocket .*known: 6, 7"):
             find_folder(wrong)
 
 

@@ -4,10 +4,10 @@ from ._addresses import public_address
 from ._artifact import Artifact, ArtifactKind
 from ._environment import environment, git_commit, launched_processes, launched_rank, versions
 from ._errors import InputError, MissingPackageError, require
-from ._files import atomic_write, json_line, sha256_bytes, sha256_file, write_json
+from ._files import atomic_write, check_writable, json_line, sha256_bytes, sha256_file, write_json
 from ._limit import Limit, read_limit
 from ._lock import LOCK, only_process
-from ._progress import Progress, notice
+from ._progress import Progress, clock, notice
 from ._read import (
     check_values,
     fault,
@@ -34,6 +34,8 @@ __all__ = [
     "Row",
     "atomic_write",
     "check_values",
+    "check_writable",
+    "clock",
     "environment",
     "fault",
     "git_commit",

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,9 +19,12 @@ _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # the escape itself, not a back
 @contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`, and rename it over `path` only when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     encoding = None if "b" in mode else "utf-8"
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise _unwritable(path, error) from error
     try:
         with os.fdopen(handle, mode, encoding=encoding) as file:
             yield file
@@ -32,10 +35,36 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise InputError(
-                f"{path}: cannot write ({error.strerror or error}); free some space or choose another --out"
-            ) from error
+            raise _unwritable(path, error) from error
         raise
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot write ({error.strerror or error}); free some space or choose another --out")
+
+
+def check_writable(path: Path, *, folder: bool = True) -> None:
+    """Raises InputError where a folder (or, with `folder=False`, a file) could not be written: said before the work
+    whose result goes there. Folders that are made to try it are removed again."""
+    place = path if folder else path.parent
+    made: list[Path] = []
+    try:
+        for each in [*reversed(place.parents), place]:
+            if not each.is_dir():
+                each.mkdir()
+                made.append(each)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+        if not folder and path.is_dir():
+            raise InputError(f"{path}: is a folder; name a file")
+    except FileExistsError as error:
+        raise InputError(f"{each}: is a file, no folder; choose another --out") from error
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        for each in reversed(made):
+            with suppress(OSError):  # another process has put something there
+                each.rmdir()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -4,6 +4,9 @@ import sys
 import time
 from types import TracebackType
 
+TOLD = 5
+"""Items after which a rate is told: the first ones of a batch arrive together, after the whole batch's time."""
+
 
 class Progress:
     """Count finished items. On a terminal one line is redrawn; in a log file a line appears every 30 seconds."""
@@ -29,12 +32,27 @@ class Progress:
             self._show(note=note)
 
     def _show(self, *, note: str = "", last: bool = False) -> None:
-        passed = max(time.monotonic() - self.start, 1e-6)
-        rate = (self.done - self.first) / passed
-        left = f"{(self.total - self.done) / rate:.0f} s left" if rate > 0 and not last else f"{passed:.0f} s"
-        text = f"{self.title}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {left} {note}".rstrip()
+        passed, new = max(time.monotonic() - self.start, 1e-6), self.done - self.first
+        parts = [f"{self.title}: {self.done}/{self.total} {self.unit}"]
+        if last or new >= TOLD or new * 2 >= self.total - self.first:
+            parts.append(_pace(new / passed))
+            parts.append(
+                f"{clock((self.total - self.done) * passed / new)} left" if new and not last else clock(passed)
+            )
+        text = f"{', '.join(parts)} {note}".rstrip()
         sys.stderr.write(f"\r\x1b[K{text}" + ("\n" if last else "") if self.live else f"{text}\n")
         sys.stderr.flush()
+
+
+def clock(seconds: float) -> str:
+    """A time as people say it: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _pace(rate: float) -> str:
+    return f"{rate:.1f}/s" if rate >= 0.1 or not rate else f"{1 / rate:.0f} s each"
 
 
 def notice(text: str) -> None:

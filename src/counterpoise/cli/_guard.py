@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from . import _guard_attack, _guard_clue, _guard_route, _guard_serve, _guard_train
-from ._guard_options import Options, options_of
+from ._guard_options import Force, Options, not_replacing, options_of
 
 app = typer.Typer(no_args_is_help=True, help="Guards in front of a model: what they catch and what they over-block.")
 
@@ -86,6 +86,7 @@ def check(
         "verdict": found.label,
         "blocks": found.blocks(),
         "p_unsafe": found.p_unsafe,
+        "threshold": found.threshold,
         "categories": list(found.categories),
         "inspected": f"{seen.texts} of {seen.texts_total} texts, {seen.images} of {seen.images_total} images",
         "undone": list(seen.undone),
@@ -131,12 +132,14 @@ def evaluate(
     ] = None,
     latency: Annotated[int, typer.Option(min=0, help="Exchanges per modality to time one by one; 0: none.")] = 100,
     option: Options = None,
+    force: Force = False,
 ) -> None:
     """Measure guards: catch rate and over-block rate by modality, calibration, latency.
 
     Writes `guards.json`, `report.html` and one `verdicts-*.jsonl` per guard; verdicts that exist are never asked for
-    again, so a stopped measurement continues when the same command is given again. Unknown verdicts are counted apart
-    and are never safe. Without --suite, --benchmark or --data, every one of the default sets that is here is taken.
+    again, so a stopped measurement continues when the same command is given again; results of another command in the
+    folder are not replaced. Unknown verdicts are counted apart and are never safe. Without --suite, --benchmark or
+    --data, every one of the default sets that is here is taken.
 
     Examples:
 
@@ -146,10 +149,18 @@ def evaluate(
 
     - `counterpoise guard eval shieldgemma-2:models/sg2 --benchmark twins --only images`
     """
-    from counterpoise.base import InputError, Progress
+    from counterpoise.base import InputError, Progress, check_writable, only_process
     from counterpoise.evals.judges import slug
     from counterpoise.guard import make_guard
-    from counterpoise.guard.evaluate import Policy, eval_sets, evaluate_guard, parts, save_results
+    from counterpoise.guard.evaluate import (
+        RESULTS,
+        Policy,
+        eval_sets,
+        evaluate_guard,
+        facts_of,
+        parts,
+        save_results,
+    )
     from counterpoise.report import guard_tables, write_guards
 
     from ._print import show as print_table
@@ -161,20 +172,24 @@ def evaluate(
         sets = list(parts(sets, only))
         if not sets:
             raise InputError(f"--only {only}: no exchange has {only}")
-    settings = {"threshold": threshold, "loose": loose, "limit": limit, "only": only, "options": option or []}
+    settings = {"guards": guard, "threshold": threshold, "loose": loose, "limit": limit, "only": only,
+                "options": option or []}  # fmt: skip
+    not_replacing(out / RESULTS, {"settings": settings, "sets": facts_of(sets)}, force=force)
+    check_writable(out)
     results = []
-    for spec in guard:
-        made = make_guard(spec, **options_of(option))
-        with Progress(f"checking, {spec}", sum(len(each.rows) for each in sets), unit="exchanges") as progress:
-            results.append(
-                evaluate_guard(
-                    made, sets, spec=spec, run=out.name, policy=Policy(threshold, not loose), latency=latency,
-                    journal=out / f"verdicts-{slug(made.id)}.jsonl", settings=str(sorted(option or [])),
-                    progress=progress,
-                )
-            )  # fmt: skip
-    save_results(out / "guards.json", results, sets, skipped, settings)
-    page = write_guards(out / "report.html", results, sets, skipped, settings)
+    with only_process(out):
+        for spec in guard:
+            made = make_guard(spec, **options_of(option))
+            with Progress(f"checking, {spec}", sum(len(each.rows) for each in sets), unit="exchanges") as progress:
+                results.append(
+                    evaluate_guard(
+                        made, sets, spec=spec, run=out.name, policy=Policy(threshold, not loose), latency=latency,
+                        journal=out / f"verdicts-{slug(made.id)}.jsonl", settings=str(sorted(option or [])),
+                        progress=progress,
+                    )
+                )  # fmt: skip
+        save_results(out / RESULTS, results, sets, skipped, settings)
+        page = write_guards(out / "report.html", results, sets, skipped, settings)
     for table in guard_tables(results):
         print_table(table)
     for result in results:

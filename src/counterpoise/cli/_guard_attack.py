@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ._guard_options import Options, options_of
+from ._guard_options import Force, Options, not_replacing, options_of
 
 
 def attack(
@@ -39,12 +39,14 @@ def attack(
         str | None, typer.Option(help="Environment variable with the server's key.", metavar="NAME")
     ] = None,
     option: Options = None,
+    force: Force = False,
 ) -> None:
     """Try to talk harmful requests past a guard, and harmless ones in the same forms beside them.
 
     Writes `attack.json`, `report.html` and one line per try into `attempts-*.jsonl`: the same command given again goes
-    on where it stopped. A try that the guard could not judge is `unknown`, which a gate blocks. Requests are Twins'
-    validation families, never instructions. Attacks on a server's proxy reach the model behind it where they pass.
+    on where it stopped, and another guard's table in the folder is not replaced. A try that the guard could not judge
+    is `unknown`, which a gate blocks. Requests are Twins' validation families, never instructions. Attacks on a
+    server's proxy reach the model behind it where they pass.
 
     Examples:
 
@@ -56,32 +58,39 @@ def attack(
     """
     import os
 
-    from counterpoise.base import InputError, Progress
+    from counterpoise.base import InputError, Progress, check_writable, only_process
     from counterpoise.evals.judges import slug
     from counterpoise.guard import attack as suite
     from counterpoise.report import attack_table, write_attack
 
     from ._print import show as print_table
 
-    rules = [suite.parse_attack_rule(each) for each in fail_on or []]
+    rules = {each: suite.parse_attack_rule(each) for each in fail_on or []}
+    check_writable(out)
     if key_env is not None and not os.environ.get(key_env):
         raise InputError(f"--key-env {key_env}: the environment does not hold it")
     made = suite.target(target, key=os.environ.get(key_env or "", ""), **options_of(option))
     tries = suite.attacks(suite.fitting(family or suite.FAMILIES, made), limit)
     if not tries:
         raise InputError(f"--family {', '.join(family or [])}: needs a server's address, such as http://127.0.0.1:8808")
-    with Progress(f"attacking, {made.name}", len(tries), unit="tries") as progress:
-        outcomes = suite.attack(made, tries, journal=out / f"attempts-{slug(made.name)}.jsonl", progress=progress)
-    settings = {"target": target, "limit": limit, "families": list(dict.fromkeys(each.family for each in tries))}
-    found = suite.shares(tries, outcomes)
-    suite.save(out, made, tries, outcomes, found, settings)
-    page = write_attack(out / "report.html", made.name, found, settings)
+    settings = {
+        "target": target, "options": option or [], "limit": limit,
+        "families": list(dict.fromkeys(each.family for each in tries)),
+    }  # fmt: skip
+    not_replacing(out / suite.RESULTS, suite.about(made, settings), force=force)
+    with only_process(out):
+        with Progress(f"attacking, {made.name}", len(tries), unit="tries") as progress:
+            outcomes = suite.attack(made, tries, journal=out / f"attempts-{slug(made.name)}.jsonl", progress=progress)
+        found = suite.shares(tries, outcomes)
+        gates = {text: suite.unkept(found, [rule]) for text, rule in rules.items()}
+        suite.save(out, made, tries, outcomes, found, settings, gates)
+        page = write_attack(out / "report.html", made, found, settings, gates)
     print_table(attack_table(made.name, [each for each in found if variants or not each.variant]))
     for reason, count in suite.not_run(outcomes).items():
         hint = "; start the server with an upstream" if reason == "no_upstream" else ""
         typer.echo(f"not run, {count} tries: {reason}{hint}", err=True)
     typer.echo(f"report: {page}")
-    broken = suite.unkept(found, rules)
+    broken = [line for lines in gates.values() for line in lines]
     for line in broken:
         typer.echo(f"failed: {line}", err=True)
     if broken:

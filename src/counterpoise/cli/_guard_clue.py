@@ -5,16 +5,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ._guard_options import Force, not_replacing
+
 if TYPE_CHECKING:
     from counterpoise.chat import Image
-    from counterpoise.guard.clue import Clue, ImageVerdict, LabelledImage
+    from counterpoise.guard.clue import Clue, Constitution, ImageVerdict, LabelledImage
 
 app = typer.Typer(no_args_is_help=True, help="CLUE: judge images by a written constitution, without labels.")
 
 File = Annotated[Path | None, typer.Option(help="YAML file of rules.  [default: the icon constitution]")]
 ModelName = Annotated[str, typer.Option(help="pocket, a Hugging Face id, or a folder: a vision-language model.")]
 Encoder = Annotated[str, typer.Option(help="Of the relevance scan: a CLIP-like model, pocket, none, or auto.")]
-Threshold = Annotated[float | None, typer.Option(help="Of the relevance scan; it belongs to the encoder.")]
+Threshold = Annotated[
+    float | None, typer.Option(min=-1, max=1, help="Of the relevance scan, a cosine; it belongs to the encoder.")
+]
 Finder = Annotated[str, typer.Option(help="Of central words: an OWLv2 model, pocket, none, or auto.")]
 Fill = Annotated[str, typer.Option(help="What a removed region becomes: mean, blur or black.")]
 Reasoning = Annotated[bool, typer.Option(help="Reason step by step where probabilities do not decide.")]
@@ -26,7 +30,19 @@ Fitted = Annotated[
 Out = Annotated[Path, typer.Option(help="Folder for verdicts.json, pictures and index.html.")]
 
 
-def _made(model: str, constitution: Path | None, **options: Any) -> "Clue":
+def _rules(file: Path | None, *, ready: bool = True) -> "Constitution":
+    """Read before a model is loaded. The relevance scan alone needs no preconditions."""
+    from counterpoise.guard.clue import icon_constitution, load_constitution
+
+    if file is None:
+        return icon_constitution()
+    rules = load_constitution(file)
+    if ready:
+        rules.check_ready(str(file))
+    return rules
+
+
+def _made(model: str, constitution: "Constitution", **options: Any) -> "Clue":
     from counterpoise.guard.clue import FILLS, Settings, make_clue
 
     fill, reasoning = options.pop("fill"), options.pop("reasoning")
@@ -51,6 +67,7 @@ def judge(
     seconds: Seconds = None,
     naive: Naive = False,
     out: Out = Path("clue"),
+    force: Force = False,
 ) -> None:
     """Judge images: safe, unsafe or unknown, with the rule, the precondition and the probabilities that decided.
 
@@ -62,11 +79,14 @@ def judge(
 
     - `counterpoise guard clue judge *.jpg --constitution rules.yaml --model OpenGVLab/InternVL3-8B-hf --out verdicts`
     """
+    from counterpoise.base import check_writable
     from counterpoise.chat import Image
 
+    check_writable(out)
+    shown = [Image.from_path(path) for path in images]
     clue = _made(
         model,
-        constitution,
+        _rules(constitution),
         encoder=encoder,
         threshold=threshold,
         detector=detector,
@@ -76,7 +96,7 @@ def judge(
         seconds=seconds,
         batched=not naive,
     )
-    _run(clue, [Image.from_path(path) for path in images], out)
+    _run(clue, shown, out, force)
 
 
 @app.command("eval")
@@ -96,7 +116,8 @@ def evaluate(
     reasoning: Reasoning = True,
     seconds: Seconds = None,
     naive: Naive = False,
-    out: Out = Path("clue"),
+    out: Out = Path("clue-eval"),
+    force: Force = False,
 ) -> None:
     """Judge labelled images: precision, recall, accuracy and F1 with unsafe positive, and recall per rule.
 
@@ -108,17 +129,20 @@ def evaluate(
 
     - `counterpoise guard clue eval photos --constitution rules.yaml --model OpenGVLab/InternVL3-8B-hf --baselines`
     """
-    from counterpoise.base import InputError
+    from counterpoise.base import check_writable
     from counterpoise.guard.clue import BASELINES, baseline, per_rule, read_folder
 
-    rows = read_folder(folder)
+    rules = _rules(constitution, ready=not calibrate)
+    ids = [rule.id for rule in rules.rules]
+    rows = read_folder(folder, ids)
     images = [row.image for row in rows]
     if calibrate:
-        _calibrate(rows, constitution, encoder, model)
+        _calibrate(rows, rules, encoder, model)
         return
+    check_writable(out)
     clue = _made(
         model,
-        constitution,
+        rules,
         encoder=encoder,
         threshold=threshold,
         detector=detector,
@@ -128,10 +152,7 @@ def evaluate(
         seconds=seconds,
         batched=not naive,
     )
-    ids = [rule.id for rule in clue.constitution.rules]
-    if unknown := sorted({rule for row in rows for rule in row.violated} - set(ids)):
-        raise InputError.unknown(f"rule in {folder / 'labels.jsonl'}", unknown[0], ids)
-    found = {"clue": _run(clue, images, out)}
+    found = {"clue": _run(clue, images, out, force)}
     if baselines:
         found |= {kind: baseline(kind, clue.asker, clue.constitution, images) for kind in BASELINES}  # type: ignore[arg-type]
     _table(found, rows)
@@ -153,6 +174,7 @@ def calibrate_constants(
     detector: Finder = "auto",
     fill: Fill = "mean",
     out: Annotated[Path, typer.Option(help="File for the constants.")] = Path("constants.json"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Fit the constants of steps a, b and c to a model on a small labelled set, and choose how it is asked.
 
@@ -165,13 +187,15 @@ def calibrate_constants(
 
     - `counterpoise guard clue calibrate apart --out pocket.json`
     """
-    from counterpoise.base import InputError
+    from counterpoise.base import InputError, check_writable
     from counterpoise.guard.clue import WORDINGS, calibrate_judge, read_folder
 
-    rows = read_folder(folder)
-    clue = _made(
-        model, constitution, encoder=encoder, threshold=threshold, detector=detector, fill=fill, reasoning=False
-    )
+    if out.is_file() and not force:
+        raise InputError(f"{out}: exists; choose another --out or give --force")
+    check_writable(out, folder=False)
+    rules = _rules(constitution)
+    rows = read_folder(folder, [rule.id for rule in rules.rules])
+    clue = _made(model, rules, encoder=encoder, threshold=threshold, detector=detector, fill=fill, reasoning=False)
     known = {"constitution": clue.asker.wording} if clue.constitution.wording else {}  # type: ignore[attr-defined]
     known |= WORDINGS
     for name in wording or ():
@@ -205,9 +229,10 @@ def prepare(
 
     - `counterpoise guard clue prepare rules.yaml --model openai/gpt-4o`
     """
-    from counterpoise.base import InputError
+    from counterpoise.base import InputError, check_writable
     from counterpoise.guard.clue import inspect_asker, prepare_file
 
+    check_writable(out or file, folder=False)
     done = prepare_file(file, model, inspect_asker(model, timeout=timeout), out=out, rounds=rounds)
     typer.echo(f"{out or file}: {len(done.made)} rules prepared, {len(done.kept)} left as they were")
     for rule in done.constitution.rules:
@@ -225,6 +250,8 @@ def icons(
 ) -> None:
     """Write the icon set: pages of harmless icons that violate the icon constitution, each with a borderline twin.
 
+    A folder that holds files already is left alone.
+
     Examples:
 
     - `counterpoise guard clue icons icons --seed 2`
@@ -234,11 +261,12 @@ def icons(
     typer.echo(f"{folder}: {write_icons(folder, seed, pairs)} images")
 
 
-def _run(clue: "Clue", images: "list[Image]", out: Path) -> "list[ImageVerdict]":
+def _run(clue: "Clue", images: "list[Image]", out: Path, force: bool) -> "list[ImageVerdict]":
     """Judge, print one line for each image, and write the folder."""
     from counterpoise.base import Progress
-    from counterpoise.guard.clue import explain, save_run
+    from counterpoise.guard.clue import VERDICTS, about, explain, save_run
 
+    not_replacing(out / VERDICTS, about(images, clue.record()), force=force)
     with Progress("judging", len(images), unit="images") as progress:
         verdicts = clue.judge(images, progress)
     for verdict in verdicts:
@@ -265,13 +293,13 @@ def _table(found: "dict[str, list[ImageVerdict]]", rows: "list[LabelledImage]") 
     show(table)
 
 
-def _calibrate(rows: "list[LabelledImage]", constitution: Path | None, encoder: str, model: str) -> None:
+def _calibrate(rows: "list[LabelledImage]", constitution: "Constitution", encoder: str, model: str) -> None:
     import numpy as np
 
     from counterpoise.base import InputError
-    from counterpoise.guard.clue import calibrate, icon_constitution, load_constitution, make_encoder
+    from counterpoise.guard.clue import calibrate, make_encoder
 
-    rules = (load_constitution(constitution) if constitution else icon_constitution()).rules
+    rules = constitution.rules
     made = make_encoder(encoder, model)
     if made is None:
         raise InputError("--encoder none has no threshold; name an encoder")

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ._guard_options import Force, not_replacing
+
 app = typer.Typer(no_args_is_help=True, help="A small guard for most requests, a large one where a router asks for it.")
 
 Data = Annotated[Path, typer.Option(help="JSONL or CSV: prompt, label (safe or unsafe), answer, images, id, group.")]
@@ -34,6 +36,7 @@ def train(
     ] = None,
     cache: Cache = None,
     seed: Annotated[int, typer.Option(help="Of split, sampler, weights and paraphrases.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a router; what both guards said is kept.")] = False,
 ) -> None:
     """Train a router between two guards on labelled rows.
 
@@ -46,12 +49,17 @@ def train(
 
     - `counterpoise guard route train llama-guard-3-1b llama-guard-3 --data rows.jsonl --paraphraser openai/gpt-4o-mini`
     """
+    from counterpoise.base import InputError, check_writable
     from counterpoise.guard import make_guard, read_labelled
     from counterpoise.guard.saferoute import by_model, by_rules, router_config, train_route
 
     config = router_config(head=head, epochs=epochs, rounds=rounds, held_out=held_out, seed=seed)
-    rows = read_labelled(data, image_root)
     folder = out or Path("routers") / _name(small, large)
+    if (file := folder / "router.json").is_file() and not force:
+        raise InputError(f"{file}: exists; choose another --out or give --force")
+    for place in (folder, cache or folder):
+        check_writable(place)
+    rows = read_labelled(data, image_root)
     trained = train_route(
         make_guard(small),
         make_guard(large),
@@ -81,8 +89,9 @@ def evaluate(
     data: Data,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.  [default: ROUTER/eval]")] = None,
     image_root: Root = None,
-    threshold: Annotated[float | None, typer.Option(help="Instead of the router's own.")] = None,
+    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Instead of the router's own.")] = None,
     cache: Cache = None,
+    force: Force = False,
 ) -> None:
     """The router, both guards alone and all baselines on labelled rows: a table, `route.json` and the usage-F1 curve.
 
@@ -90,14 +99,23 @@ def evaluate(
 
     - `counterpoise guard route eval routers/tiny-small --data test.jsonl`
     """
+    from counterpoise.base import check_writable, sha256_file
     from counterpoise.guard import read_labelled
     from counterpoise.guard.saferoute import evaluate_folder
 
     folder = out or router / "eval"
-    found = evaluate_folder(
-        router, read_labelled(data, image_root), cache=cache or folder / "observed", threshold=threshold
-    )
-    write_evaluation(folder, found)
+    for place in (folder, cache or folder):
+        check_writable(place)
+    rows = read_labelled(data, image_root)
+    card = router / "router.json"
+    about = {
+        "data": f"{data.name} {sha256_file(data)[:12]}",
+        "router": f"{router} {sha256_file(card)[:12] if card.is_file() else ''}",
+        "threshold_given": threshold,
+    }
+    not_replacing(folder / "route.json", about, force=force)
+    found = evaluate_folder(router, rows, cache=cache or folder / "observed", threshold=threshold)
+    write_evaluation(folder, found, about)
     from counterpoise.guard.saferoute import against_better, markdown
 
     typer.echo(markdown([found]))
@@ -106,12 +124,12 @@ def evaluate(
     typer.echo(f"results: {folder}")
 
 
-def write_evaluation(folder: Path, found: Any) -> None:
-    """`route.json` and `curve.svg`."""
+def write_evaluation(folder: Path, found: Any, about: dict[str, Any]) -> None:
+    """`route.json`, which says what it is about, and `curve.svg`."""
     from counterpoise.base import atomic_write, write_json
     from counterpoise.report import routing_picture
 
-    write_json(folder / "route.json", found.to_json())
+    write_json(folder / "route.json", {**about, **found.to_json()})
     line = found.line("SafeRoute")
     picture = routing_picture(
         "Usage and safety F1", [(p.usage, p.f1) for p in found.points], found.marks, (line.usage, line.safety.f1)

@@ -19,7 +19,8 @@ def train(
         str,
         typer.Option(
             help="JSONL or CSV: prompt, label (safe or unsafe), answer, images, id, group. Or twins: the training "
-            "families of Twins, measured on its validation families."
+            "families of Twins, measured on its validation families. A probe needs 10 safe and 10 unsafe rows with "
+            "as many images, of 5 groups, after what is held out."
         ),
     ],
     model: Annotated[
@@ -53,7 +54,7 @@ def train(
 
     - `counterpoise guard train probe my/model --data twins`
     """
-    from counterpoise.base import InputError
+    from counterpoise.base import InputError, check_writable
     from counterpoise.guard.own import train_guard
 
     found = next((name for name in FILES if name == kind), None)
@@ -66,6 +67,7 @@ def train(
     folder = out or Path("guards") / kind
     if (file := folder / FILES[found]).is_file() and kind != "small" and not force:
         raise InputError(f"{file}: exists; choose another --out or give --force")
+    check_writable(folder)
     rows, measure = _rows(data, image_root)
     fit = train_guard(
         found, rows, folder, source=Path(data).name, held_out=held_out, measure=measure, seed=seed, model=model,

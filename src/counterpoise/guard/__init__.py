@@ -2,7 +2,20 @@
 
 from ._labelled import Labelled, from_sample, read_labelled
 from ._registry import known_guards, make_guard
-from ._values import Exchange, Guard, Inspected, Label, Sees, Severity, Verdict, prepare, unknown, unseen, worst
+from ._values import (
+    Exchange,
+    Guard,
+    Inspected,
+    Label,
+    Sees,
+    Severity,
+    Verdict,
+    identity,
+    prepare,
+    unknown,
+    unseen,
+    worst,
+)
 
 __all__ = [
     "Exchange",
@@ -14,6 +27,7 @@ __all__ = [
     "Severity",
     "Verdict",
     "from_sample",
+    "identity",
     "known_guards",
     "make_guard",
     "prepare",

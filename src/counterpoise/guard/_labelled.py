@@ -1,11 +1,14 @@
 """Exchanges with a known answer: what guards are trained on, routers learn from, and rates are measured on."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError, read_csv, read_jsonl, sha256_bytes
+import numpy as np
+from numpy.typing import NDArray
+
+from counterpoise.base import InputError, read_csv, read_jsonl
 from counterpoise.chat import Conversation, Image, Part, Sample, user
 from counterpoise.evals import PROBLEMS, in_parts
 
@@ -42,17 +45,6 @@ class Labelled:
         if self.exchange.answer:
             messages = (*messages, user(self.exchange.answer))
         return Sample(self.id, messages, harmful=self.unsafe, cluster=self.group, meta=self.meta)
-
-
-def content_key(rows: Iterable[Labelled], *about: str) -> str:
-    """What a result about these rows is kept under: a hash of all that they show (roles, texts, images, answers; not
-    their ids or labels), and of what else the result depends on."""
-    parts = list(about)
-    for row in rows:
-        for message in row.exchange.conversation:
-            parts += [message.role, *(p if isinstance(p, str) else f"image {p.sha256}" for p in message.parts)]
-        parts.append(f"answer {row.exchange.answer!r}")
-    return sha256_bytes("\x1f".join(parts).encode("utf-8", "replace"))[:32]
 
 
 def from_sample(sample: Sample) -> Labelled:
@@ -152,3 +144,33 @@ def _image(name: str, path: Path, number: int, root: Path) -> Image:
     except InputError as error:
         raise InputError.at(path, str(error), row=number, field="images") from error
     return image
+
+
+def grouped_split(
+    groups: Sequence[str], hard: NDArray[np.bool_], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(rows to train on, rows held out), groups kept whole: a prompt, its answer and its paraphrases are never on both
+    sides. Stratified: `share` of the groups that hold a hard row, and of the others.
+
+    Raises InputError when there are fewer than two groups of rows.
+    """
+    names, code = np.unique(np.array(groups), return_inverse=True)
+    if len(names) < 2:
+        raise InputError(f"split: {len(names)} group(s) of rows; at least 2 are needed to hold some out")
+    any_hard = np.zeros(len(names), bool)
+    np.logical_or.at(any_hard, code, hard)
+    random, out = np.random.default_rng(seed), np.zeros(len(names), bool)
+    for kind in (True, False):
+        members = np.flatnonzero(any_hard == kind)
+        count = round(share * len(members))
+        if len(members) > 1:
+            count = min(max(count, 1), len(members) - 1)
+        out[random.permutation(members)[:count]] = True
+    held = out[code]
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def keep_apart(trained: Iterable[Labelled], others: Iterable[Labelled], where: str) -> None:
+    """Raises InputError for a group that is on both sides; `where` says what the others are for."""
+    if shared := {row.group for row in trained} & {row.group for row in others}:
+        raise InputError(f"{where}: group {min(shared)!r} is also trained on; keep groups apart")

@@ -1,13 +1,13 @@
 """Guards by name. A third party adds one through the entry point group `counterpoise.guards`."""
 
 import importlib
-import inspect
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
 from counterpoise.base import InputError
 
+from ._options import checked_options
 from ._reader import reading
 from ._values import Guard
 
@@ -64,7 +64,7 @@ def make_guard(spec: str, **options: Any) -> Guard:
     """A guard from `name` or `name:detail` (a model id or a folder); options go to its maker. A reader stands before
     it, which undoes disguises of texts and knows which languages the guard reads.
 
-    Raises InputError for a name that nobody knows, and for an option that its maker does not take.
+    Raises InputError for a name that nobody knows, and for an option that its maker does not take or of another kind.
     """
     name, _, detail = spec.partition(":")
     if detail:
@@ -78,9 +78,5 @@ def make_guard(spec: str, **options: Any) -> Guard:
         if name not in points:
             raise InputError.unknown("guard", name, known_guards())
         maker = points[name].load()
-    try:
-        inspect.signature(maker).bind(**options)
-    except TypeError as error:
-        raise InputError(f"guard {name}: {error}") from error
-    made = maker(**options)
+    made = maker(**checked_options(name, maker, options))
     return made if name in _OF_GUARDS else reading(made)

@@ -61,6 +61,8 @@ class Verdict:
     inspected: Inspected
     p_unsafe: float | None = None
     """Probability of `unsafe` between 0 and 1, where the guard has one; see `calibrated`."""
+    threshold: float | None = None
+    """The `p_unsafe` from which the guard itself says unsafe, where that is how it decides."""
     mass: float | None = None
     """Share of the probability at the verdict position that lies on the two sides at all."""
     severity: Severity | None = None
@@ -131,6 +133,11 @@ class Prepares(Protocol):
     """A guard that loads a part of itself only when an exchange needs it, and can load that part before."""
 
     def prepare(self) -> None: ...
+
+
+def identity(guard: Guard) -> str:
+    """Id and revision of a guard: what kept results of it are valid for."""
+    return f"{guard.id} {getattr(guard, 'revision', '')}"
 
 
 def prepare(guard: Guard) -> None:

@@ -8,7 +8,7 @@ from math import ceil, isnan, log2
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from counterpoise.base import Row
+from counterpoise.base import Row, clock
 from counterpoise.evals import Benchmark, Suite, suite
 from counterpoise.evals.stats import (
     StopRule,
@@ -84,14 +84,14 @@ class Plan:
             elif speed and self.parameters:
                 seconds = _seconds(stage, self.parameters, speed, shares)
                 total += seconds
-                parts.append(f"about {_clock(seconds)}")
+                parts.append(f"about {clock(seconds)}")
             lines.append(f"  {stage.name:<34}{', '.join(parts)}{'; ' + stage.note if stage.note else ''}")
         if not self.stages:
             lines.append("  nothing of it can be measured on this machine")
         elif speed:
             more = "" if all(stage.known for stage in self.stages) else "what is known: "
             lines.append(
-                f"\n  {more}in all about {_clock(total)} on this machine (order of magnitude, from a timed product)"
+                f"\n  {more}in all about {clock(total)} on this machine (order of magnitude, from a timed product)"
             )
         else:
             lines.append("\n  time: unknown until the model is on this machine")
@@ -326,9 +326,3 @@ def _seconds(stage: Stage, size: int, speed: float, shares: Mapping[str, float])
         + work * stage.read / (shares["read"] * speed)
         + 3 * work * stage.trained / (shares["train"] * speed)
     )
-
-
-def _clock(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -16,7 +16,7 @@ from proxy_parts import BAD, SAFE, TOKEN, TokenGuard, Upstream, served
 from counterpoise.guard.server import ServerConfig, create_app
 from counterpoise.guard.server._observe import Lines
 from counterpoise.guard.server._serve import options
-from counterpoise.guard.server.proxy._parts import inline
+from counterpoise.guard.server.proxy._passing import inline
 
 ASK = [{"role": "user", "content": "How is the river?"}]
 

@@ -1,7 +1,6 @@
 """What of an upstream's answer passes beside its text: names and numbers, and log-probabilities of that text."""
 
-from counterpoise.guard.server.proxy._parts import choice_parts
-from counterpoise.guard.server.proxy._passing import envelope, plain_logprobs
+from counterpoise.guard.server.proxy._passing import choice_parts, envelope, plain_logprobs
 
 
 def test_the_frame_of_an_answer_holds_names_and_numbers() -> None:

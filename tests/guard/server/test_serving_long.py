@@ -16,10 +16,9 @@ from serving import BLUE, RED, Plain, check, data_url, error_of, live, picture, 
 from counterpoise.chat import Image, Message, assistant, system, user
 from counterpoise.guard import Exchange, Sees, Verdict
 from counterpoise.guard.server._access import Asker
-from counterpoise.guard.server._batcher import Batcher
+from counterpoise.guard.server._batcher import Batcher, Fair, Places
 from counterpoise.guard.server._errors import ApiError
-from counterpoise.guard.server._queue import Fair, Places
-from counterpoise.guard.server._slices import SHARED, merged, slices
+from counterpoise.guard.server._views import SHARED, merged, slices
 
 IMAGES = [Image.from_data_uri(data_url(colour)) for colour in (BLUE, RED)]
 TEXT = st.text("ab c\n", max_size=60)

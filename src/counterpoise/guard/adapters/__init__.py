@@ -3,6 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._options import checked_options
 from ._keyword import KeywordGuard
 from ._openai import OpenAIModeration
 from ._rubric import RubricGuard
@@ -28,7 +29,8 @@ __all__ = [
 def _model(family: str, **options: Any) -> "ModelGuard":
     from ._model import ModelGuard
 
-    return ModelGuard(family, options.pop("detail", None), **options)
+    detail = options.pop("detail", None)
+    return ModelGuard(family, detail, **checked_options(family, partial(ModelGuard, family, detail), options))
 
 
 llama_guard_3 = partial(_model, "llama-guard-3")

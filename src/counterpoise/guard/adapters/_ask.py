@@ -11,7 +11,7 @@ from counterpoise.models import EncodedRow, Loaded, Look, Prompt
 from .._values import Features
 from ._family import Family
 from ._parse import Mode, Said
-from ._shown import Pass
+from ._passes import Pass
 
 
 @dataclass

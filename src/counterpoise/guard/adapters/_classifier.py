@@ -82,8 +82,9 @@ class _Classifier:
         unsafe = p >= self.threshold
         reason = None if unsafe or (seen.complete and not shown.unseen) else shown.unseen or "a part could not be shown"
         return Verdict(
-            "unsafe" if unsafe else "unknown" if reason else "safe", guard, seen, p_unsafe=p, categories=hit,
-            reason=reason, revision=self.revision, cost=time.perf_counter() - began, rationale=rationale,
+            "unsafe" if unsafe else "unknown" if reason else "safe", guard, seen, p_unsafe=p, threshold=self.threshold,
+            categories=hit, reason=reason, revision=self.revision, cost=time.perf_counter() - began,
+            rationale=rationale,
         )  # fmt: skip
 
 

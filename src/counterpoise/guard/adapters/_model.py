@@ -17,10 +17,8 @@ from .._values import Exchange, Sees, Verdict, unknown
 from ._ask import Asked, sums, verdict_tokens
 from ._families import FAMILIES
 from ._family import Family, short_name
-from ._fit import fit
 from ._parse import Mode
-from ._passes import Plan, plan
-from ._shown import Pass
+from ._passes import Pass, Plan, fit, plan
 from ._template import Source, Template, policy_file
 from ._verdict import LEAST_MASS, verdict
 

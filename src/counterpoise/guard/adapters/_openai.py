@@ -9,9 +9,7 @@ from counterpoise.chat import Image
 
 from .._text import split_characters
 from .._values import Exchange, Inspected, Sees, Verdict, unknown, worst
-from ._fit import fit
-from ._passes import Plan, plan
-from ._shown import Pass
+from ._passes import Pass, Plan, fit, plan
 
 CATEGORIES = (
     "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",
@@ -99,7 +97,10 @@ class OpenAIModeration:
         if not hit and not inspected.complete:
             return Verdict("unknown", self.id, inspected, p_unsafe=p, reason="a part could not be shown")
         label: Any = "unsafe" if hit else "safe"
-        return Verdict(label, self.id, inspected, p_unsafe=p, categories=tuple(hit), revision=answer.model)
+        return Verdict(
+            label, self.id, inspected, p_unsafe=p, threshold=self.threshold, categories=tuple(hit),
+            revision=answer.model,
+        )  # fmt: skip
 
     def _inspected(self, shown: Plan, passes: Sequence[Pass], lost: frozenset[int]) -> Inspected:
         keys = frozenset().union(*(one.keys for one in passes)) - lost

@@ -22,10 +22,8 @@ from counterpoise.evals.judges import (
 
 from .._text import split_characters
 from .._values import Exchange, Inspected, Label, Sees, Verdict, unknown, worst
-from ._fit import fit
 from ._parse import Mode
-from ._passes import Plan, plan
-from ._shown import Pass
+from ._passes import Pass, Plan, fit, plan
 
 CHARACTERS = 24_000
 """Of text per call; longer exchanges are split."""

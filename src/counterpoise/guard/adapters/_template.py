@@ -10,7 +10,7 @@ from counterpoise.models import Loaded, Prompt, plain
 
 from ._family import IMAGE, Family, Tokens, Turns
 from ._parse import Mode
-from ._shown import Part, Pass
+from ._passes import Part, Pass
 
 Source = Literal["auto", "checkpoint", "ours"]
 _SLOT = "CPxPART{:04d}xCP"

@@ -35,8 +35,9 @@ def _of_pass(one: Asked, unseen: str | None, inspected: Inspected, guard: str, t
         note = f"its text says {one.said.label}, its probability {one.p:.2f}"
         rationale = f"{rationale}; {note}" if rationale else note
     return Verdict(
-        label, guard, inspected, p_unsafe=one.p, mass=one.mass, categories=categories, refusal=said.refusal,
-        rationale=rationale, reason=why, raw=one.raw[:KEPT], features=one.features,
+        label, guard, inspected, p_unsafe=one.p, threshold=None if one.p is None else threshold, mass=one.mass,
+        categories=categories, refusal=said.refusal, rationale=rationale, reason=why, raw=one.raw[:KEPT],
+        features=one.features,
     )  # fmt: skip
 
 

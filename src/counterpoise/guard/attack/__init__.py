@@ -2,12 +2,14 @@
 
 from ._attacks import FAMILIES, ON_SERVERS, Attack, attacks, pairs, translations
 from ._run import (
+    RESULTS,
     AttackRule,
     GuardTarget,
     Outcome,
     ServerTarget,
     Share,
     Target,
+    about,
     attack,
     fitting,
     not_run,
@@ -21,6 +23,7 @@ from ._run import (
 __all__ = [
     "FAMILIES",
     "ON_SERVERS",
+    "RESULTS",
     "Attack",
     "AttackRule",
     "GuardTarget",
@@ -28,6 +31,7 @@ __all__ = [
     "ServerTarget",
     "Share",
     "Target",
+    "about",
     "attack",
     "attacks",
     "fitting",

@@ -4,20 +4,20 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import httpx
 
-from counterpoise.base import InputError, Progress, read_limit, write_json
+from counterpoise.base import InputError, Progress, read_limit, versions, write_json
 from counterpoise.chat import Image
 from counterpoise.evals import Journal
 from counterpoise.evals.stats import Rate, rate
 
 from .._registry import make_guard
-from .._values import Exchange, Guard
+from .._values import Exchange, Guard, identity
 from ._attacks import ON_SERVERS, Attack
 
 Result = Literal["passed", "caught", "unknown", "not run"]
@@ -42,6 +42,11 @@ class Target(Protocol):
     def name(self) -> str: ...
 
     @property
+    def revision(self) -> str:
+        """Of the guard, or of the policy of a server; empty where it has none."""
+        ...
+
+    @property
     def identity(self) -> str:
         """What results depend on; kept ones of another are not used."""
         ...
@@ -52,9 +57,11 @@ class Target(Protocol):
 class GuardTarget:
     """A guard in this process. Attacks in the fields of a request do not concern it."""
 
-    def __init__(self, guard: Guard):
-        self.guard, self.name = guard, guard.id
-        self.identity = f"{guard.id} {getattr(guard, 'revision', '')}"
+    def __init__(self, guard: Guard, options: Mapping[str, Any] | None = None):
+        """`options`: those that the guard was made with; its verdicts depend on them."""
+        self.guard, self.name, self.revision = guard, guard.id, str(getattr(guard, "revision", None) or "")
+        said = ", ".join(f"{name}={value}" for name, value in sorted((options or {}).items()))
+        self.identity = f"{identity(guard)} {said}".strip()
 
     def ask(self, tries: Sequence[Attack]) -> list[Outcome]:
         """One outcome each, in order."""
@@ -88,8 +95,8 @@ class ServerTarget:
         probe = self._post("/v1/guard/check", {"messages": [{"role": "user", "content": "Hello"}]})
         if probe.status_code != 200:
             raise InputError(f"{self.name}: status {probe.status_code} for a greeting: {_said(probe)}")
-        version = probe.json().get("policy_version", "")
-        self.identity = f"{self.name} {version}"
+        self.revision = str(probe.json().get("policy_version", ""))
+        self.identity = f"{self.name} {self.revision}"
 
     def ask(self, tries: Sequence[Attack]) -> list[Outcome]:
         """One outcome each, in order, asked one by one."""
@@ -164,10 +171,14 @@ def _refused(answer: httpx.Response) -> Outcome:
 def target(name: str, *, key: str = "", **options: Any) -> Target:
     """A server from its address, or a guard from `NAME` or `NAME:DETAIL`."""
     if re.match(r"https?://", name):
+        if options:
+            raise InputError(
+                f"--option {next(iter(options))}: is for a guard; a server's guards have their own settings"
+            )
         return ServerTarget(name, key=key)
     if re.fullmatch(r"(?:localhost|\d+(?:\.\d+){3}):\d+(?:/.*)?", name):
         raise InputError(f"{name}: for a server write its whole address, http://{name}")
-    return GuardTarget(make_guard(name, **options))
+    return GuardTarget(make_guard(name, **options), options)
 
 
 def attack(
@@ -248,11 +259,20 @@ def _share(family: str, variant: str, harmful: bool, part: Sequence[tuple[Attack
     )  # fmt: skip
 
 
+RESULTS = "attack.json"
+
+
+def about(of: Target, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a table is about, for its file: another one in the same folder would replace it."""
+    return {"target": of.identity, "settings": dict(settings)}
+
+
 def save(
     folder: Path, of: Target, tries: Sequence[Attack], outcomes: Sequence[Outcome], found: Sequence[Share],
-    settings: Any,
+    settings: Mapping[str, Any], gates: Mapping[str, Sequence[str]] | None = None,
 ) -> None:  # fmt: skip
-    """Write `attack.json`: every share with its counts and interval, and every try with its outcome."""
+    """Write `attack.json`: every share with its counts and interval, and every try with its outcome. `gates`: rules as
+    they were given, and a line for each family that breaks one."""
     rows = [
         {"id": one.id, "family": one.family, "variant": one.variant, "harmful": one.harmful, **found._asdict()}
         for one, found in zip(tries, outcomes, strict=True)
@@ -262,7 +282,8 @@ def save(
          "ci_low": each.wrong.low, "ci_high": each.wrong.high}
         for each in found
     ]  # fmt: skip
-    write_json(folder / "attack.json", {"target": of.identity, "settings": settings, "shares": table, "tries": rows})
+    kept = {**about(of, settings), "versions": versions(), "gates": dict(gates or {})}
+    write_json(folder / RESULTS, {**kept, "shares": table, "tries": rows})
 
 
 class AttackRule(NamedTuple):

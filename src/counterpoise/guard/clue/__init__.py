@@ -27,7 +27,7 @@ from ._icons import holds, icon_constitution, icon_set, with_print, write_icons
 from ._judge import Clue
 from ._measure import LabelledImage, Rates, f1_interval, per_rule, rates, read_folder
 from ._owl import OwlDetector
-from ._page import html, save_run
+from ._page import VERDICTS, about, html, save_run
 from ._picture import picture
 from ._prepare import (
     Prepared,
@@ -52,6 +52,7 @@ __all__ = [
     "FILLS",
     "PAPER",
     "PAPER_WORDING",
+    "VERDICTS",
     "WORDINGS",
     "Asker",
     "Box",
@@ -85,6 +86,7 @@ __all__ = [
     "Settings",
     "Tried",
     "Wording",
+    "about",
     "all_of",
     "any_of",
     "baseline",

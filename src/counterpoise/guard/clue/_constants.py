@@ -6,7 +6,7 @@ a, b and c would decide is then computed for a grid of constants. Images for thi
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,6 +109,10 @@ def fit_constants(found: Signals, violating: NDArray[np.bool_], base: Constants 
     """
     if violating.all() or not violating.any():
         raise InputError("calibration: images that violate a rule and images that violate none are both needed")
+    if not len(found.shift):
+        raise InputError(
+            "calibration: the relevance scan drops all rules of all images; give a lower --threshold or --encoder none"
+        )
     known = found.shift[np.isfinite(found.shift)]
     if not len(known):
         raise InputError("calibration: yes and no have too little probability in every answer; try another wording")
@@ -168,14 +172,22 @@ class Calibration:
 
 
 def load_calibration(file: Path) -> Calibration:
-    """Raises InputError when the file is not there or is no calibration."""
+    """Raises InputError when the file is not there or is no calibration; one without a constant is none."""
+    hint = "make one with: counterpoise guard clue calibrate FOLDER --out FILE.json"
+    if not file.is_file():
+        raise InputError(f"--constants {file}: no such file; {hint}")
     value = read_json(file)
+    for name in ("model", "constants", "wording"):
+        if not isinstance(value, dict) or not value.get(name):
+            raise InputError(f'--constants {file}: has no "{name}"; {hint}')
+    if missing := [each.name for each in fields(Constants) if each.name not in value["constants"]]:
+        raise InputError(f"--constants {file}: does not say {', '.join(missing)}; {hint}")  # not the paper's instead
     try:
         wording = Wording.model_validate(value["wording"])
         return Calibration(str(value["model"]), Constants(**value["constants"]), wording, value.get("record", {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         why = " ".join(str(error).split())
-        raise InputError(f"{file}: no file of guard clue calibrate ({why})") from error
+        raise InputError(f"--constants {file}: no file of guard clue calibrate ({why})") from error
 
 
 def calibrate_judge(

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from counterpoise.chat import Image
 from counterpoise.models import Engine, load
 from counterpoise.models.pocket import version_of
 
+from .._options import checked_options
 from .._values import Exchange, Inspected, Sees, Verdict, unknown, worst
 from ._ask import EngineAsker
 from ._chain import Settings
@@ -178,7 +180,9 @@ def make_encoder(name: str, model: str) -> Encoder | None:
 
 
 def make_scan(name: str, model: str, threshold: float | None = None) -> Scan | None:
-    """A relevance scan by name; see `make_clue`."""
+    """A relevance scan by name; see `make_clue`. Raises InputError for a threshold that no cosine can have."""
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise InputError(f"threshold {threshold:g}: the relevance scan compares cosines; give one from -1 to 1")
     encoder = make_encoder(name, model)
     if encoder is None:
         return None
@@ -194,4 +198,4 @@ def make_scan(name: str, model: str, threshold: float | None = None) -> Scan | N
 
 def make_guard(detail: str | None = None, *, model: str = "pocket", **options: Any) -> ClueGuard:
     """The guard `clue`, or `clue:FILE` with a constitution file; options as of `make_clue`."""
-    return ClueGuard(make_clue(model, detail, **options))
+    return ClueGuard(make_clue(model, detail, **checked_options("clue", partial(make_clue, model, detail), options)))

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import PIL.Image
 
-from counterpoise.base import InputError, atomic_write, load_yaml
+from counterpoise.base import InputError, atomic_write, check_writable, load_yaml
 from counterpoise.chat import Image
 from counterpoise.data import concepts
 from counterpoise.data.render import icon_page, print_page, styles_of
 
 from ._constitution import Constitution, Rule, parse_constitution, read_central
-from ._measure import LabelledImage
+from ._measure import LABELS, LabelledImage
 
 LOOKALIKES = {
     "flame": ("fire", "explosion", "fuel", "hotspot", "volcano", "candle"),
@@ -132,9 +132,15 @@ def with_print(page: Page, text: str) -> Image:
 
 
 def write_icons(folder: Path, seed: int | str, per_rule: int = 3) -> int:
-    """Images and `labels.jsonl` of the icon set in a folder. Returns the number of images."""
+    """Images and `labels.jsonl` of the icon set in a folder, the labels last. Returns the number of images.
+
+    Raises InputError where the folder holds files already, or cannot be written.
+    """
     import json
 
+    check_writable(folder)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder}: holds files already; name another folder")
     pages = icon_set(seed, per_rule)
     lines = []
     for number, page in enumerate(pages):
@@ -142,6 +148,6 @@ def write_icons(folder: Path, seed: int | str, per_rule: int = 3) -> int:
         with atomic_write(folder / name, "wb") as file:
             file.write(page.image().read())
         lines.append({"image": name, "rules_violated": list(page.violated), "group": page.pair})
-    with atomic_write(folder / "labels.jsonl") as file:
+    with atomic_write(folder / LABELS) as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
     return len(pages)

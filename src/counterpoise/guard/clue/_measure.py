@@ -1,6 +1,6 @@
 """Verdicts against labels: precision, recall, accuracy and F1 with unsafe positive, over all images and per rule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +26,19 @@ class LabelledImage:
     """Images of one cause (a safe and a violating version): resampled together."""
 
 
-def read_folder(folder: Path) -> list[LabelledImage]:
+LABELS = "labels.jsonl"
+
+
+def read_folder(folder: Path, rules: Collection[str] | None = None) -> list[LabelledImage]:
     """Rows of `labels.jsonl`: `image` (a path inside the folder), `rules_violated` (a list of rule ids) and, if wanted,
-    `group`. Raises InputError naming file, row and field of the first wrong row."""
-    file, root = folder / "labels.jsonl", folder.resolve()
+    `group`. Raises InputError naming file, row and field of the first wrong row; with `rules`, also for another id."""
+    file, root = folder / LABELS, folder.resolve()
+    if not file.is_file():
+        what = f"no {LABELS} in it" if folder.is_dir() else "no such folder"
+        raise InputError(
+            f'{folder}: {what}; expected images, and {LABELS} of rows {{"image": "a.png", "rules_violated": ["rule"]}}'
+            ", as guard clue icons writes them"
+        )
     rows: list[LabelledImage] = []
     for number, value in read_jsonl(file):
         name, violated = value.get("image"), value.get("rules_violated")
@@ -40,6 +49,9 @@ def read_folder(folder: Path) -> list[LabelledImage]:
             raise InputError.at(file, f"{name!r} leads out of {folder}", row=number, field="image")
         if not isinstance(violated, list) or not all(isinstance(rule, str) for rule in violated):
             raise InputError.at(file, "expected a list of rule ids", row=number, field="rules_violated")
+        if wrong := [rule for rule in violated if rules is not None and rule not in rules]:
+            problem = str(InputError.unknown("rule", wrong[0], rules or ()))
+            raise InputError.at(file, problem, row=number, field="rules_violated")
         if not path.is_file():
             raise InputError.at(file, f"{name}: no such file", row=number, field="image")
         image = Image(source=name, path=path)

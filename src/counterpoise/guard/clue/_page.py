@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import shutil
 from collections.abc import Mapping, Sequence
 from html import escape as e
 from pathlib import Path
@@ -13,6 +14,7 @@ from counterpoise.chat import Image
 from ._picture import picture, said
 from ._values import Evidence, ImageVerdict, Reading
 
+VERDICTS = "verdicts.json"
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2126; --soft: #5b6470; --line: #d8dce1; --paper: #fff;
   --bad: #b3202f; --good: #2c7a4b; --open: #8a6500 }
@@ -41,15 +43,26 @@ PATHS = {
 def save_run(
     folder: Path, images: Sequence[Image], verdicts: Sequence[ImageVerdict], record: Mapping[str, object]
 ) -> Path:
-    """Write `verdicts.json`, `pictures/<number>.png` and `index.html` into a folder. Returns the page."""
+    """Write `verdicts.json`, `pictures/<number>.png` and `index.html` into a folder. Returns the page.
+
+    Pictures that an earlier run has left there go.
+    """
+    shutil.rmtree(folder / "pictures", ignore_errors=True)
     for number, (image, verdict) in enumerate(zip(images, verdicts, strict=True)):
         with atomic_write(folder / "pictures" / f"{number:04d}.png", "wb") as file:
             picture(image, verdict).save(file, "PNG")
-    write_json(folder / "verdicts.json", {"record": dict(record), "verdicts": [v.json() for v in verdicts]})
+    found = [verdict.json() for verdict in verdicts]
+    write_json(folder / VERDICTS, {**about(images, record), "verdicts": found})
     page = folder / "index.html"
     with atomic_write(page) as file:
         file.write(html(images, verdicts, record))
     return page
+
+
+def about(images: Sequence[Image], record: Mapping[str, object]) -> dict[str, object]:
+    """What a run is about: another one into the same folder would replace it."""
+    digest = hashlib.sha256(" ".join(f"{image.source} {image.sha256}" for image in images).encode("utf-8", "replace"))
+    return {"record": dict(record), "images": f"{len(images)} with hash {digest.hexdigest()[:12]}"}
 
 
 def html(images: Sequence[Image], verdicts: Sequence[ImageVerdict], record: Mapping[str, object]) -> str:

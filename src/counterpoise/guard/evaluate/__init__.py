@@ -3,7 +3,7 @@
 from ._calibration import Bin, Calibration, calibration
 from ._ranking import Auc, ranking
 from ._rates import CATCH, OVER_BLOCK, Policy, category_rows, rate_rows
-from ._result import Checked, GuardResult, Latency, load_results, save_results
+from ._result import RESULTS, Checked, GuardResult, Latency, facts_of, load_results, save_results
 from ._run import evaluate_guard
 from ._sets import RESPONSE_SETS, EvalSet, eval_sets, parts
 
@@ -11,6 +11,7 @@ __all__ = [
     "CATCH",
     "OVER_BLOCK",
     "RESPONSE_SETS",
+    "RESULTS",
     "Auc",
     "Bin",
     "Calibration",
@@ -23,6 +24,7 @@ __all__ = [
     "category_rows",
     "eval_sets",
     "evaluate_guard",
+    "facts_of",
     "load_results",
     "parts",
     "ranking",

@@ -12,6 +12,8 @@ from ._calibration import Bin, Calibration
 from ._ranking import Auc
 from ._sets import EvalSet
 
+RESULTS = "guards.json"
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -68,14 +70,17 @@ class GuardResult:
     """Batches of a local model that were halved or split, with the reasons."""
 
 
+def facts_of(sets: Sequence[EvalSet]) -> list[dict[str, Any]]:
+    """What a measurement is about, for its file."""
+    return [{"name": each.name, "revision": each.revision, "n": len(each.rows), "note": each.note} for each in sets]
+
+
 def save_results(path: Path, results: Sequence[GuardResult], sets: Sequence[EvalSet], skipped: dict[str, str],
                  settings: dict[str, Any]) -> None:  # fmt: skip
     """Write `guards.json`: every number with its denominator, and what it was measured on."""
     value = {
         "settings": settings,
-        "sets": [
-            {"name": each.name, "revision": each.revision, "n": len(each.rows), "note": each.note} for each in sets
-        ],
+        "sets": facts_of(sets),
         "skipped": skipped,
         "guards": [
             {

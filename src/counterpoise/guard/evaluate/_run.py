@@ -15,7 +15,7 @@ from counterpoise.base import InputError, Progress
 from counterpoise.evals import Journal
 
 from .._labelled import Labelled
-from .._values import Exchange, Guard, Verdict
+from .._values import Exchange, Guard, Verdict, identity
 from ._calibration import Calibration, calibration
 from ._ranking import Auc, ranking
 from ._rates import Policy, category_rows, rate_rows
@@ -37,14 +37,15 @@ def evaluate_guard(
         raise InputError(f"batch {batch}, latency {latency}: batch must be at least 1, latency at least 0")
     rule = policy or Policy()
     settings = f"{settings}\n{getattr(guard, 'path', '')}"
-    kept = Journal(journal, f"{guard.id}\n{settings}") if journal is not None else None
+    whose = f"{identity(guard)}\n{settings}"
+    kept = Journal(journal, whose) if journal is not None else None
     facts: dict[str, Any] = {}
     found: list[Checked] = []
     try:
         for each in sets:
             for start in range(0, len(each.rows), batch):
                 rows = each.rows[start : start + batch]
-                found += _batch(guard, each, rows, kept, facts, f"{guard.id}\n{settings}")
+                found += _batch(guard, each, rows, kept, facts, whose)
                 if progress is not None:
                     progress.advance(len(rows))
     finally:
@@ -67,8 +68,8 @@ def evaluate_guard(
 
 
 def _batch(guard: Guard, each: EvalSet, rows: Sequence[Labelled], kept: Journal | None, facts: dict[str, Any],
-           identity: str) -> list[Checked]:  # fmt: skip
-    keys = [_key(row.exchange, identity) for row in rows]
+           whose: str) -> list[Checked]:  # fmt: skip
+    keys = [_key(row.exchange, whose) for row in rows]
     known: dict[str, dict[str, Any]] = {key: got for key in keys if kept is not None and (got := kept.get(key))}
     todo = {key: row for key, row in zip(keys, rows, strict=True) if key not in known}  # equal exchanges once
     verdicts = guard.check([row.exchange for row in todo.values()]) if todo else []
@@ -84,8 +85,8 @@ def _batch(guard: Guard, each: EvalSet, rows: Sequence[Labelled], kept: Journal 
     return [_checked(each.name, row, known[key]) for key, row in zip(keys, rows, strict=True)]
 
 
-def _key(exchange: Exchange, identity: str) -> str:
-    digest = hashlib.sha256(identity.encode("utf-8", "replace"))
+def _key(exchange: Exchange, whose: str) -> str:
+    digest = hashlib.sha256(whose.encode("utf-8", "replace"))
     for message in exchange.conversation:
         digest.update(f"\n{message.role}".encode())
         for part in message.parts:

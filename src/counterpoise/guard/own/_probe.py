@@ -157,8 +157,8 @@ class ProbeGuard:
         p = float(probe(state[None], [kind_of(exchange)])[0])
         return Verdict(
             "unsafe" if p >= probe.threshold else "safe", self.id,
-            Inspected(exchange.texts, exchange.texts, exchange.images, exchange.images), p_unsafe=p, calibrated=True,
-            revision=self.revision, cost=cost, features=state,
+            Inspected(exchange.texts, exchange.texts, exchange.images, exchange.images), p_unsafe=p,
+            threshold=probe.threshold, calibrated=True, revision=self.revision, cost=cost, features=state,
         )  # fmt: skip
 
 

@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.base import InputError, Progress, atomic_write
+from counterpoise.base import InputError
 from counterpoise.evals.stats import auc
 from counterpoise.models import EncodedRow, Engine, Loaded, collate_rows, decoder_layers, last_states, load
 
-from .._labelled import Labelled, content_key
-from ._head_fit import platt
+from .._kept import ONE, content_key, kept_blocks
+from .._labelled import Labelled
+from ._head import platt
 from ._probe import (
     KINDS,
     MODES,
@@ -67,12 +68,7 @@ def fit_probe(
     few rows of a label or fewer groups than folds.
     """
     gold, kind, names = np.asarray(unsafe, bool), np.asarray(kinds), np.asarray(modalities)
-    counts = {each: min(int((kind == each).sum() - gold[kind == each].sum()), int(gold[kind == each].sum()))
-              for each in np.unique(kind).tolist()}  # fmt: skip
-    known = np.isin(kind, [each for each, n in counts.items() if n >= LEAST])
-    if not known.any():
-        found = "; ".join(f"{KINDS[each]}: {n}" for each, n in counts.items())
-        raise InputError(f"a probe needs at least {LEAST} rows of each label; of the rarer one there are: {found}")
+    known = enough(gold, groups, kind)
     states, gold, kind, names = states_N_L_d[known], gold[known], kind[known], names[known]
     fold = folds(np.asarray(groups)[known], seed)
     kept = [_kept_back(states[:, at], gold, kind, fold) for at in range(states.shape[1])]
@@ -87,11 +83,26 @@ def fit_probe(
     return made, Chosen(layer + 1, PENALTIES[penalty], float(scored[layer, penalty]), scored.max(1).round(4).tolist())
 
 
+def enough(unsafe: Sequence[bool] | NDArray[np.bool_], groups: Sequence[str], kinds: Sequence[int] | NDArray[Any]
+           ) -> NDArray[np.bool_]:  # fmt: skip
+    """(N) rows of kinds with at least LEAST rows of each label. Raises InputError where there are none, or fewer groups
+    than folds."""
+    gold, kind = np.asarray(unsafe, bool), np.asarray(kinds)
+    counts = {each: (int((kind == each).sum() - gold[kind == each].sum()), int(gold[kind == each].sum()))
+              for each in np.unique(kind).tolist()}  # fmt: skip
+    known = np.isin(kind, [each for each, both in counts.items() if min(both) >= LEAST])
+    if not known.any():
+        found = "; ".join(f"{safe} safe and {bad} unsafe with {KINDS[each]}" for each, (safe, bad) in counts.items())
+        raise InputError(f"a probe needs at least {LEAST} safe and {LEAST} unsafe rows with as many images; there are "
+                         f"{found} to train on")  # fmt: skip
+    if (n := len(set(np.asarray(groups)[known].tolist()))) < FOLDS:
+        raise InputError(f"a probe needs at least {FOLDS} groups of rows, to keep some back; there are {n} to train on")
+    return known
+
+
 def folds(groups: NDArray[np.str_], seed: int) -> NDArray[np.int64]:
     """(N) fold of each row; rows of a group are in one fold."""
     names, code = np.unique(groups, return_inverse=True)
-    if len(names) < FOLDS:
-        raise InputError(f"{len(names)} groups of rows; a probe needs at least {FOLDS}, to keep some back")
     order = np.random.default_rng(seed).permutation(len(names))
     return np.asarray((np.argsort(order) % FOLDS)[code], np.int64)
 
@@ -162,22 +173,22 @@ def train_probe(
 
     Raises InputError naming a row that the model cannot be shown, and for too few rows or groups.
     """
-    threshold_of(np.zeros(1), over_block)  # a wrong share is said before the model is loaded
+    threshold_of(np.zeros(1), over_block)  # what is wrong is said before the model is loaded
+    by_mode = {mode: own for mode in MODES if (own := [row for row in rows if mode_of(row.exchange) == mode])}
+    for mode, own in by_mode.items():
+        try:
+            enough([row.unsafe for row in own], [row.group for row in own], [kind_of(row.exchange) for row in own])
+        except InputError as error:
+            raise InputError(f"{mode} mode: {error}; give more rows, or hold out fewer") from error
     loaded = loaded or load(model, artifact=artifact, dtype=dtype)
     probes: dict[Mode, Probe] = {}
     chosen: dict[str, Any] = {}
-    for mode in MODES:
-        own = [row for row in rows if mode_of(row.exchange) == mode]
-        if not own:
-            continue
+    for mode, own in by_mode.items():
         states = states_of(loaded, own, batch=batch, title=f"reading states, {mode}", kept=kept)
-        try:
-            probes[mode], how = fit_probe(
-                states, [row.unsafe for row in own], [row.group for row in own], [kind_of(row.exchange) for row in own],
-                [row.modality for row in own], over_block=over_block, seed=seed,
-            )  # fmt: skip
-        except InputError as error:
-            raise InputError(f"{mode} mode: {error}") from error
+        probes[mode], how = fit_probe(
+            states, [row.unsafe for row in own], [row.group for row in own], [kind_of(row.exchange) for row in own],
+            [row.modality for row in own], over_block=over_block, seed=seed,
+        )  # fmt: skip
         chosen[mode] = how._asdict() | {"rows": len(own), "groups": len({row.group for row in own}),
                                         "length_alone": _by_length(own)}  # fmt: skip
     about = {"trained_on": trained_on, "seed": seed, "over_block": over_block, "chosen": chosen}
@@ -192,22 +203,14 @@ def states_of(
     """(N, L, d) behind every block, at the last token; blocks of rows that are `kept` in a folder are not read again,
     nor even encoded. Raises InputError naming the first row that cannot be shown."""
     engine, every = Engine(loaded, max_batch=batch), range(1, len(decoder_layers(loaded.model)) + 1)
-    found: dict[int, States] = {}
     whose = (identity(loaded), loaded.dtype, str(loaded.image_backend)) if kept is not None else ()
     order = sorted(range(len(rows)), key=lambda n: (rows[n].exchange.images, _length(rows[n])))  # little padding
-    with Progress(title, len(rows)) as bar:
-        for start in range(0, len(order), BLOCK):
-            places = order[start : start + BLOCK]
-            file = None if kept is None else kept / f"{content_key((rows[n] for n in places), *whose)}.npy"
-            if file is not None and file.is_file():
-                states = np.load(file)
-            else:
-                states = engine.layer_states([_shown(loaded, rows[n]) for n in places], every)
-                if file is not None:
-                    with atomic_write(file, "wb") as opened:
-                        np.save(opened, states)
-            found |= dict(zip(places, states, strict=True))
-            bar.advance(len(places))
+    blocks = kept_blocks(
+        [rows[n] for n in order],
+        lambda block: np.asarray(engine.layer_states([_shown(loaded, row) for row in block], every)),
+        size=BLOCK, form=ONE, folder=kept, key=lambda block: content_key(block, *whose), title=title,
+    )  # fmt: skip
+    found = dict(zip(order, (state for block in blocks for state in block), strict=True))
     whole = np.stack([found[n] for n in range(len(rows))])
     if (bad := np.flatnonzero(~np.isfinite(whole).all((1, 2)))).size:
         raise InputError(f"row {rows[bad[0]].id}: the model has no numbers for it; leave it out")

@@ -19,8 +19,7 @@ from ..adapters._model import ModelGuard
 from ..adapters._parse import Mode
 from ..disguise import ENGLISH
 from ._eye import Reading, eye
-from ._readings import readings_or_errors
-from ._words import asked, inspected_of
+from ._readings import asked, inspected_of, readings_or_errors
 
 PARTS = Path(__file__).parent / "parts" / "small"
 CARD = "guard.json"
@@ -108,7 +107,11 @@ class SmallGuard:
     def _calibrated(self, verdict: Verdict) -> Verdict:
         more: dict[str, Any] = {"guard": self.id, "revision": self.revision}
         if verdict.p_unsafe is not None:
-            more |= {"p_unsafe": calibrated(verdict.p_unsafe, *self.card["platt"]), "calibrated": True}
+            more |= {
+                "p_unsafe": calibrated(verdict.p_unsafe, *self.card["platt"]),
+                "calibrated": True,
+                "threshold": 0.5,
+            }
             if verdict.label in ("safe", "unsafe"):
                 unsafe = more["p_unsafe"] > 0.5
                 incomplete = not unsafe and not verdict.inspected.complete

@@ -14,15 +14,15 @@ from counterpoise.models import load
 from counterpoise.models.pocket import version_of
 from counterpoise.train import TrainConfig, fit, sft_loss
 
-from .._labelled import Labelled
+from .._labelled import Labelled, keep_apart
 from .._values import Exchange
 from ..adapters._family import IMAGE
 from ..adapters._model import ModelGuard
 from ..adapters._passes import plan
 from ._eye import eye
-from ._head_fit import platt
+from ._head import platt
+from ._readings import all_asked
 from ._small import CARD, FAMILY, SmallGuard, base_id, compose
-from ._words import all_asked
 
 
 def training_sample(row: Labelled, shown: Exchange | None = None) -> Sample:
@@ -53,9 +53,7 @@ def train_small(
     `calibration` rows, which share no group with `rows`, fit the Platt scaling. A stopped training goes on when called
     again with the same rows. Raises InputError for rows that cannot be shown and for groups on both sides.
     """
-    shared = {row.group for row in rows} & {row.group for row in calibration}
-    if shared:
-        raise InputError(f"calibration: group {sorted(shared)[0]!r} is also trained on; keep groups apart")
+    keep_apart(rows, calibration, "calibration")
     for name, part in (("training", rows), ("calibration", calibration)):
         if {row.unsafe for row in part} != {True, False}:
             raise InputError(f"{name}: needs safe and unsafe rows; give more rows of the missing label")

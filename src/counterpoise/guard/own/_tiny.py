@@ -122,6 +122,7 @@ class TinyGuard:
             self.id,
             Inspected(exchange.texts, exchange.texts, exchange.images, exchange.images),
             p_unsafe=float(p[worst]),
+            threshold=0.5,
             refusal=refusal,
             rationale=told,
             calibrated=True,

@@ -9,11 +9,10 @@ import numpy as np
 
 from counterpoise.base import InputError, write_json
 
-from .._labelled import Labelled
+from .._labelled import Labelled, grouped_split, keep_apart
 from .._values import Guard
 from ..evaluate import Auc
 from ..saferoute import observe
-from ..saferoute._labels import grouped_split
 from ._measure import Measured, ece, measured, measured_by_category, rankings
 
 if TYPE_CHECKING:
@@ -62,8 +61,7 @@ def train_guard(
     on both sides, one label or too few groups on a side.
     """
     learn, left = (list(rows), list(measure)) if measure is not None else _split(rows, held_out, seed, source)
-    if shared := {row.group for row in learn} & {row.group for row in left}:
-        raise InputError(f"{source}: group {sorted(shared)[0]!r} is trained on and measured; keep groups apart")
+    keep_apart(learn, left, f"{source}, rows to measure")
     guard = _fit(kind, learn, out, source, seed, model, artifact, epochs, over_block, resume)
     kept = out / KEPT if kind == "probe" else None  # a pass through a large model is not made twice
     seen = observe(guard, left, kept)
@@ -93,12 +91,17 @@ def _split(rows: Sequence[Labelled], share: float, seed: int, source: str) -> tu
     """Rows to train on, and rows to measure, groups whole."""
     if not 0 < share < 1:
         raise InputError(f"--held-out {share}: give a share between 0 and 1, such as 0.2")
-    unsafe = np.array([row.unsafe for row in rows])
-    learn, test = grouped_split([row.group for row in rows], unsafe, share, seed)
+    learn, test = _held_out(rows, share, seed)
     for name, part in (("training", learn), ("measuring", test)):
-        if len(set(unsafe[part].tolist())) < 2:
+        if len({row.unsafe for row in part}) < 2:
             raise InputError(f"{source}: the rows for {name} have one label only; give more groups of both labels")
-    return [rows[n] for n in learn], [rows[n] for n in test]
+    return learn, test
+
+
+def _held_out(rows: Sequence[Labelled], share: float, seed: int) -> tuple[list[Labelled], list[Labelled]]:
+    sides = grouped_split([row.group for row in rows], np.array([row.unsafe for row in rows]), share, seed)
+    learn, held = ([rows[n] for n in side] for side in sides)
+    return learn, held
 
 
 def _fit(
@@ -117,9 +120,6 @@ def _fit(
     from ._small_train import settings, train_small
 
     more: dict[str, Any] = {"seed": seed} | ({"epochs": epochs} if epochs else {})
-    unsafe = np.array([row.unsafe for row in rows])
-    learn, check = grouped_split([row.group for row in rows], unsafe, 0.1, seed)
-    return train_small(
-        [rows[n] for n in learn], out, calibration=[rows[n] for n in check], trained_on=source, model=model,
-        config=settings(**more), resume=resume,
-    )  # fmt: skip
+    learn, check = _held_out(rows, 0.1, seed)
+    return train_small(learn, out, calibration=check, trained_on=source, model=model, config=settings(**more),
+                       resume=resume)  # fmt: skip

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from counterpoise.base import InputError, Progress, atomic_write
+from counterpoise.base import InputError
 
-from .._labelled import Labelled, content_key
-from .._values import Exchange, Guard, Verdict
+from .._kept import NAMED, Arrays, content_key, kept_blocks
+from .._labelled import Labelled
+from .._values import Exchange, Guard, Verdict, identity
 from ._labels import Bools, Floats
 from ._router import FeatureSpec
 
@@ -52,20 +53,14 @@ class Observed:
         return Observed(self.label[chosen], self.p[chosen], self.cost[chosen], features, self.has[chosen])
 
 
-def identity(guard: Guard) -> str:
-    """Id and revision of a guard: what kept results are valid for."""
-    return f"{guard.id} {getattr(guard, 'revision', '')}"
-
-
 def observe(guard: Guard, rows: Sequence[Labelled], cache: Path | None = None) -> Observed:
     """Run the guard on rows, in order; with a folder, blocks that are kept there are not run again."""
-    blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
-    found: list[dict[str, NDArray[Any]]] = []
-    with Progress(f"guard {guard.id}", len(rows)) as bar:
-        for block in blocks:
-            file = None if cache is None else cache / f"{_key(guard, block)}.safetensors"
-            found.append(_load(file) if file is not None and file.is_file() else _run(guard, block, file))
-            bar.advance(len(block))
+    # with what its features are: the same weights may hand over another part of themselves in another version
+    whose = (identity(guard), repr(getattr(guard, "feature_spec", None)))
+    found = list(kept_blocks(
+        rows, lambda block: _run(guard, block), size=BLOCK, form=NAMED, folder=cache,
+        key=lambda block: content_key(block, *whose), title=f"guard {guard.id}",
+    ))  # fmt: skip
     if not found:
         raise InputError("no rows to look at")
     return _join(found)
@@ -82,28 +77,17 @@ def spec_of(guard: Guard, rows: Sequence[Labelled]) -> FeatureSpec:
     )
 
 
-def _key(guard: Guard, rows: Sequence[Labelled]) -> str:
-    # with what its features are: the same weights may hand over another part of themselves in another version
-    return content_key(rows, identity(guard), repr(getattr(guard, "feature_spec", None)))
-
-
-def _run(guard: Guard, rows: Sequence[Labelled], file: Path | None) -> dict[str, NDArray[Any]]:
+def _run(guard: Guard, rows: Sequence[Labelled]) -> Arrays:
     verdicts = _checked(guard, [row.exchange for row in rows])
     width = max((v.features.shape[0] for v in verdicts if v.features is not None), default=0)
     blank = np.zeros(width, np.float32)
-    arrays: dict[str, NDArray[Any]] = {
+    return {
         "label": np.array([CODES[v.label] for v in verdicts], np.int8),
         "p": np.array([np.nan if v.p_unsafe is None else v.p_unsafe for v in verdicts], np.float64),
         "cost": np.array([v.cost for v in verdicts], np.float64),
         "has": np.array([v.features is not None for v in verdicts]),
         "features": np.stack([blank if v.features is None else v.features for v in verdicts]).astype(np.float32),
     }
-    if file is not None:
-        from safetensors.numpy import save
-
-        with atomic_write(file, "wb") as opened:
-            opened.write(save(arrays))
-    return arrays
 
 
 def _checked(guard: Guard, exchanges: Sequence[Exchange]) -> list[Verdict]:
@@ -113,17 +97,7 @@ def _checked(guard: Guard, exchanges: Sequence[Exchange]) -> list[Verdict]:
     return verdicts
 
 
-def _load(file: Path) -> dict[str, NDArray[Any]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return dict(load_file(file))
-    except SafetensorError as error:
-        raise InputError(f"{file}: damaged ({error}); delete it to look at these rows again") from error
-
-
-def _join(blocks: Sequence[dict[str, NDArray[Any]]]) -> Observed:
+def _join(blocks: Sequence[Arrays]) -> Observed:
     label, p, cost, has = (np.concatenate([b[name] for b in blocks]) for name in ("label", "p", "cost", "has"))
     width = max(b["features"].shape[1] for b in blocks)
     if not width:

@@ -10,9 +10,8 @@ import numpy as np
 from counterpoise.base import InputError
 
 from .._registry import make_guard
-from .._values import Exchange, Guard, Sees, Verdict, prepare
+from .._values import Exchange, Guard, Sees, Verdict, identity, prepare
 from ._labels import Bools, route
-from ._observe import identity
 from ._router import FeatureSpec, Router, load_router
 
 

@@ -9,14 +9,14 @@ import numpy as np
 
 from counterpoise.base import InputError
 
-from .._labelled import Labelled
-from .._values import Exchange, Guard
+from .._labelled import Labelled, grouped_split
+from .._values import Exchange, Guard, identity
 from ._baselines import Fitted
 from ._conformal import conformal_threshold
 from ._fit import fit_members
-from ._labels import Bools, Floats, cascade, grouped_split, route, routing_labels
+from ._labels import Bools, Floats, cascade, route, routing_labels
 from ._metrics import best_threshold, cheapest, curve, decided, scores
-from ._observe import Observed, identity, observe, spec_of
+from ._observe import Observed, observe, spec_of
 from ._paraphrase import Paraphraser, by_rules, paraphrased
 from ._router import FeatureSpec, Router
 from ._settings import RouterConfig

@@ -1,11 +1,18 @@
-"""What operators ask a server: whether it lives, whether it takes requests, its numbers, its policies."""
+"""What a server answers beside its checks: whether it lives and takes requests, its numbers, its policies, and the page
+at `/` to try it."""
 
+import base64
+import hashlib
+import html
+import re
+from importlib.resources import files
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from ._checker import Checker
+from ._config import ServerConfig
 from ._errors import ApiError, answered
 
 
@@ -53,3 +60,30 @@ def _card(checker: Checker, name: str) -> dict[str, Any]:
         "guards": [guard.id for guard in guards], "sees_images": any(guard.sees.images != 0 for guard in guards),
         "dry_run": checker.config.policies[name].dry_run,
     }  # fmt: skip
+
+
+def page(config: ServerConfig) -> APIRouter:
+    """One self-contained page: nothing is loaded from elsewhere, and only its own script may run."""
+    routes = APIRouter()
+    text = files("counterpoise.guard.server").joinpath("page.html").read_text(encoding="utf-8")
+    names = [config.default_policy, *(name for name in config.policies if name != config.default_policy)]
+    options = "".join(f"<option>{html.escape(name)}</option>" for name in names)
+    shown = text.replace("<!-- policies -->", options).replace("<!-- key -->", "" if config.api_keys_env else "hidden")
+    policy = (
+        f"default-src 'none'; connect-src 'self'; img-src data: blob:; style-src {_hash(shown, 'style')}; "
+        f"script-src {_hash(shown, 'script')}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+
+    @routes.get("/", include_in_schema=False)
+    async def show() -> HTMLResponse:
+        return HTMLResponse(shown, headers=headers)
+
+    return routes
+
+
+def _hash(text: str, tag: str) -> str:
+    """The hash by which a browser knows the page's own style or script."""
+    found = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+    assert found is not None
+    return f"'sha256-{base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()}'"

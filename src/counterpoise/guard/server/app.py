@@ -9,13 +9,13 @@ from fastapi import FastAPI, Request
 from counterpoise import __version__
 
 from .._values import Guard
-from . import _checks, _litellm, _moderation, _page, proxy
+from . import _checks, _litellm, _moderation, proxy
 from ._checker import Checker
 from ._config import ServerConfig
 from ._decision import Decision
 from ._errors import STATE, add_handlers
 from ._http import Surround
-from ._operations import add_operations
+from ._operations import add_operations, page
 from ._schemas import Check, Checks, LiteLLM, Moderation
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -54,7 +54,7 @@ def create_app(config: ServerConfig | None = None, guards: Mapping[str, Guard] |
     _endpoints(app, checker)
     add_operations(app, checker)
     app.include_router(proxy.router(config, checker))
-    app.include_router(_page.router(config))
+    app.include_router(page(config))
     add_handlers(app)
     paths = tuple(path for route in app.routes if (path := getattr(route, "path", None)))
     app.add_middleware(Surround, config=config, metrics=checker.metrics, routes=paths)

@@ -19,8 +19,7 @@ from .._decision import Decision
 from .._errors import ApiError
 from ..intake import clean
 from ._events import Chunk, EventStream, guarded
-from ._parts import choice_parts, inline
-from ._passing import envelope, plain_logprobs
+from ._passing import choice_parts, envelope, inline, plain_logprobs
 from ._requests import Asked
 from ._stream import Gate, Unit
 from ._upstream import UpstreamClient

@@ -11,8 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from .._errors import STATE, ApiError
 from .._tasks import unless_gone
-from ._parts import choice_parts
-from ._passing import envelope, plain_logprobs
+from ._passing import choice_parts, envelope, plain_logprobs
 from ._stream import Gate, Unit
 
 log = logging.getLogger("counterpoise.guard.server")

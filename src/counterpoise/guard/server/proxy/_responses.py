@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 from .._errors import ApiError
 from ._answer import Answer
 from ._events import BROKEN, Chunk
-from ._parts import Found, value_parts
-from ._passing import frame
+from ._passing import Found, frame, value_parts
 from ._stream import Gate, Unit
 
 LAST = ("response.completed", "response.incomplete", "response.failed")
