@@ -45,9 +45,9 @@ def features(
 
     With `nets`, one for each exchange, only the largest score of its rows counts. Then two texts of a row are embedded
     together only where that can matter: rows are scored with the mean of the two embeddings in the place of the third
-    (so scored, the worst of all windows was among the first two of all 29 answers of more than 900 characters that were
-    looked at), and the likeliest are embedded, PAIRS at a time, until no other row scores above the worst of them. The
-    others keep the mean. Raises TooLong for a text of too many windows.
+    (of 43 long answers no verdict differs so, and one worst probability by 0.01), and the likeliest are embedded,
+    PAIRS at a time, until no other row scores above the worst of them. The others keep the mean. Raises TooLong for a
+    text of too many windows.
     """
     model = minilm()
     plans = [_plans(exchange, read, model) for exchange, read in zip(exchanges, seen, strict=True)]
