@@ -83,7 +83,7 @@ def test_bad_input(model, tmp_path):
         with pytest.raises(InputError, match=f"{problem}; expected images, and labels.jsonl of rows"):
             run("eval", str(folder), "--model", model, *FAST)
     (tmp_path / "empty.yaml").write_text("")
-    with pytest.raises(InputError, match="empty.yaml: empty; expected a list of rules, as in"):
+    with pytest.raises(InputError, match="empty.yaml: empty; expected a mapping with a list of rules, as in"):
         run("judge", str(tmp_path / "i" / "0000.png"), "--constitution", str(tmp_path / "empty.yaml"))
 
 

@@ -9,7 +9,6 @@ from counterpoise.runs import Plan
 from counterpoise.runs._plan import (
     SHARES,
     Stage,
-    _clock,
     _seconds,
     flops_per_second,
     planned_rows,
@@ -35,7 +34,6 @@ def test_time_grows_with_tokens_and_training_costs_three_passes(kind):
     read = _seconds(Stage("a", 1, 1000), 10**8, 1e12, SHARES[kind])
     assert _seconds(Stage("a", 1, 2000), 10**8, 1e12, SHARES[kind]) == 2 * read
     assert abs(_seconds(Stage("a", 1, 0, trained=1000), 10**8, 1e12, SHARES[kind]) - 3 * read) < 1e-12
-    assert (_clock(0.2), _clock(600), _clock(7200)) == ("1 s", "10 min", "2.0 h")
 
 
 def test_a_plan_counts_the_rows_that_the_comparison_will_count():

@@ -177,7 +177,9 @@ def parse_constitution(value: Any, source: str) -> Constitution:
     """A constitution from plain values. Raises InputError."""
     if not isinstance(value, dict) or not value:
         what = "empty; " if value in (None, {}) else ""
-        raise InputError(f"{source}: {what}expected a list of rules, as in `rules: [{{id: no-flames, text: ...}}]`")
+        raise InputError(
+            f"{source}: {what}expected a mapping with a list of rules, as in `rules: [{{id: no-flames, text: ...}}]`"
+        )
     try:
         return Constitution.model_validate(value)
     except ValidationError as error:
