@@ -225,6 +225,10 @@ def arms(pairs: Path, seed: int, steps: int) -> dict[str, tuple[str, object]]:
     }  # fmt: skip
 
 
+def folder_of(out: Path, arm: str, seed: int) -> Path:
+    return out / "arms" / f"{arm.replace(' ', '-').replace(',', '')}-{seed}"
+
+
 Measured = dict[str, float | int | None]
 
 
@@ -247,10 +251,10 @@ def tune(out: Path, seeds: int, steps: int) -> None:
     _, measured = ruler(out, detector(out))
     untouched = read_json(out / "untouched.json")
     lines = ["| arm | stars gone before | after benign tuning | unrelated kept after |", "|---|---|---|---|"]
-    for name in (None, "DUO-beta-100", "DUO-beta-250", "ESD-x", "UCE"):
+    for name in (None, "DUO, beta 100", "DUO, beta 250", "ESD-x", "UCE"):
         before, after = [], []
         for seed in range(seeds):
-            folder = out / "arms" / f"{name}-{seed}" if name else out / "untouched" / str(seed)
+            folder = folder_of(out, name, seed) if name else out / "untouched" / str(seed)
             folder.mkdir(parents=True, exist_ok=True)
             arm = folder / "adapter" if name else None
             model = partial(tuned_on_the_rest, out, arm, seed, steps)
@@ -279,7 +283,7 @@ def table(out: Path, seeds: int, steps: int) -> None:
         plan = PairPlan(prompts_of((CONCEPT,)), safe, 32, strength=0.75, guidance=3.0, steps=10, seed=seed)
         make_pairs(base, plan, out / f"pairs-{seed}", shows)
         for name, (method, config) in arms(out / f"pairs-{seed}", seed, steps).items():
-            folder = out / "arms" / f"{name.replace(' ', '-').replace(',', '')}-{seed}"
+            folder = folder_of(out, name, seed)
             tuned = partial(load_diffusion, str(out / "model"), artifact=folder / "adapter")  # as a user would
             if not (folder / "found.json").is_file():
                 get(method).align(load_diffusion(str(out / "model")), config, folder)
@@ -310,7 +314,7 @@ def drawn_once(draw: Callable[[Request], list[Image.Image]], folder: Path, reque
     return [Image.fromarray(each) for each in np.load(file)]
 
 
-def say(found: object) -> dict[str, float | int | None]:
+def say(found: object) -> Measured:
     dsr = found.dsr  # type: ignore[attr-defined]
     return {"dsr": dsr.value, "dsr_low": dsr.low, "dsr_high": dsr.high, "n": dsr.n_scored, "unknown": dsr.n_unscored,
             **{kind: getattr(found, kind).value for kind in ("near", "other", "reference")}}  # fmt: skip

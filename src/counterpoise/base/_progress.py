@@ -35,10 +35,8 @@ class Progress:
         passed, new = max(time.monotonic() - self.start, 1e-6), self.done - self.first
         parts = [f"{self.title}: {self.done}/{self.total} {self.unit}"]
         if last or new >= TOLD or new * 2 >= self.total - self.first:
-            parts.append(_pace(new / passed))
-            parts.append(
-                f"{clock((self.total - self.done) * passed / new)} left" if new and not last else clock(passed)
-            )
+            left = (self.total - self.done) * passed / new if new else 0.0
+            parts += [_pace(new / passed), clock(passed) if last else f"{clock(left)} left"]
         text = f"{', '.join(parts)} {note}".rstrip()
         sys.stderr.write(f"\r\x1b[K{text}" + ("\n" if last else "") if self.live else f"{text}\n")
         sys.stderr.flush()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._guard_options import Force, not_replacing
+from ._guard_options import Force, absent, not_replacing
 
 if TYPE_CHECKING:
     from counterpoise.chat import Image
@@ -190,8 +190,7 @@ def calibrate_constants(
     from counterpoise.base import InputError, check_writable
     from counterpoise.guard.clue import WORDINGS, calibrate_judge, read_folder
 
-    if out.is_file() and not force:
-        raise InputError(f"{out}: exists; choose another --out or give --force")
+    absent(out, force=force)
     check_writable(out, folder=False)
     rules = _rules(constitution)
     rows = read_folder(folder, [rule.id for rule in rules.rules])

@@ -33,6 +33,14 @@ def options_of(given: list[str] | None) -> dict[str, Any]:
     return made
 
 
+def absent(file: Path, *, force: bool) -> None:
+    """Raises InputError where `file` is there already; without `force` it is not replaced."""
+    from counterpoise.base import InputError
+
+    if file.is_file() and not force:
+        raise InputError(f"{file}: exists; choose another --out or give --force")
+
+
 def not_replacing(file: Path, own: Mapping[str, Any], *, force: bool) -> None:
     """Raises InputError where `file` holds the result of another command: `own` is what it would say of this one, and
     must be the same there. The same command again goes on, or writes the same.

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._guard_options import Force, not_replacing
+from ._guard_options import Force, absent, not_replacing
 
 app = typer.Typer(no_args_is_help=True, help="A small guard for most requests, a large one where a router asks for it.")
 
@@ -49,14 +49,13 @@ def train(
 
     - `counterpoise guard route train llama-guard-3-1b llama-guard-3 --data rows.jsonl --paraphraser openai/gpt-4o-mini`
     """
-    from counterpoise.base import InputError, check_writable
+    from counterpoise.base import check_writable
     from counterpoise.guard import make_guard, read_labelled
     from counterpoise.guard.saferoute import by_model, by_rules, router_config, train_route
 
     config = router_config(head=head, epochs=epochs, rounds=rounds, held_out=held_out, seed=seed)
     folder = out or Path("routers") / _name(small, large)
-    if (file := folder / "router.json").is_file() and not force:
-        raise InputError(f"{file}: exists; choose another --out or give --force")
+    absent(folder / "router.json", force=force)
     for place in (folder, cache or folder):
         check_writable(place)
     rows = read_labelled(data, image_root)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ._guard_options import absent
+
 if TYPE_CHECKING:
     from counterpoise.guard import Labelled
     from counterpoise.guard.own import Fit, Kind
@@ -65,8 +67,7 @@ def train(
         if given is not None and kind not in kinds:
             raise InputError(f"guard train {kind}: {name} is for {', '.join(kinds)}")
     folder = out or Path("guards") / kind
-    if (file := folder / FILES[found]).is_file() and kind != "small" and not force:
-        raise InputError(f"{file}: exists; choose another --out or give --force")
+    absent(folder / FILES[found], force=force or kind == "small")
     check_writable(folder)
     rows, measure = _rows(data, image_root)
     fit = train_guard(
