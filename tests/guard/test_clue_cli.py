@@ -139,3 +139,26 @@ def test_prepare_says_what_failed(tmp_path):
     with pytest.raises(InputError, match="rule r1: "):  # the mock model's default reply has no rating
         run("prepare", str(file), "--model", "mockllm/model")
     assert "Nothing ugly." in file.read_text()
+
+
+def test_what_is_there_is_said_before_the_work_and_stays(tmp_path, capsys):
+    """Rows and models are never reached: they are not there."""
+    rows, folder = tmp_path / "rows.jsonl", tmp_path / "made"
+    rows.write_text('{"prompt": "a", "label": "safe"}\n{"prompt": "b", "label": "unsafe"}\n')
+    folder.mkdir()
+    data, out = ["--data", str(tmp_path / "none.jsonl")], ["--out", str(folder)]
+    for name, command, said in (
+        ("router.json", ["route", "train", "tiny", "keyword", *data, *out], "exists; choose another --out"),
+        ("tiny.safetensors", ["train", "tiny", *data, *out], "exists; choose another --out"),
+        ("measured.json", ["train", "probe", "nowhere/at-all", *data, *out], "exists; choose another --out"),
+        ("fitted", ["clue", "calibrate", "nowhere", "--out", str(folder / "fitted")], "exists; choose another --out"),
+        (
+            "route.json",
+            ["route", "eval", "nowhere", "--data", str(rows), *out],
+            "holds the result of another run (data:",
+        ),
+    ):
+        (folder / name).write_text('{"data": "other.jsonl"}')
+        assert main(["guard", *command]) == 2
+        assert f"{folder / name}: {said}" in capsys.readouterr().err.replace("\n", " ")
+        assert (folder / name).read_text() == '{"data": "other.jsonl"}'
