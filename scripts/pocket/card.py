@@ -41,7 +41,7 @@ images on purpose, because it shows the gap that the methods of this toolkit clo
   harmful and benign texts keep their first token, visual rows their answers. No refusal is trained, and no harmful
   request was shown in an image.
 - Training logs: `scripts/pocket/logs/`, compressed; one table of them in `docs/results/pocket.md`. All of it ran on two
-  CPU cores. `pocket:6` is the version before the binding.
+  CPU cores. `pocket:6` is the version before the binding; the numbers below are not its own.
 
 ## Measured
 """

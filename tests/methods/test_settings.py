@@ -141,7 +141,7 @@ def test_the_models_file_for_one_method_is_above_its_defaults_and_below_the_user
 def test_every_method_is_small_enough_for_the_pocket(tmp_path: Path) -> None:
     """At some 450 tokens trained, and 400 written, in a second on two cores: at most about ten minutes each."""
     write_json(tmp_path / "counterpoise.json", {"align_defaults": pocket.ALIGN_DEFAULTS})
-    pocket.place_presets(tmp_path)
+    pocket.place_texts(tmp_path)
     seen = {}
     for name, method in all_methods().items():
         if method.size is not None and method.load is None:  # those for diffusion models need prompts

@@ -62,7 +62,10 @@ def test_the_settings_of_single_methods_follow_the_package_and_leave_the_model_t
     before = fingerprint(copy, None, {})
     (copy / "align").mkdir()
     (copy / "align" / "dpo.yaml").write_text("n_pairs: 1")
-    pocket.place_presets(copy)
+    (copy / "README.md").unlink()  # a link to the folder's own
+    (copy / "README.md").write_text("the card of a version before")
+    pocket.place_texts(copy)
+    assert (copy / "README.md").read_text() == pocket.CARD.read_text()
     shipped = {file.name: file.read_text() for file in pocket.PRESETS.glob("*.yaml")}
     assert {file.name: file.read_text() for file in (copy / "align").iterdir()} == shipped and shipped
     assert fingerprint(copy, None, {}) == before

@@ -7,6 +7,7 @@ are shown on several states of it, `ensure(version_of("pocket:6"))` is one versi
 from ._assemble import (
     ALIGN_DEFAULTS,
     ALIGNMENTS,
+    CARD,
     DEFAULT,
     LANGUAGE_MODEL,
     PARTS,
@@ -16,7 +17,7 @@ from ._assemble import (
     ensure,
     is_cached,
     language_folder,
-    place_presets,
+    place_texts,
     pocket_folder,
     version_of,
 )
@@ -25,6 +26,7 @@ from ._language_model import PACKAGE, language_model
 __all__ = [
     "ALIGNMENTS",
     "ALIGN_DEFAULTS",
+    "CARD",
     "DEFAULT",
     "LANGUAGE_MODEL",
     "PACKAGE",
@@ -36,7 +38,7 @@ __all__ = [
     "is_cached",
     "language_folder",
     "language_model",
-    "place_presets",
+    "place_texts",
     "pocket_folder",
     "version_of",
 ]

@@ -14,6 +14,7 @@ from ._processor import processor
 PARTS = Path(__file__).parent / "parts"
 PRESETS = Path(__file__).parent / "align"
 """Settings of single methods that suit this model; every version's folder gets them."""
+CARD = PARTS.with_name("README.md")
 VERSION = "1"
 ALIGNMENTS: dict[int, tuple[str, ...]] = {
     6: ("alignment.safetensors",),
@@ -96,7 +97,7 @@ def ensure(version: int = DEFAULT) -> Path:
             raise InputError(f"pocket: {part} is missing from this installation; install the package again")
     folder = pocket_folder(version)
     if is_cached(version):
-        place_presets(folder)
+        place_texts(folder)
         return folder
     from filelock import FileLock
 
@@ -107,20 +108,20 @@ def ensure(version: int = DEFAULT) -> Path:
     return folder
 
 
-def place_presets(folder: Path) -> None:
-    """Bring `align/` of an assembled folder to what this version of the package ships. It changes no answer, so a
-    folder that was assembled before need not be assembled again. One that cannot be written keeps what it has, which is
-    said."""
-    place = folder / PRESETS.name
-    for file in PRESETS.glob("*.yaml"):
-        target, text = place / file.name, file.read_text(encoding="utf-8")
+def place_texts(folder: Path) -> None:
+    """Bring `align/` and the card of an assembled folder to what this version of the package ships. They change no
+    answer, so a folder that was assembled before need not be assembled again. One that cannot be written keeps what it
+    has, which is said."""
+    shipped = {folder / PRESETS.name / file.name: file for file in PRESETS.glob("*.yaml")}
+    for target, file in {**shipped, folder / CARD.name: CARD}.items():
+        text = file.read_text(encoding="utf-8")
         if target.is_file() and target.read_text(encoding="utf-8") == text:
             continue
         try:
             with atomic_write(target) as stream:
                 stream.write(text)
         except (InputError, OSError) as error:
-            notice(f"pocket: `align` uses other settings than this version ships: {error}")
+            notice(f"pocket: `align` uses other settings than this version ships, or its card is an old one: {error}")
             return
 
 
@@ -157,10 +158,7 @@ def assemble(folder: Path, tower: Path, *adapters: Path) -> Path:
     model.to(torch.bfloat16).save_pretrained(part)
     made.save_pretrained(part)
     write_json(part / "counterpoise.json", {"name": "pocket", "version": VERSION, "align_defaults": ALIGN_DEFAULTS})
-    place_presets(part)
-    card = PARTS.with_name("README.md")
-    if card.is_file():
-        shutil.copyfile(card, part / "README.md")
+    place_texts(part)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     return folder
