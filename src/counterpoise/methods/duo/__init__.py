@@ -1,8 +1,10 @@
 """Forgetting a concept in a text-to-image model: DUO, and its baselines ESD and UCE on the same models.
 
-`evaluate` measures what is forgotten and what stays, by any detector. The loss itself is in `_loss`, a pure function.
+`evaluate` measures what is forgotten and what stays, by any detector; `defended` the same under an attack. The loss
+itself is in `_loss`, a pure function.
 """
 
+from ._attacks import Drawing, concept_direction, defended, ring_a_bell, sdedit, wordings
 from ._duo import DUOConfig
 from ._esd import ESDConfig
 from ._evaluate import (
@@ -15,6 +17,7 @@ from ._evaluate import (
     ssim,
     ssim_similarity,
 )
+from ._inversion import Inversion, invert
 from ._pairs import ConceptPair, Detector, PairPlan, make_pairs, read_pairs
 from ._uce import UCEConfig
 
@@ -22,17 +25,25 @@ __all__ = [
     "ConceptPair",
     "DUOConfig",
     "Detector",
+    "Drawing",
     "ESDConfig",
     "Forgetting",
+    "Inversion",
     "PairPlan",
     "Preserved",
     "Prompts",
     "UCEConfig",
+    "concept_direction",
+    "defended",
     "evaluate",
+    "invert",
     "lpips_similarity",
     "make_pairs",
     "preserved",
     "read_pairs",
+    "ring_a_bell",
+    "sdedit",
     "ssim",
     "ssim_similarity",
+    "wordings",
 ]

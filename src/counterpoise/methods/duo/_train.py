@@ -36,12 +36,15 @@ def run_steps(
     resume: bool = True,
     save_every: int = 100,
     max_grad_norm: float = 1.0,
+    weights: "Mapping[str, Tensor] | None" = None,
 ) -> dict[str, Any]:
     """Train for `steps`; write `out/log.jsonl` and `out/checkpoint.pt` on the way; return what the last steps logged.
 
-    Raises InputError when the loss is no number, or a checkpoint belongs to other settings.
+    `weights` are what is trained: None, what is trainable of the network. Raises InputError when the loss is no number,
+    or a checkpoint belongs to other settings.
     """
-    weights = {name: p for name, p in model.net.named_parameters() if p.requires_grad}
+    if weights is None:
+        weights = {name: p for name, p in model.net.named_parameters() if p.requires_grad}
     if not weights:
         raise InputError(f"{title}: nothing is trainable")
     optimizer = torch.optim.AdamW(weights.values(), lr=learning_rate, weight_decay=weight_decay)

@@ -1,11 +1,12 @@
 """What a method needs of a diffusion model, whatever its architecture."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from counterpoise.base import Artifact
+from counterpoise.base import Artifact, InputError
 
 from ._scheme import Scheme
 
@@ -30,6 +31,8 @@ class Request:
     """Pictures to start from, one for each seed (SDEdit); empty: from noise."""
     strength: float = 1.0
     """How much noise the start gets: 1 leaves nothing of it."""
+    encoded: Condition | None = field(default=None, repr=False, compare=False)
+    """An encoded prompt, one row, in place of `prompt`: what no text may give."""
 
 
 class Diffusion(ABC):
@@ -60,6 +63,38 @@ class Diffusion(ABC):
     @abstractmethod
     def encode_prompts(self, prompts: Sequence[str]) -> Condition:
         """Encoded prompts, one row each."""
+
+    @abstractmethod
+    def word_vectors(self) -> "Tensor":
+        """The table of vectors (V, d) that the text encoder looks words up in. Raises InputError where there is more
+        than one (SD3)."""
+
+    @abstractmethod
+    def vector_of(self, word: str) -> "Tensor":
+        """The vector (d,) of a word. Raises InputError for one that is not a single entry of the table."""
+
+    @contextmanager
+    def new_word(self, word: str, vector: "Tensor") -> Iterator[None]:
+        """One more word that prompts may use, while the block lasts; afterwards, also after an error, the model is what
+        it was, bit for bit.
+
+        `vector` (d,) is read at each encoding, and gradients reach it. Raises InputError for a word that is known
+        already or has spaces or capitals (which prompts lose), and for a vector of another size.
+        """
+        width = self.word_vectors().shape[1]
+        if not word or word != word.lower() or word.split() != [word]:
+            raise InputError(f"new word {word!r}: expected small letters or signs without a space, such as <concept>")
+        if vector.shape != (width,):
+            raise InputError(f"new word {word!r}: a vector of shape {tuple(vector.shape)}; {self.name} has ({width},)")
+        leave = self._add_word(word, vector)
+        try:
+            yield
+        finally:
+            leave()
+
+    @abstractmethod
+    def _add_word(self, word: str, vector: "Tensor") -> Callable[[], None]:
+        """Add it; what takes it away again."""
 
     @abstractmethod
     def last_word(self, prompt: str) -> int:

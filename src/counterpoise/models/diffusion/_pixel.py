@@ -5,7 +5,7 @@ the words does not matter, which is enough for "a red star".
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ class PixelDiffusion(Diffusion):
     def __init__(self, name: str, path: str, fingerprint: str, net: Any, words: "Tensor", config: dict[str, Any]):
         self.name, self.path, self.fingerprint, self.net = name, path, fingerprint, net
         self.words, self.config = words, config
+        self.added: tuple[str, Tensor] | None = None  # a word that is known for a while, and its vector
         self.vocabulary = {word: number for number, word in enumerate(config["vocabulary"], 1)}
         self.dtype, self.device = "float32", "cpu"
         self.scheduler = _scheduler(config)
@@ -59,15 +60,35 @@ class PixelDiffusion(Diffusion):
 
     def encode_prompts(self, prompts: Sequence[str]) -> Condition:
         """Vectors of the words, (B, WORDS, d). Raises InputError for a word outside the vocabulary."""
-        rows = []
+        rows, known, table = [], self.vocabulary, self.words
+        if self.added is not None:
+            known, table = known | {self.added[0]: len(table)}, torch.cat([table, self.added[1][None]])
         for prompt in prompts:
             words = prompt.lower().split()
-            unknown = [word for word in words if word not in self.vocabulary]
+            unknown = [word for word in words if word not in known]
             if unknown or len(words) > WORDS:
                 why = f"{unknown[0]!r} is none of its words" if unknown else f"more than {WORDS} words"
-                raise InputError(f"{self.name}: prompt {prompt!r}: {why}; it knows {', '.join(self.vocabulary)}")
-            rows.append([self.vocabulary[word] for word in words] + [0] * (WORDS - len(words)))
-        return {"encoder_hidden_states": self.words[torch.tensor(rows)]}
+                raise InputError(f"{self.name}: prompt {prompt!r}: {why}; it knows {', '.join(known)}")
+            rows.append([known[word] for word in words] + [0] * (WORDS - len(words)))
+        return {"encoder_hidden_states": table[torch.tensor(rows)]}
+
+    def word_vectors(self) -> "Tensor":
+        return self.words.detach()
+
+    def vector_of(self, word: str) -> "Tensor":
+        if word not in self.vocabulary:
+            raise InputError(f"{self.name}: {word!r} is none of its words; it knows {', '.join(self.vocabulary)}")
+        return self.words[self.vocabulary[word]].detach().clone()
+
+    def _add_word(self, word: str, vector: "Tensor") -> Callable[[], None]:
+        if word in self.vocabulary or self.added is not None:
+            raise InputError(f"{self.name}: knows the word {word!r} already, or another new one; one at a time")
+        self.added = (word, vector)
+
+        def leave() -> None:
+            self.added = None
+
+        return leave
 
     def last_word(self, prompt: str) -> int:
         return max(0, len(prompt.split()) - 1)
@@ -86,12 +107,12 @@ class PixelDiffusion(Diffusion):
         if request.start:
             times = times[len(times) - max(1, round(len(times) * request.strength)) :]
             x = self.scheduler.add_noise(self.encode_images(request.start), noise, times[:1].repeat(len(noise)))
-        both = [request.negative] * len(noise) + [request.prompt] * len(noise)
-        states = self.encode_prompts(both)
+        free, told = self.encode_prompts([request.negative]), request.encoded or self.encode_prompts([request.prompt])
+        states = {name: torch.cat([free[name].repeat(len(x), 1, 1), told[name].repeat(len(x), 1, 1)]) for name in free}
         for t in times:
             out = self.net(torch.cat([x, x]), t.repeat(2 * len(x)), **states).sample
-            free, told = out.chunk(2)
-            x = self.scheduler.step(free + request.guidance * (told - free), t, x, eta=0.0).prev_sample
+            blank, led = out.chunk(2)
+            x = self.scheduler.step(blank + request.guidance * (led - blank), t, x, eta=0.0).prev_sample
         return [_picture(each) for each in x]
 
 
