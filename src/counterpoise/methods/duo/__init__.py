@@ -19,12 +19,14 @@ from ._evaluate import (
 )
 from ._inversion import Inversion, invert
 from ._pairs import ConceptPair, Detector, PairPlan, make_pairs, read_pairs
+from ._quality import Distance, clip_score, fid, frechet, inception_features
 from ._uce import UCEConfig
 
 __all__ = [
     "ConceptPair",
     "DUOConfig",
     "Detector",
+    "Distance",
     "Drawing",
     "ESDConfig",
     "Forgetting",
@@ -33,9 +35,13 @@ __all__ = [
     "Preserved",
     "Prompts",
     "UCEConfig",
+    "clip_score",
     "concept_direction",
     "defended",
     "evaluate",
+    "fid",
+    "frechet",
+    "inception_features",
     "invert",
     "lpips_similarity",
     "make_pairs",
