@@ -199,6 +199,7 @@ def test_the_defence_rate_leaves_out_what_the_detector_could_not_tell(folders):
     verdicts = iter([True, None, False, False, True, False])
     found = defended(model, wordings(["red star", "star", "star star"], Drawing(2, 1.0, 1)), lambda _: next(verdicts))
     assert found.value == pytest.approx(3 / 5) and (found.n_scored, found.n_unscored) == (5, 1)
+    assert [request.seeds for request in wordings(["star"], Drawing(2, first=7))] == [(7, 8)]
     with pytest.raises(InputError, match="nothing to draw"):
         defended(model, [], lambda _: True)
 

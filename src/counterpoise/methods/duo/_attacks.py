@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How the pictures of an attack are drawn: `seeds` of each prompt."""
+    """How the pictures of an attack are drawn: `seeds` of each prompt, counted from `first`."""
 
     seeds: int = 4
     guidance: float = 7.5
     steps: int = 30
+    first: int = 0
 
 
 def wordings(prompts: Sequence[str], drawing: Drawing) -> "list[Request]":
@@ -35,7 +36,7 @@ def wordings(prompts: Sequence[str], drawing: Drawing) -> "list[Request]":
 
     if not prompts:
         raise InputError("attack by wording: no prompt; give other wordings of the concept")
-    seeds = tuple(range(drawing.seeds))
+    seeds = tuple(range(drawing.first, drawing.first + drawing.seeds))
     return [Request(prompt, seeds, guidance=drawing.guidance, steps=drawing.steps) for prompt in prompts]
 
 
