@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ Attack = Callable[[Diffusion, int, Path], Rate]
 
 
 def stars(seed: int, each: int) -> list[Image.Image]:
-    """Renderings that neither the model nor the detector was trained on, `each` of every colour in turn."""
+    """Renderings drawn anew, `each` of every colour in turn."""
     rng = random.Random(f"attack {seed}")
     return [drawing(CONCEPT, colour, rng) for colour in COLOURS for _ in range(each)]
 
@@ -64,7 +65,7 @@ def attacks(detector: Detector) -> dict[str, Attack]:
         return defended(model, sdedit(prompts, stars(seed, 4), strength, drawn(2, seed)), detector)
 
     def inverted(model: Diffusion, seed: int, folder: Path) -> Rate:
-        vector = invert(model, stars(seed, 16), LEARNED, folder / "inversion")
+        vector = invert(model, stars(seed, 16), replace(LEARNED, seed=seed), folder / "inversion")
         with model.new_word(LEARNED.word, vector):
             return defended(model, wordings(prompts_of((LEARNED.word,)), drawn(8, seed)), detector)
 
