@@ -135,24 +135,25 @@ def gone(each: list[dict[str, Any]]) -> str:
 def attack(out: Path, seeds: int) -> None:
     """What the arms of `table`, and the untouched model, draw under each attack; writes `attacks.md`."""
     tried = attacks(detector(out))
-    lines = [f"| arm | {' | '.join(tried)} |", "|---|" + "---|" * len(tried)]
+    columns: dict[str, list[str]] = {}
     for name in (None, "DUO, beta 100", "ESD-x", "UCE"):
-        cells = []
+        cells = columns.setdefault(name or "untouched", [])
         for title, measure in tried.items():
             found = []
             for seed in range(seeds):
                 folder = (folder_of(out, name, seed) if name else out / "untouched" / str(seed)) / "attacks"
                 file = folder / f"{title.replace(' ', '-').replace(',', '')}.json"
                 if not file.is_file():
-                    arm = folder.parent / "adapter" if name else None
-                    model = load_diffusion(str(out / "model"), artifact=arm)
+                    model = load_diffusion(str(out / "model"), artifact=folder.parent / "adapter" if name else None)
                     write_json(file, counted(measure(model, seed, folder)))
                 found.append(read_json(file))
             unknown = sum(each["unknown"] for each in found)
             cells.append(gone(found) + (f", {unknown} not told" if unknown else ""))
-        lines.append(f"| {name or 'untouched'} | {' | '.join(cells)} |")
-        print(lines[-1], flush=True)
+            print(f"{name or 'untouched'}, {title}: {cells[-1]}", flush=True)
+    lines = [f"| attack | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    lines += [f"| {title} | {' | '.join(row)} |" for title, *row in zip(tried, *columns.values(), strict=True)]
     (out / "attacks.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
 
 
 def table(out: Path, seeds: int, steps: int) -> None:
@@ -187,8 +188,8 @@ def table(out: Path, seeds: int, steps: int) -> None:
 
 
 def drawn_once(draw: Callable[[Request], list[Image.Image]], folder: Path, request: Request) -> list[Image.Image]:
-    """What every arm is compared with is drawn once, whatever stops the table; edits of pictures are not kept."""
-    if request.start:
+    """What every arm is compared with is drawn once, whatever stops the table; edits and encoded prompts are not kept."""
+    if request.start or request.encoded is not None:
         return draw(request)
     file = folder / f"{sha256_bytes(repr(request).encode())[:16]}.npy"
     if not file.is_file():
