@@ -11,7 +11,7 @@ Importing this package does not import torch; the names below are resolved when 
 
 from typing import TYPE_CHECKING, Any
 
-from ._config import TrainConfig
+from ._config import MEMORY_KNOBS, TrainConfig
 from ._groups import Group, Head, Layers, Lora, Projector
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ _PLACE = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
     "DPO",
+    "MEMORY_KNOBS",
     "SFT",
     "Batch",
     "Binding",
