@@ -20,6 +20,7 @@ EDITS: dict[str, dict[str, Any]] = {
     "vision, mass 0.02": {"encoders": "[vision]", "vision_sparsity": 0.98},
     "vision, mass 0.085": {"encoders": "[vision]", "vision_sparsity": 0.915},
     "text, mass 0.001": {"encoders": "[text]", "text_sparsity": 0.999},
+    "text, mass 0.001, random": {"encoders": "[text]", "text_sparsity": 0.999, "score": "random"},
     "text, mass 0.005": {"encoders": "[text]", "text_sparsity": 0.995},
     "both, mass 0.02": {"vision_sparsity": 0.98, "text_sparsity": 0.98},
 }
