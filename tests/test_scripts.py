@@ -174,3 +174,30 @@ def test_uwm_on_icons(tmp_path: Path) -> None:
     assert "| UWM |" in (tmp_path / "table.md").read_text() and (tmp_path / "sweep.svg").stat().st_size > 1000
     pairs = {(each.colour, each.shape) for each in drawn("train", 500)}
     assert not pairs & {(each.colour, each.shape) for each in drawn("test", 500, test=True)}
+
+
+@slow
+def test_duo_attacks_on_icons(run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("diffusers")
+    monkeypatch.syspath_prepend(str(ROOT / "scripts" / "duo"))
+    from counterpoise.methods import UCEConfig, get
+    from counterpoise.methods.duo import Drawing, Inversion
+    from counterpoise.models.diffusion import load_diffusion
+
+    attacks = importlib.import_module("icon_attacks")
+    monkeypatch.setattr(attacks, "drawn", lambda seeds, seed: Drawing(1, 3.0, 2, first=seed))
+    monkeypatch.setattr(attacks, "LEARNED", Inversion(("red {}",), steps=2))
+    run("scripts/duo/icons.py", "train", tmp_path, "--steps", 2)
+    for arm in ("DUO-beta-100-0", "ESD-x-0", "UCE-0"):  # whatever its name: an edit of seconds
+        model = load_diffusion(str(tmp_path / "model"))
+        get("uce").align(model, UCEConfig(prompts=("red star",)), tmp_path / "arms" / arm)
+    arguments = ("scripts/duo/icons.py", "attacks", tmp_path, "--seeds", 1)
+    run(*arguments)
+    lines = (tmp_path / "attacks.md").read_text().splitlines()
+    assert lines[0] == "| attack | untouched | DUO, beta 100 | ESD-x | UCE |" and len(lines) == 2 + 9
+    assert all(line.count(" n = ") == 4 for line in lines[2:])
+    file = tmp_path / "arms" / "UCE-0" / "attacks" / "Concept-Inversion.json"
+    was = file.stat().st_mtime_ns
+    file.with_name("its-name.json").unlink()
+    run(*arguments)  # what is there is not drawn again
+    assert (tmp_path / "attacks.md").read_text().splitlines() == lines and file.stat().st_mtime_ns == was

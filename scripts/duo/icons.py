@@ -188,7 +188,7 @@ def table(out: Path, seeds: int, steps: int) -> None:
 
 
 def drawn_once(draw: Callable[[Request], list[Image.Image]], folder: Path, request: Request) -> list[Image.Image]:
-    """What every arm is compared with is drawn once, whatever stops the table; edits and encoded prompts are not kept."""
+    """What every arm is compared with is drawn once, whatever stops the table; edits, encoded prompts are not kept."""
     if request.start or request.encoded is not None:
         return draw(request)
     file = folder / f"{sha256_bytes(repr(request).encode())[:16]}.npy"
@@ -228,7 +228,7 @@ def grid(model: Diffusion) -> Image.Image:
     return Image.fromarray(np.concatenate(big, axis=1))
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("train", "table", "tune", "attacks", "grid"))
     parser.add_argument("out", type=Path)
@@ -245,3 +245,7 @@ if __name__ == "__main__":
         attack(given.out, given.seeds)
     else:
         grid(load_diffusion(str(given.out / "model"))).save(given.out / "base.png")
+
+
+if __name__ == "__main__":
+    main()
