@@ -70,6 +70,7 @@ class Plan:
         speed = flops_per_second() if self.parameters else None
         shares = SHARES["float32" if not self.parameters or resolve_dtype() == "float32" else "bfloat16"]
         lines, total = [self.title, ""], 0.0
+        width = max([32, *(len(stage.name) for stage in self.stages)]) + 2
         for stage in self.stages:
             parts = [f"{stage.rows:,} rows", f"{stage.read + stage.written + stage.trained:,} tokens at most"]
             if not stage.known:
@@ -78,7 +79,7 @@ class Plan:
                 seconds = _seconds(stage, self.parameters, speed, shares)
                 total += seconds
                 parts.append(f"about {clock(seconds)}")
-            lines.append(f"  {stage.name:<34}{', '.join(parts)}{'; ' + stage.note if stage.note else ''}")
+            lines.append(f"  {stage.name:<{width}}{', '.join(parts)}{'; ' + stage.note if stage.note else ''}")
         if not self.stages:
             lines.append("  nothing of it can be measured on this machine")
         elif speed:
