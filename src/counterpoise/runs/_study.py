@@ -132,9 +132,7 @@ def _result(
     if file.is_file() and not force:
         known: dict[str, Any] = read_json(file)
         if known.get("of") != of:
-            raise InputError(
-                f"{file}: of other models, modalities or limit; choose another --out or --force"
-            )
+            raise InputError(f"{file}: of other models, modalities or limit; choose another --out or --force")
         return known
     results = {**names, "of": of, **measure(Kept(out / "states"))}
     write_json(file, results)
