@@ -27,9 +27,9 @@ SHARES = {
     "bfloat16": {"generate": 0.05, "read": 0.15, "train": 0.15},
     "float32": {"generate": 0.4, "read": 0.8, "train": 0.8},
 }
-"""Share of a plain matrix product's speed that a model reaches, measured with a 135M model on CPU cores: bfloat16 on two
-with AMX, float32 on one without (336 rows of suite smoke in 255 s, 200 rows of rejection-mix in 310); elsewhere the right
-order of magnitude at best."""
+"""Share of a plain matrix product's speed that a model reaches, measured with a 135M model on CPU cores: bfloat16 on
+two with AMX, float32 on one without (336 rows of suite smoke in 255 s, 200 rows of rejection-mix in 310 s). On other
+machines it is the right order of magnitude at best."""
 
 
 @dataclass(frozen=True)
