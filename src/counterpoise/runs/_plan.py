@@ -25,10 +25,11 @@ PROMPT_TOKENS = 110  # a short question with one image of 49 tokens and the chat
 
 SHARES = {
     "bfloat16": {"generate": 0.05, "read": 0.15, "train": 0.15},
-    "float32": {"generate": 0.15, "read": 0.5, "train": 0.5},
+    "float32": {"generate": 0.4, "read": 0.8, "train": 0.8},
 }
-"""Share of a plain matrix product's speed that a model reaches, measured with a 135M model on two CPU cores (bfloat16
-with AMX, float32 without); elsewhere the right order of magnitude at best."""
+"""Share of a plain matrix product's speed that a model reaches, measured with a 135M model on CPU cores: bfloat16 on
+two with AMX, float32 on one without (336 rows of suite smoke in 255 s, 200 rows of rejection-mix in 310 s). On other
+machines it is the right order of magnitude at best."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Plan:
         speed = flops_per_second() if self.parameters else None
         shares = SHARES["float32" if not self.parameters or resolve_dtype() == "float32" else "bfloat16"]
         lines, total = [self.title, ""], 0.0
+        width = max([32, *(len(stage.name) for stage in self.stages)]) + 2
         for stage in self.stages:
             parts = [f"{stage.rows:,} rows", f"{stage.read + stage.written + stage.trained:,} tokens at most"]
             if not stage.known:
@@ -78,7 +80,7 @@ class Plan:
                 seconds = _seconds(stage, self.parameters, speed, shares)
                 total += seconds
                 parts.append(f"about {clock(seconds)}")
-            lines.append(f"  {stage.name:<34}{', '.join(parts)}{'; ' + stage.note if stage.note else ''}")
+            lines.append(f"  {stage.name:<{width}}{', '.join(parts)}{'; ' + stage.note if stage.note else ''}")
         if not self.stages:
             lines.append("  nothing of it can be measured on this machine")
         elif speed:
@@ -137,7 +139,8 @@ def training(name: str, method: Method, resolved: Any) -> Stage:
     if method.size is None:
         return Stage(name, 0, 0, note="the method does not say how much work it is", known=False)
     size = method.size(resolved)
-    return Stage(name, size.rows, 0, size.written, size.trained, f"{size.epochs:g} epochs")
+    note = f"{size.epochs:g} epochs" if size.trained else "nothing is trained"
+    return Stage(name, size.rows, size.read, size.written, size.trained, note)
 
 
 def _settings(config: RunConfig, method: Method, resolved: Any) -> list[str]:
