@@ -36,8 +36,16 @@ class MissingPackageError(ImportError):
 
 
 def require(module: str, *, purpose: str, install: str) -> ModuleType:
-    """Import an optional module, or raise MissingPackageError with one line that says what to install."""
+    """Import an optional module, or raise MissingPackageError with one line that says what to install; of a package that
+    is here and does not fit another one (a compiled part of another release), what it said."""
+    name = module.split(".")[0]
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingPackageError(f"{purpose} needs {module.split('.')[0]}: pip install '{install}'") from error
+        raise MissingPackageError(f"{purpose} needs {name}: pip install '{install}'") from error
+    except (RuntimeError, OSError, AttributeError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise MissingPackageError(
+            f"{purpose} needs {name}, which does not work with what is installed beside it ({said}): "
+            f"pip install '{install}' in one step"
+        ) from error
