@@ -36,8 +36,10 @@ class MissingPackageError(ImportError):
 
 
 def require(module: str, *, purpose: str, install: str) -> ModuleType:
-    """Import an optional module, or raise MissingPackageError with one line that says what to install; of a package that
-    is here and does not fit another one (a compiled part of another release), what it said."""
+    """Import an optional module, or raise MissingPackageError with one line that says what to install.
+
+    Of a package that is here and does not fit another one (a compiled part of another release) the line says why.
+    """
     name = module.split(".")[0]
     try:
         return importlib.import_module(module)
