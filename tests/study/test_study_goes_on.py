@@ -1,17 +1,20 @@
 """A study that was stopped reads no prompt twice and ends with the same numbers; nothing is replaced silently."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from test_chat_models import adapter, folder  # noqa: F401 # fixtures
 
 from counterpoise.base import InputError
 from counterpoise.cli import main
 from counterpoise.models import load
 from counterpoise.runs import StudyConfig, study_directions, study_weights
-from counterpoise.study import Kept, _states, look, prompts
+from counterpoise.study import Kept, _states, directions, look, prompts
 
 
 @pytest.fixture
@@ -94,3 +97,73 @@ def test_a_dry_run_counts_and_does_nothing(folder, adapter, tmp_path, monkeypatc
     shown = capsys.readouterr().out
     assert all(words in shown for words in said), shown
     assert not list(tmp_path.iterdir())
+
+
+def test_a_study_takes_no_folder_of_something_else_and_leaves_a_users_files(folder, adapter, tmp_path):  # noqa: F811
+    model, out = str(folder), tmp_path / "out"
+    (out / "states").mkdir(parents=True)
+    (out / "states" / "mine.txt").write_text("precious")
+    small = {"limit": 4, "modalities": ("text",)}
+    study_directions(StudyConfig(model, None, out, **small))
+    assert (out / "states" / "mine.txt").read_text() == "precious"
+    with pytest.raises(InputError, match="holds directions.json of something else"):
+        study_weights(StudyConfig(model, adapter, out, **small))
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "report.html").write_text("mine")
+    with pytest.raises(InputError, match="holds report.html of something else"):
+        study_directions(StudyConfig(model, None, tmp_path / "page", **small))
+    assert (tmp_path / "page" / "report.html").read_text() == "mine"
+
+
+def test_a_refused_study_replaces_no_scaled_correction(folder, adapter, tmp_path):  # noqa: F811
+    given = {"limit": 4, "modalities": ("text",), "alphas": (0.5,)}
+    study_weights(StudyConfig(str(folder), adapter, tmp_path / "w", **given))
+    file = tmp_path / "w" / "alpha-0.5" / "adapter_model.safetensors"
+    before = file.read_bytes()
+    other = tmp_path / "other"
+    shutil.copytree(adapter, other)
+    tensors = load_file(other / "adapter_model.safetensors")
+    save_file({name: 2 * value for name, value in tensors.items()}, other / "adapter_model.safetensors")
+    with pytest.raises(InputError, match="choose another --out or --force"):
+        study_weights(StudyConfig(str(folder), other, tmp_path / "w", **given))
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"alphas": (float("nan"),)}, "--alpha nan: give a number, such as 0.5"),
+        ({"alphas": (0.5, 0.5)}, "give each size once"),
+        ({"alphas": (1e39,)}, "the change becomes inf"),
+        ({"artifact": "cut"}, "adapter_model.safetensors is damaged"),
+        ({"artifact": "inside"}, "lies in --out"),
+        ({"out": "file"}, "is a file, no folder"),
+    ],
+)
+def test_what_a_study_of_a_correction_refuses(folder, adapter, tmp_path, change, message):  # noqa: F811
+    out = tmp_path / "out"
+    for name, place in (("cut", tmp_path / "cut"), ("inside", out / "adapter")):
+        shutil.copytree(adapter, place)
+        if name == "cut":
+            tensors = place / "adapter_model.safetensors"
+            tensors.write_bytes(tensors.read_bytes()[:-100])
+    (tmp_path / "file").write_text("x")
+    artifact = {"cut": tmp_path / "cut", "inside": out / "adapter"}.get(change.pop("artifact", ""), adapter)
+    place = tmp_path / change.pop("out") if "out" in change else out
+    given = {"limit": 4, "modalities": ("text",), **change}
+    with pytest.raises(InputError, match=message):
+        study_weights(StudyConfig(str(folder), artifact, place, **given))
+    assert not list(out.glob("alpha-*"))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [(float("nan"), "states hold nan or inf"), (0.0, "there is no direction")]
+)
+def test_a_model_without_states_to_read_is_one_line(folder, tmp_path, value, message):  # noqa: F811
+    loaded = load(str(folder), dtype="float32")
+    with torch.no_grad():
+        for name, weight in loaded.model.named_parameters():
+            if "text_model" in name and ("layers.0" in name or value == 0):
+                weight.fill_(value)
+    with pytest.raises(InputError, match=message):
+        directions(loaded, ["text"], 4)

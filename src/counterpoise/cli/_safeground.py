@@ -29,6 +29,7 @@ def safeground(
     batch: Annotated[int, typer.Option(min=1, help="Images, or texts, a forward pass.")] = 128,
     out: Annotated[Path | None, typer.Option(help="Folder for the result.  [default: runs/MODEL-safeground]")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be embedded; do nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what --out holds of another encoder.")] = False,
 ) -> None:
     """Measure which item a dual encoder prefers: the safe or the unsafe one of a pair.
 
@@ -45,7 +46,7 @@ def safeground(
     """
     from itertools import islice
 
-    from counterpoise.base import notice
+    from counterpoise.base import notice, only_process
     from counterpoise.data import image_classes, read_quadruples
     from counterpoise.data.twins import families
     from counterpoise.data.twins import quadruples as own
@@ -62,13 +63,15 @@ def safeground(
         if classes is not None:
             typer.echo(f"  zero-shot: {sum(map(len, classes.values())):,} images of {len(classes):,} classes")
         return
-    encoder = load_dual(model, artifact=artifact)
-    done = []
-    if artifact is not None:
-        after = measure(encoder, rows, folder / "after", run="after", classes=classes, batch=batch)
-        encoder = remove_edit(encoder)
-        done.append(after)
-    done.insert(0, measure(encoder, rows, folder / ("before" if done else ""), classes=classes, batch=batch))
+    with only_process(folder):
+        encoder = load_dual(model, artifact=artifact)
+        done = []
+        if artifact is not None:
+            after = measure(encoder, rows, folder / "after", run="after", classes=classes, batch=batch, force=force)
+            encoder = remove_edit(encoder)
+            done.append(after)
+        place = folder / ("before" if done else "")
+        done.insert(0, measure(encoder, rows, place, classes=classes, batch=batch, force=force))
     _show(done, model)
     if quadruples is None:
         notice("these are Twins' prints: unsafe as texts in images; for pictures give --quadruples")

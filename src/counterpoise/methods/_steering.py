@@ -52,7 +52,7 @@ class SteeringConfig(BaseModel):
     """What a vector is multiplied by; 1 is the measured difference itself."""
     when: Literal["image", "always"] = "image"
     """`image`: only prompts that hold an image are steered."""
-    modalities: tuple[Modality, ...] = ("print",)
+    modalities: tuple[Modality, ...] = Field(default=("print",), min_length=1)
     """Image forms of the anchors (CMRM, ShiftDC)."""
     anchors: int = Field(default=60, ge=4)
     """At most so many families of Twins' train split. Of CMRM only their benign sides are read."""
@@ -74,7 +74,10 @@ def states(loaded: "Loaded", rows: Sequence[Sample], layers: Sequence[int], batc
             with torch.inference_mode():
                 out = loaded.model(**inputs, output_hidden_states=True, use_cache=False, logits_to_keep=1)
             for layer in layers:
-                found[layer].append(out.hidden_states[layer][:, -1].double().cpu().numpy())
+                seen = out.hidden_states[layer][:, -1].double().cpu().numpy()
+                if not np.isfinite(seen).all():
+                    raise InputError(f"{loaded.name}: its states hold nan or inf; load it in float32 or bfloat16")
+                found[layer].append(seen)
             progress.advance(len(some))
     return {layer: np.concatenate(parts) for layer, parts in found.items()}
 
@@ -125,10 +128,13 @@ def _anchors(config: SteeringConfig, overlaps: Overlaps | None) -> tuple[dict[st
 def _write(name: str, loaded: "Loaded", config: SteeringConfig, out: Path, overlaps: Overlaps | None) -> AlignResult:
     import torch
 
-    from counterpoise.models import decoder_layers, save_steering
+    from counterpoise.models import decoder_layers, refuse_carrying, save_steering
 
     started = time.monotonic()
+    refuse_carrying(loaded)
     depth = len(decoder_layers(loaded.model))
+    if depth < 2:
+        raise InputError(f"{name}: {loaded.name} has one decoder block; a vector needs another one behind it")
     layers = config.layers or (max(depth // 2, 1),)
     if wrong := [layer for layer in layers if not 1 <= layer < depth]:
         raise InputError(f"{name}: layer {wrong[0]}: choose from 1 to {depth - 1} (the last state is normed)")
@@ -138,8 +144,6 @@ def _write(name: str, loaded: "Loaded", config: SteeringConfig, out: Path, overl
     seen = {kind: states(loaded, rows[kind], layers, config.batch) for kind in WANTED[name]}
     make: dict[str, Any] = {"cmrm": cmrm_vector, "shiftdc": shiftdc_vector, "refusal-direction": refusal_vector}
     vectors = {layer: make[name](*(seen[kind][layer] for kind in WANTED[name])) for layer in layers}
-    if not all(np.isfinite(v).all() for v in vectors.values()):
-        raise InputError(f"{loaded.name}: its states hold nan or inf; load it in float32 or bfloat16")
     norms = {str(layer): float(np.linalg.norm(v)) for layer, v in vectors.items()}
     artifact = save_steering(
         out / "steering", loaded, {layer: torch.as_tensor(v, dtype=torch.float32) for layer, v in vectors.items()},

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from ._device import resolve_device, resolve_dtype
     from ._doctor import Check, doctor
     from ._dual import DualEncoder, is_dual, load_dual
-    from ._edit import AppliedEdit, Edit, TensorEdit, apply_edit, merge_edit, read_edit, remove_edit, save_edit
+    from ._edit import (
+        AppliedEdit,
+        Edit,
+        TensorEdit,
+        apply_edit,
+        merge_edit,
+        read_edit,
+        refuse_carrying,
+        remove_edit,
+        save_edit,
+    )
     from ._encoding import EncodedRow, collate_rows, encode, encode_row
     from ._engine import Engine, out_of_memory
     from ._load import load
@@ -106,6 +116,7 @@ _WHERE = {
     "remove_edit": "_edit",
     "resolve_device": "_device",
     "resolve_dtype": "_device",
+    "refuse_carrying": "_edit",
     "save_edit": "_edit",
     "save_system": "_serving",
     "served_system": "_serving",
@@ -173,6 +184,7 @@ __all__ = [
     "read_edit",
     "read_steering",
     "reasoning_markers",
+    "refuse_carrying",
     "release_cores",
     "remove_edit",
     "resolve_device",

@@ -22,6 +22,7 @@ def put_on(model: Any, folder: Path, name: str) -> Any:
     of older releases of transformers are translated by PEFT where it knows them, and refused here where it does not.
     """
     from peft import PeftConfig, PeftModel
+    from safetensors import SafetensorError
 
     if not is_adapter(folder):
         raise InputError(f"{folder}: no adapter_config.json there; give the folder of a PEFT adapter")
@@ -42,6 +43,10 @@ def put_on(model: Any, folder: Path, name: str) -> Any:
         )
     except KeyError as error:
         raise InputError(f"{folder}: does not fit {name}: its file has no tensor {error.args[0]}") from error
+    except SafetensorError as error:
+        raise InputError(
+            f"{folder}: adapter_model.safetensors is damaged ({first_line(error)}); copy it again"
+        ) from error
     except (ValueError, RuntimeError, OSError, TypeError, ImportError, AttributeError) as error:
         bad = [line.strip() for line in str(error).splitlines()[1:] if "size mismatch" in line]
         why = "; ".join(bad[:3]) or first_line(error)

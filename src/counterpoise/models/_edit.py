@@ -125,7 +125,7 @@ def save_edit(folder: Path, loaded: Editable, tensors: Sequence[TensorEdit]) -> 
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    _plain(loaded)
+    refuse_carrying(loaded)
     parameters = _parameters(loaded)
     known = {name: tuple(p.shape) for name, p in parameters.items()}
     filled = [dataclasses.replace(each, shape=known.get(each.name, ())) for each in tensors]
@@ -197,7 +197,7 @@ def apply_edit(loaded: M, artifact: Artifact, probe: Callable[[M], float] | None
 
     from ._adapter import probe_difference
 
-    _plain(loaded)
+    refuse_carrying(loaded)
     edit, parameters = read_edit(artifact.path), _parameters(loaded)
     _fits(edit, parameters, str(artifact.path), loaded.name)
     if edit.weights != weights_hash(Path(loaded.path)):
@@ -258,7 +258,8 @@ def _new(old: "Tensor", each: TensorEdit) -> "Tensor":
     return result.to(old.dtype)
 
 
-def _plain(loaded: Editable) -> None:
+def refuse_carrying(loaded: Editable) -> None:
+    """Raises InputError for a model that carries an adapter, an edit or a steering already: before the work."""
     if loaded.adapter is not None or loaded.artifact is not None:
         on = loaded.adapter or loaded.artifact
         raise InputError(f"{loaded.name}: already carries {on}; an edit belongs to a model's own weights")

@@ -29,8 +29,8 @@ def weights_words(results: Mapping[str, Any]) -> str:
     ]
     for kind in results["prompts"]:
         before, after = (last[name][kind]["auc"] for name in ("base", "tuned"))
-        fall = {side: results["sensitivity"]["tuned"][kind][side] / results["sensitivity"]["base"][kind][side]
-                for side in ("harmful", "benign")}  # fmt: skip
+        base, tuned = (results["sensitivity"][name][kind] for name in ("base", "tuned"))
+        fall = {side: tuned[side] / max(base[side], 1e-12) for side in ("harmful", "benign")}
         parts.append(
             f"{kind.capitalize()}: in the last block the text's own clusters tell harmful from harmless at AUC "
             f"{before:.2f} before and {after:.2f} after; sensitivity is {fall['harmful']:.2f} of the base's on harmful "

@@ -1,8 +1,8 @@
 """`study weights` and `study directions` as commands that go on: states are kept until the result is written."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,8 @@ from ._plan import PROMPT_TOKENS, Plan, Stage, parameters
 if TYPE_CHECKING:
     from counterpoise.study import Kept
 
+RESULTS = ("weights.json", "directions.json", "study.json", "run.json", "scorecard.json")
+"""What commands leave in a folder of theirs: a study takes none of another's."""
 PASSES = 8
 """Over each modality's validation prompts: the direction and three random ones, each ablated and added."""
 
@@ -35,6 +37,23 @@ class StudyConfig:
     alphas: tuple[float, ...] = ()
     """Sizes at which `study weights` writes the correction as well."""
 
+    def checked(self) -> None:
+        """Raises InputError for what is wrong whatever the models are."""
+        for alpha in self.alphas:
+            if not isfinite(alpha):
+                raise InputError(f"--alpha {alpha}: give a number, such as 0.5")
+        if len({self.scaled_name(alpha) for alpha in self.alphas}) < len(self.alphas):
+            raise InputError("--alpha: give each size once")
+        if self.artifact is not None and self.artifact.resolve().is_relative_to(self.out.resolve()):
+            raise InputError(f"{self.artifact}: lies in --out {self.out}; choose another --out")
+        if self.out.is_file():
+            raise InputError(f"{self.out}: is a file, no folder; choose another --out")
+
+    @staticmethod
+    def scaled_name(alpha: float) -> str:
+        """Folder of the correction at a size."""
+        return f"alpha-{alpha:g}" if float(f"{alpha:g}") == alpha else f"alpha-{alpha!r}"
+
     def kinds(self, *, sees: bool) -> list[str]:
         """The modalities, checked."""
         kinds = list(dict.fromkeys(self.modalities or (("text", "print") if sees else ("text",))))
@@ -48,8 +67,12 @@ class StudyConfig:
 
 def study_plan(what: Literal["weights", "directions"], config: StudyConfig) -> Plan:
     """What a study would read. Nothing is loaded, so that a model without eyes is counted as one that sees."""
+    from counterpoise.models import read_artifact
     from counterpoise.study import prompts
 
+    config.checked()
+    if config.artifact is not None:
+        read_artifact(config.artifact)
     kinds = config.kinds(sees=True)
 
     def stage(name: str, split: str, kind: str, *, trained: bool = False) -> Stage:
@@ -81,6 +104,7 @@ def study_weights(config: StudyConfig, *, force: bool = False) -> tuple[list[str
     from counterpoise.report import write_weights
     from counterpoise.study import scaled, weights
 
+    config.checked()
     if config.artifact is None:
         raise InputError("study weights: needs what a correction left")
     artifact = read_artifact(config.artifact)
@@ -94,11 +118,11 @@ def study_weights(config: StudyConfig, *, force: bool = False) -> tuple[list[str
         return weights(base, tuned, kinds, config.limit, config.batch, kept)
 
     with only_process(config.out):
+        results = _result(config.out, "weights", names, of, measure, force=force)
         said = []
         for alpha in config.alphas:
-            made = scaled(base, artifact, alpha, config.out / f"alpha-{alpha:g}")
+            made = scaled(base, artifact, alpha, config.out / config.scaled_name(alpha))
             said.append(f"alpha {alpha:g}: {made.path}")
-        results = _result(config.out, "weights", names, of, measure, force=force)
         return said, write_weights(config.out / "report.html", results)
 
 
@@ -108,6 +132,7 @@ def study_directions(config: StudyConfig, *, force: bool = False) -> tuple[dict[
     from counterpoise.report import write_directions
     from counterpoise.study import directions
 
+    config.checked()
     loaded = load(config.model, artifact=config.artifact, dtype=config.dtype)
     kinds = config.kinds(sees=loaded.is_vlm)
     names = {"model": config.model, "artifact": config.artifact and str(config.artifact)}
@@ -129,12 +154,17 @@ def _result(
     from counterpoise.study import Kept
 
     file = out / f"{name}.json"
-    if file.is_file() and not force:
-        known: dict[str, Any] = read_json(file)
-        if known.get("of") != of:
-            raise InputError(f"{file}: of other models, modalities or limit; choose another --out or --force")
-        return known
-    results = {**names, "of": of, **measure(Kept(out / "states"))}
+    if not force:
+        others = [each for each in (*RESULTS, "report.html") if (out / each).exists() and each != file.name]
+        if file.is_file():
+            known = read_json(file)
+            if not isinstance(known, dict) or known.get("of") != of:
+                raise InputError(f"{file}: of other models, modalities or limit; choose another --out or --force")
+            return known
+        if others:
+            raise InputError(f"{out}: holds {others[0]} of something else; choose another --out or --force")
+    kept = Kept(out / "states")
+    results = {**names, "of": of, **measure(kept)}
     write_json(file, results)
-    shutil.rmtree(out / "states", ignore_errors=True)
+    kept.clear()
     return results

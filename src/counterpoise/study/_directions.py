@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from counterpoise.base import InputError
+
 from . import _analyses as analyses
 from ._kept import Kept
 from ._states import Prompts, Seen, look, prompts
@@ -72,6 +74,8 @@ def directions(loaded: "Loaded", modalities: Sequence[str], limit: int | None, b
         for kind, rows in tests.items()
     }
     found = choose(known["text"].states, train["text"])
+    if not np.linalg.norm(found.vector) > 0:
+        raise InputError(f"{loaded.name}: its states are the same for harmful and harmless text; there is no direction")
     rows = {kind: _modality(found, known["text"], seen[kind], tests[kind], known[kind], train[kind]) for kind in tests}
     by_layer = {
         kind: [

@@ -1,6 +1,7 @@
 """States that were read already, a file for each batch of prompts: a study that goes on reads none of them twice."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ._states import Seen
 
 ENTERING = "entering "
+NAME = 24  # hexadecimal digits of a file's name
 
 
 class Kept:
@@ -34,7 +36,7 @@ class Kept:
         from counterpoise.train import digest
 
         name = digest((self.of, loaded.fingerprint, loaded.dtype, list(rows), list(paths), what))
-        return self.folder / f"{name[:24]}.npz"
+        return self.folder / f"{name[:NAME]}.npz"
 
     def read(self, place: Path) -> "Seen | None":
         """The batch of a file."""
@@ -47,6 +49,14 @@ class Kept:
             return Seen(found["states"], entering, found["refusal"], found.get("sensitivity"))
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # none there, or cut off
             return None
+
+    def clear(self) -> None:
+        """Remove the batches, and the folder when nothing else is in it."""
+        for file in self.folder.glob("*.npz"):
+            if len(file.stem) == NAME and all(c in "0123456789abcdef" for c in file.stem):
+                file.unlink()
+        with suppress(OSError):  # somebody's files, or no folder
+            self.folder.rmdir()
 
     def write(self, place: Path, seen: "Seen") -> None:
         """Keep a batch."""

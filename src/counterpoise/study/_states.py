@@ -102,7 +102,10 @@ def _pass(loaded: "Loaded", rows: Sequence[Conversation], paths: Sequence[str], 
             norms = gradient.flatten(1).double().norm(dim=1).cpu().numpy()
     p = logits.detach().double().softmax(-1)[:, refusal_tokens(loaded)].sum(-1).clamp(1e-12, 1 - 1e-12)
     last = np.stack([state[:, -1].detach().float().cpu().numpy() for state in out.hidden_states])
-    return Seen(last if states else last[:0], entering, (p.log() - (1 - p).log()).cpu().numpy(), norms)
+    refusal = (p.log() - (1 - p).log()).cpu().numpy()
+    if not (np.isfinite(last).all() and np.isfinite(refusal).all()):
+        raise InputError(f"{loaded.name}: its states hold nan or inf; are its weights damaged? Else load it in float32")
+    return Seen(last if states else last[:0], entering, refusal, norms)
 
 
 def refusal_tokens(loaded: "Loaded") -> list[int]:

@@ -7,7 +7,7 @@ not subtract the mean column, neither of a weight nor of its change.
 import math
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,9 @@ from ._states import DOWN, UP, Seen, look, prompts
 if TYPE_CHECKING:
     from counterpoise.models import Loaded
 
-TOP = 5
+TOP, TINY = 5, 1e-12
+SETTINGS = "counterpoise.json"
+"""What a folder says of how it is served, its system text among it."""
 
 
 def weights(
@@ -124,7 +126,7 @@ def _changes(base: "Loaded", tuned: "Loaded", seen: Mapping[str, Seen],
             space = analyses.column_space(weight, center=False)
             size = float(np.sqrt((change.values**2).sum()))
             row: dict[str, Any] = {
-                "path": path, "layer": layer_of(path), "relative_norm": size / float(np.linalg.norm(weight)),
+                "path": path, "layer": layer_of(path), "relative_norm": size / max(float(np.linalg.norm(weight)), TINY),
                 "rank_90": change.rank_of(), "effective_rank": change.effective_rank,
                 "outside": float(analyses.outside(change.left[:, :TOP], space).mean()),
                 "outside_by_chance": analyses.by_chance(space),
@@ -160,12 +162,12 @@ def scaled(base: "Loaded", artifact: Artifact, alpha: float, out: Path) -> Artif
     from counterpoise.models import TensorEdit, load, read_artifact, save_edit
 
     if not math.isfinite(alpha):
-        raise InputError(f"alpha {alpha}: is not a number")
+        raise InputError(f"alpha {alpha}: give a number, such as 0.5")
     if artifact.kind == "adapter":
         _scale_adapter(artifact.path, alpha, out)
         return read_artifact(out)
     if artifact.kind == "edit":
-        return save_edit(out, base, _scaled_edit(base, artifact, alpha))
+        return _saved(save_edit, out, base, _scaled_edit(base, artifact, alpha), artifact, alpha)
     if artifact.kind != "weights":
         raise InputError(f"{artifact.path}: a {artifact.kind} changes no weight; there is nothing to scale")
     tuned = load(str(artifact.path), dtype=base.dtype, device=base.device)
@@ -177,7 +179,23 @@ def scaled(base: "Loaded", artifact: Artifact, alpha: float, out: Path) -> Artif
         delta = new[name].detach().float() - parameter.detach().float()
         if bool(delta.any()):
             made.append(TensorEdit(name, "add", alpha * delta))
-    return save_edit(out, base, made)
+    return _saved(save_edit, out, base, made, artifact, alpha)
+
+
+def _saved(
+    save: Callable[..., Artifact], out: Path, base: "Loaded", edits: Sequence[Any], artifact: Artifact, alpha: float
+) -> Artifact:
+    """The edit on disk, with the system text that the correction is served with."""
+    if not all(bool(each.values.isfinite().all()) for each in edits):
+        raise InputError(f"alpha {alpha:g}: the change becomes inf; choose a smaller one")
+    made = save(out, base, edits)
+    _copy_settings(artifact.path, out)
+    return made
+
+
+def _copy_settings(folder: Path, out: Path) -> None:
+    if (folder / SETTINGS).is_file():
+        shutil.copyfile(folder / SETTINGS, out / SETTINGS)
 
 
 def _scaled_edit(base: "Loaded", artifact: Artifact, alpha: float) -> list[Any]:
@@ -205,17 +223,25 @@ def _scaled_edit(base: "Loaded", artifact: Artifact, alpha: float) -> list[Any]:
 
 
 def _scale_adapter(folder: Path, alpha: float, out: Path) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file, save
 
     from counterpoise.base import atomic_write
 
     config = read_json(folder / "adapter_config.json")
-    if config.get("peft_type") != "LORA" or config.get("use_dora") or config.get("modules_to_save"):
-        raise InputError(f"{folder}: only plain LoRA can be scaled (no DoRA, no whole modules)")
-    tensors = load_file(folder / "adapter_model.safetensors")
+    plain = config.get("peft_type") == "LORA" and config.get("bias", "none") == "none"
+    if not plain or config.get("use_dora") or config.get("modules_to_save"):
+        raise InputError(f"{folder}: only plain LoRA can be scaled (no DoRA, no biases, no whole modules)")
+    try:
+        tensors = load_file(folder / "adapter_model.safetensors")
+    except SafetensorError as error:
+        raise InputError(f"{folder}: adapter_model.safetensors is damaged ({error}); copy it again") from error
     scaled = {name: value * alpha if ".lora_B." in name or ".lora_embedding_B" in name else value
               for name, value in tensors.items()}  # fmt: skip
+    if not all(bool(value.isfinite().all()) for value in scaled.values()):
+        raise InputError(f"alpha {alpha:g}: the change becomes inf; choose a smaller one")
     out.mkdir(parents=True, exist_ok=True)
     with atomic_write(out / "adapter_model.safetensors", "wb") as file:
         file.write(save(scaled))
     shutil.copyfile(folder / "adapter_config.json", out / "adapter_config.json")
+    _copy_settings(folder, out)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from counterpoise.base import (
     atomic_write,
     environment,
     notice,
+    read_json,
     save_rows,
     sha256_bytes,
     write_json,
@@ -72,11 +74,13 @@ def measure(
     run: str = "safeground",
     classes: Mapping[str, Sequence[Image]] | None = None,
     batch: int = 128,
+    force: bool = False,
 ) -> Measured:
     """Measure and write `out/scorecard.json`, `out/items.jsonl`, `out/run.json`; embeddings stay in `out/embeddings`.
 
     Args:
         classes: images by class name, for zero-shot accuracy with the template "a photo of a {}.".
+        force: replace what the folder holds of another encoder or other quadruples, which is refused otherwise.
 
     Each of the four matrices is kept as soon as it is there, under the hashes of encoder and inputs: a run that was
     stopped embeds only what is missing. Tuples with an empty text are counted as unscored. Raises InputError when no
@@ -91,15 +95,17 @@ def measure(
         "safe_images": [each.safe_image for each in kept], "unsafe_images": [each.unsafe_image for each in kept],
         "safe_texts": [each.safe_text for each in kept], "unsafe_texts": [each.unsafe_text for each in kept],
     }  # fmt: skip
+    texts = json.dumps([[each.id, each.safe_text, each.unsafe_text] for each in kept], ensure_ascii=True)
+    revision = sha256_bytes(texts.encode())[:12]
+    _refuse_other(out, encoder, revision, force=force)
     store = out / "embeddings"
     embeddings = Embeddings(**{name: embedded(encoder, parts[name], store, batch) for name in PARTS})
     verdicts = preferences(embeddings) | recalls(embeddings)
     if classes:
         verdicts["zero_shot"] = _zero_shot(encoder, classes, store, batch)
-    texts = json.dumps([[each.id, each.safe_text, each.unsafe_text] for each in kept], ensure_ascii=True)
     done = Measured(
         tuple(each.id for each in kept), tuple(each.tag for each in kept), verdicts, len(rows) - len(kept),
-        sha256_bytes(texts.encode())[:12],
+        revision,
     )  # fmt: skip
     _write(done, encoder, out, run)
     return done
@@ -107,13 +113,15 @@ def measure(
 
 def embedded(encoder: "DualEncoder", items: Sequence[Image | str], store: Path, batch: int) -> Matrix:
     """Embeddings of images or of texts, from the store when they were made before; (N, d)."""
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file, save_file
 
     hashes = [item.sha256 if isinstance(item, Image) else f"text:{item}" for item in items]
     key = sha256_bytes(json.dumps([encoder.fingerprint, hashes]).encode())[:24]
     file = store / f"{key}.safetensors"
     if file.is_file():
-        return np.asarray(load_file(file)["embeddings"], np.float64)
+        with suppress(SafetensorError, KeyError):  # cut off: embedded again
+            return np.asarray(load_file(file)["embeddings"], np.float64)
     if isinstance(items[0], Image):
         found = encoder.embed_images(_shown(items, "images"), batch=batch)
     else:
@@ -123,6 +131,17 @@ def embedded(encoder: "DualEncoder", items: Sequence[Image | str], store: Path, 
     save_file({"embeddings": found.numpy()}, part)
     part.replace(file)
     return np.asarray(found.numpy(), np.float64)
+
+
+def _refuse_other(out: Path, encoder: "DualEncoder", revision: str, *, force: bool) -> None:
+    file = out / "run.json"
+    if force or not file.is_file():
+        return
+    known = read_json(file)
+    if not isinstance(known, dict) or (known.get("fingerprint"), known.get("revision")) != (
+        encoder.fingerprint, revision,
+    ):  # fmt: skip
+        raise InputError(f"{file}: of another encoder or other quadruples; choose another --out or --force")
 
 
 def _shown(items: Sequence[Any], what: str) -> Iterator[Any]:

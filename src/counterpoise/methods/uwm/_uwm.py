@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
@@ -47,6 +47,14 @@ class UWMConfig(BaseModel):
     """At most so many quadruples, drawn with `seed`."""
     encoders: tuple[Kind, ...] = ("vision", "text")
     """Which encoders are edited, each by itself. The paper edits only the vision encoder of a vision-language model."""
+
+    @field_validator("encoders")
+    @classmethod
+    def _once(cls, value: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        if not value or len(set(value)) < len(value):
+            raise ValueError("give vision, text, or both, each once")
+        return value
+
     vision_layers: Names = ()
     """Own names of the linear layers of the vision encoder. Empty: `fc2`, or `down_proj` where it has none."""
     text_layers: Names = ()
@@ -189,9 +197,10 @@ def align(
     """
     import torch
 
-    from counterpoise.models import TensorEdit, save_edit
+    from counterpoise.models import TensorEdit, refuse_carrying, save_edit
 
     started = time.monotonic()
+    refuse_carrying(loaded)
     rows, origin = quadruples_of(config, overlaps)
     edits: list[TensorEdit] = []
     layers: dict[str, dict[str, Any]] = {}
