@@ -1,6 +1,7 @@
 """Parts of our own guards that need no trained model: embedding, windows, features, corpus, heads, a user's rows."""
 
 import json
+import sys
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +19,13 @@ from counterpoise.data import twins
 from counterpoise.data.render import print_page
 from counterpoise.guard import Exchange, Inspected
 from counterpoise.guard._labelled import read_labelled
+from counterpoise.guard.own._bert import Bert
+from counterpoise.guard.own._bert_onnx import OnnxBert
 from counterpoise.guard.own._corpus import corpus, part_of, sentences
 from counterpoise.guard.own._features import PAIRS, WIDTH, features
 from counterpoise.guard.own._head import Head, Net, load_head, platt
 from counterpoise.guard.own._measure import category_table, ece, measured
-from counterpoise.guard.own._minilm import MAX_TOKENS, minilm, model_folder
+from counterpoise.guard.own._minilm import MAX_TOKENS, MiniLM, minilm, model_folder
 from counterpoise.guard.own._readings import all_asked, inspected_of, readings, readings_or_errors
 from counterpoise.guard.own._tiny import PART
 from counterpoise.guard.own._tiny_train import fit_net
@@ -31,21 +34,37 @@ from counterpoise.guard.own._windows import OVERLAP, WINDOW, plain, unreadable, 
 WORDS = ("river", "stone", "bread", "window", "garden", "music", "letter", "cloud")
 
 
-def test_the_embedding_is_that_of_transformers_and_independent_of_the_batch() -> None:
+@pytest.fixture(params=["torch", "onnxruntime"])
+def embedding(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MiniLM:
+    """With PyTorch as without ONNX Runtime, and with ONNX Runtime."""
+    if request.param == "torch":
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    else:
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxruntime")
+    made = MiniLM(model_folder())
+    assert type(made._forward) is {"torch": Bert, "onnxruntime": OnnxBert}[request.param]
+    return made
+
+
+def test_the_embedding_is_that_of_transformers_and_independent_of_the_batch(embedding: MiniLM) -> None:
     import torch
     from transformers import AutoTokenizer, BertModel
 
     texts = ["How do I bake bread?", "A much longer sentence about a garden with a river and several stones.", "ok"]
+    texts += ["How do I cut bread?", "no", " ".join(WORDS * 31)]  # of one length side by side, and a whole window
     tokenizer, model = AutoTokenizer.from_pretrained(model_folder()), BertModel.from_pretrained(model_folder()).eval()
     batch = tokenizer(texts, padding=True, return_tensors="pt")
     with torch.no_grad():
         hidden, mask = model(**batch).last_hidden_state, batch["attention_mask"][..., None]
         wanted = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1).numpy()
-    found = minilm()(texts)
+    found = embedding(texts)
     assert np.abs(found - wanted).max() < 1e-5
-    assert np.abs(found[2] - minilm()([texts[2]])[0]).max() < 1e-5
+    for place in (2, 5):
+        alone = embedding._embedded([texts[place]])  # `embedding` would remember it
+        assert np.abs(found[place] - alone[0]).max() < 1e-5
     with pytest.raises(InputError, match="at most 254"):
-        minilm()(["stone " * MAX_TOKENS])
+        embedding(["stone " * MAX_TOKENS])
 
 
 def test_a_text_is_embedded_once_and_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,7 +110,7 @@ class Panel:
         waiting = sum(map(characters, left))
         with self._places[name].one(who.client):
             while left:
-                group = []
+                group: list[Exchange] = []
                 while left and len(group) < AT_ONCE:  # cut only now: to count the word pieces of all takes long
                     waiting -= characters(left[0])
                     first, *rest = self._cut(name, left.popleft())
