@@ -23,7 +23,7 @@ from counterpoise.data.pocket_sets import harmless_instructions, preference_pair
 from counterpoise.methods import pair_of
 from counterpoise.models import load
 from counterpoise.train import DPO, SFT, Objective, TrainConfig, fit
-from counterpoise.train._plan import steps
+from counterpoise.train._schedule import steps
 from counterpoise.train._trainable import on
 
 BETA = 0.1

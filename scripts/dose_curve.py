@@ -3,7 +3,8 @@
     python scripts/dose_curve.py OUT [--model pocket] [--page docs/results/dose-pocket.md]
 
 Stopped anywhere, the same command goes on: finished trainings and evaluations are not repeated. The ordinary rows of a
-seed are the same pool for every dose, and rows that overlap an evaluation row are left out.
+seed are the same pool for every dose, and rows that overlap an evaluation row are left out. The page names its model
+beside the table, and numbers of another model are not written under its text.
 """
 
 import argparse
@@ -113,6 +114,7 @@ def main() -> None:
     args.add_argument("--total", type=int, help="rows of the mix; default: the model's own")
     args.add_argument("--page", type=Path, default=Path("docs/results/dose-pocket.md"))
     a = args.parse_args()
+    kept_text(a.page, a.model)  # before hours of work
     start = time.time()
     evaluate(a.model, list(BENCHMARKS), out=a.out / "before", run="before")
     base = EvalFolder(a.out / "before")
@@ -129,12 +131,20 @@ def main() -> None:
         print(f"{time.time() - start:.0f} s: {points[-1]}", flush=True)
 
 
+def kept_text(page: Path, model: str) -> str:
+    """What stands above the table; of a new page a heading."""
+    if not page.is_file():
+        return f"# Dose curve of rejection-mix on {model}\n\n"
+    head, _, rest = page.read_text(encoding="utf-8").partition("<!-- measured ")
+    if not rest.startswith(f"{model} -->"):
+        raise SystemExit(f"{page}: was not measured on {model}; give --model of that page, or another --page")
+    return head
+
+
 def write(page: Path, points: list[DosePoint], model: str) -> None:
     """The table and one picture per quantity; text between the first line and the table is kept."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    head = f"# Dose curve of rejection-mix on {model}\n\n"
-    if page.is_file():
-        head = page.read_text(encoding="utf-8").split("<!-- measured -->")[0]
+    head = kept_text(page, model)
     curve = DoseCurve(tuple(p for p in points if p.seed == points[0].seed), {})
     pictures = []
     for name in ("ASR print", "over-refusal text", "over-refusal print", "capability"):
@@ -146,7 +156,7 @@ def write(page: Path, points: list[DosePoint], model: str) -> None:
         f"Scorer of refusals: `{HEADLINE_SCORER}`. Capability: change against no training, paired, pooled over "
         f"{', '.join(CAPABILITY)}."
     )
-    text = "\n".join([head.rstrip(), "", "<!-- measured -->", about, "", *table(points), "", *pictures])
+    text = "\n".join([head.rstrip(), "", f"<!-- measured {model} -->", about, "", *table(points), "", *pictures])
     page.write_text(text, encoding="utf-8")
 
 

@@ -19,9 +19,10 @@ from counterpoise.base import InputError, Row, atomic_write, load_rows, read_jso
 EDITS: dict[str, dict[str, Any]] = {
     "vision, mass 0.02": {"encoders": "[vision]", "vision_sparsity": 0.98},
     "vision, mass 0.085": {"encoders": "[vision]", "vision_sparsity": 0.915},
-    "both, mass 0.005": {"vision_sparsity": 0.995, "text_sparsity": 0.995},
+    "text, mass 0.001": {"encoders": "[text]", "text_sparsity": 0.999},
+    "text, mass 0.001, random": {"encoders": "[text]", "text_sparsity": 0.999, "score": "random"},
+    "text, mass 0.005": {"encoders": "[text]", "text_sparsity": 0.995},
     "both, mass 0.02": {"vision_sparsity": 0.98, "text_sparsity": 0.98},
-    "both, mass 0.085": {"vision_sparsity": 0.915, "text_sparsity": 0.915},
 }
 SHOWN = [(metric, modality) for metric in ("asr", "over_refusal") for modality in ("text", "print", "picture", "pair")]
 SCORER = "opening:v3"

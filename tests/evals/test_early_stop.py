@@ -21,7 +21,7 @@ from counterpoise.evals._early import blocks
 from counterpoise.evals.stats import confidence_sequence, parse_stop_rule
 from counterpoise.report import terminal_table
 from counterpoise.runs import eval_plan
-from counterpoise.runs._plan import power
+from counterpoise.runs._power import power
 from tiny import build
 
 RULE = parse_stop_rule("asr<=0.05")

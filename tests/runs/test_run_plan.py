@@ -11,10 +11,8 @@ from counterpoise.runs._plan import (
     Stage,
     _seconds,
     flops_per_second,
-    planned_rows,
-    power,
-    power_table,
 )
+from counterpoise.runs._power import planned_rows, power, power_table
 
 
 def test_a_plan_without_the_model_says_that_time_is_unknown():

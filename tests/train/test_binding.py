@@ -31,14 +31,13 @@ from counterpoise.train import (
     text_targets,
 )
 from counterpoise.train._binding import (
-    KEPT,
     distance_along,
     first_token_kl,
     mean_cross_entropy,
     odds_distance,
     state_distance,
-    target_odds,
 )
+from counterpoise.train._text_targets import KEPT, target_odds
 
 LAYERS = (1, 2)
 CONFIG = TrainConfig(

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterpoise.train._plan import ahead, learning_rate, micro_batches, n_steps, share, steps
+from counterpoise.train._plan import ahead
+from counterpoise.train._schedule import learning_rate, micro_batches, n_steps, share, steps
 
 SIZES = st.lists(st.integers(1, 3000), min_size=1, max_size=60)
 

@@ -72,6 +72,7 @@ def audit(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 32,
     batch: Annotated[int, typer.Option(min=1, help="Conversations per batch of generation.")] = 64,
     device_map: DeviceMap = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be asked, with its cost.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what --out holds of another audit.")] = False,
 ) -> None:
     """Did a fine-tuning erode refusals? The same harmful intents, as several tasks, put to BASE and to TUNED.
@@ -94,7 +95,15 @@ def audit(
     """
     from counterpoise.report import write_report
     from counterpoise.runs import default_folder
-    from counterpoise.runs.audit import StressConfig, headline, merged_folder, run_audit, write_junit, write_summary
+    from counterpoise.runs.audit import (
+        StressConfig,
+        audit_plan,
+        headline,
+        merged_folder,
+        run_audit,
+        write_junit,
+        write_summary,
+    )
     from counterpoise.runs.audit import summary as as_markdown
 
     from ._print import say_report
@@ -110,6 +119,9 @@ def audit(
     plan = StressConfig(cap=stress_cap) if stress else None
     if plan is not None and attacks is not None:
         plan = plan.model_copy(update={"attacks": _listed(attacks)})
+    if dry_run:
+        typer.echo(audit_plan(config, plan))
+        return
     result = run_audit(config, force=force, stress=plan)
     (folder / "summary.md").unlink(missing_ok=True)
     write_summary(folder / "summary.md", result)

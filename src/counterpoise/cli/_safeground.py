@@ -28,6 +28,7 @@ def safeground(
     limit: Annotated[int | None, typer.Option(min=1, help="Take the first so many quadruples.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images, or texts, a forward pass.")] = 128,
     out: Annotated[Path | None, typer.Option(help="Folder for the result.  [default: runs/MODEL-safeground]")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be embedded; do nothing.")] = False,
 ) -> None:
     """Measure which item a dual encoder prefers: the safe or the unsafe one of a pair.
 
@@ -54,6 +55,13 @@ def safeground(
     folder = out or Path("runs") / f"{Path(model).name}-safeground"
     rows = list(islice(own(families("validation")) if quadruples is None else read_quadruples(quadruples), limit))
     classes = None if zero_shot is None else image_classes(zero_shot)
+    if dry_run:
+        runs = "" if artifact is None else f", by {model} with {artifact} and without"
+        typer.echo(f"counterpoise safeground {model}: into {folder}")
+        typer.echo(f"  quadruples: {len(rows):,}, so {2 * len(rows):,} images and {2 * len(rows):,} texts{runs}")
+        if classes is not None:
+            typer.echo(f"  zero-shot: {sum(map(len, classes.values())):,} images of {len(classes):,} classes")
+        return
     encoder = load_dual(model, artifact=artifact)
     done = []
     if artifact is not None:

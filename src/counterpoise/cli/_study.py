@@ -51,86 +51,82 @@ Modalities = Annotated[
 ]
 
 
+Batch = Annotated[int, typer.Option(min=1, help="Prompts a pass.")]
+DType = Annotated[str, typer.Option(help="float32 is what the analyses are best read in.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be read, with its cost; do nothing.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the study that --out holds.")]
+
+
 @app.command("weights")
 def weights(
     base: Annotated[str, typer.Argument(metavar="BASE", help='The model before: "pocket", a hub id, a folder.')],
     tuned: Annotated[Path, typer.Argument(metavar="TUNED", help="What a correction left: adapter, whole model, edit.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the result.  [default: runs/BASE-weights]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the result.  [default: runs/BASE-weights-TUNED]")] = None,
     modality: Modalities = None,
     limit: Limit = 60,
-    batch: Annotated[int, typer.Option(min=1, help="Prompts a pass.")] = 8,
+    batch: Batch = 8,
     alpha: Annotated[
         list[float] | None, typer.Option(help="Also write the correction at so many times its size; repeat it.")
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float32 is what the analyses are best read in.")] = "float32",
+    dtype: DType = "float32",
+    dry_run: DryRun = False,
+    force: Force = False,
 ) -> None:
     """What a correction changed: clusters by layer, where the change points, what it answers, sensitivity.
 
     With --alpha the correction is written at other sizes, as artifacts that `counterpoise eval --artifact` measures:
-    below 1 between base and correction, above 1 beyond it.
+    below 1 between base and correction, above 1 beyond it. A stopped study goes on when the command is given again.
 
     Examples:
 
     - `counterpoise study weights pocket runs/pocket/adapter --alpha 0.5 --alpha 1.5`
     """
-    from counterpoise.base import write_json
-    from counterpoise.models import load, read_artifact
-    from counterpoise.report import write_weights
-    from counterpoise.study import scaled
-    from counterpoise.study import weights as measure
+    from counterpoise.runs import StudyConfig, default_folder, study_plan, study_weights
 
-    folder = out or Path("runs") / f"{Path(base).name}-weights"
-    artifact = read_artifact(tuned)
-    plain = load(base, dtype=dtype)
-    for each in alpha or ():
-        typer.echo(f"alpha {each:g}: {scaled(plain, artifact, each, folder / f'alpha-{each:g}').path}")
-    results = measure(plain, load(base, artifact=artifact, dtype=dtype), _kinds(modality, plain.is_vlm), limit, batch)
-    write_json(folder / "weights.json", {"base": base, "tuned": str(tuned), **results})
-    typer.echo(f"report: {write_weights(folder / 'report.html', {'base': base, 'tuned': str(tuned), **results})}")
+    folder = out or default_folder("runs", base, "weights", artifact=tuned)
+    config = StudyConfig(base, tuned, folder, tuple(modality or ()), limit, batch, dtype, tuple(alpha or ()))
+    if dry_run:
+        typer.echo(study_plan("weights", config))
+        return
+    said, report = study_weights(config, force=force)
+    for line in said:
+        typer.echo(line)
+    typer.echo(f"report: {report}")
 
 
 @app.command("directions")
 def directions(
     model: Annotated[str, typer.Argument(metavar="MODEL", help='"pocket", a hub id, a folder, an artifact.')],
     artifact: Annotated[Path | None, typer.Option(help="What a correction left, to put on it.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the result.  [default: runs/MODEL-directions]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the result.  [default: runs/MODEL-directions-ARTIFACT]")
+    ] = None,
     modality: Modalities = None,
     limit: Limit = 60,
-    batch: Annotated[int, typer.Option(min=1, help="Prompts a pass.")] = 8,
-    dtype: Annotated[str, typer.Option(help="float32 is what the analyses are best read in.")] = "float32",
+    batch: Batch = 8,
+    dtype: DType = "float32",
+    dry_run: DryRun = False,
+    force: Force = False,
 ) -> None:
     """Does the model know, and does it act on it? The refusal direction of text, read on images, beside a probe.
+
+    A stopped study goes on when the same command is given again.
 
     Examples:
 
     - `counterpoise study directions pocket --modality text --modality print --modality picture`
     """
-    from counterpoise.base import write_json
-    from counterpoise.models import load
-    from counterpoise.report import write_directions
-    from counterpoise.study import directions as measure
+    from counterpoise.runs import StudyConfig, default_folder, study_directions, study_plan
 
-    folder = out or Path("runs") / f"{Path(model).name}-directions"
-    loaded = load(model, artifact=artifact, dtype=dtype)
-    results = {"model": model, "artifact": artifact and str(artifact), **measure(
-        loaded, _kinds(modality, loaded.is_vlm), limit, batch)}  # fmt: skip
-    write_json(folder / "directions.json", results)
+    folder = out or default_folder("runs", model, "directions", artifact=artifact)
+    config = StudyConfig(model, artifact, folder, tuple(modality or ()), limit, batch, dtype)
+    if dry_run:
+        typer.echo(study_plan("directions", config))
+        return
+    results, report = study_directions(config, force=force)
     for kind, row in results["modalities"].items():
         said = ", ".join(
             f"{name} {at['auc']:.2f} ({at['low']:.2f} to {at['high']:.2f})" for name, at in row["auc"].items()
         )
         typer.echo(f"{kind}: AUC of {said}")
-    typer.echo(f"report: {write_directions(folder / 'report.html', results)}")
-
-
-def _kinds(given: list[str] | None, sees: bool) -> list[str]:
-    from counterpoise.base import InputError
-    from counterpoise.data.twins import MODALITIES
-
-    kinds = list(dict.fromkeys(given or (["text", "print"] if sees else ["text"])))
-    for kind in kinds:
-        if kind not in MODALITIES:
-            raise InputError.unknown("modality", kind, MODALITIES)
-    if not sees and kinds != ["text"]:
-        raise InputError("a text-only model: leave --modality out")
-    return kinds
+    typer.echo(f"report: {report}")

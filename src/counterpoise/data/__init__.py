@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ._llava import ReadRecord, read_llava
     from ._mis import MISRecord, read_mis_train, write_mis_test, write_mis_train
     from ._mix import SampleFile, draw, rank, shuffled, source_of, write_samples
-    from ._preferences import SEVERITIES, Preference, Rated, Reply, Severity, rated, read_preferences, read_rated
+    from ._preference_files import read_preferences, read_rated
+    from ._preferences import SEVERITIES, Preference, Rated, Reply, Severity, rated
     from ._quadruples import Quadruple, image_classes, read_quadruples
     from ._rewrites import Rewrite, RewriteRecord, read_rewrites
     from ._row_files import read_parquet
@@ -67,9 +68,9 @@ _WHERE = {
     "read_llava": "_llava",
     "read_mis_train": "_mis",
     "read_parquet": "_row_files",
-    "read_preferences": "_preferences",
+    "read_preferences": "_preference_files",
     "read_quadruples": "_quadruples",
-    "read_rated": "_preferences",
+    "read_rated": "_preference_files",
     "shuffled": "_mix",
     "source_of": "_mix",
     "write_in_form": "_same_form",

@@ -28,7 +28,7 @@ from counterpoise.base import (
 from counterpoise.chat import Sample, assistant
 from counterpoise.data import PromptStyle, read_prompts, shuffled
 from counterpoise.evals import Journal
-from counterpoise.train import TrainConfig
+from counterpoise.train import MEMORY_KNOBS, TrainConfig
 
 from ._answers import whole_sentences
 from ._knobs import Knob, Size
@@ -42,12 +42,6 @@ if TYPE_CHECKING:
     from counterpoise.models import Answer, Engine, Loaded
 
 BLOCK = 64  # answers between two writes to the journal
-MEMORY = {
-    "micro_batch_tokens",
-    "gradient_checkpointing",
-    "feature_cache_mb",
-    "save_every_steps",
-}  # no effect on results
 
 
 class RAFTConfig(BaseModel):
@@ -284,7 +278,7 @@ def align(
         check_images(rows)
     if not score.sees_images and any(message.images for row in rows for message in row.messages):
         notice(f"raft: the reward {score.id} does not see the images of the prompts")
-    settings = config.model_dump(mode="json", exclude={"train": MEMORY})
+    settings = config.model_dump(mode="json", exclude={"train": MEMORY_KNOBS})
     identity = digest((loaded.fingerprint, settings, score.id, rows, [row.harmful for row in rows]))
     if not resume:
         for file in (out / "data").glob("samples-*.jsonl"):

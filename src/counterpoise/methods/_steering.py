@@ -153,7 +153,7 @@ def _write(name: str, loaded: "Loaded", config: SteeringConfig, out: Path, overl
     )  # fmt: skip
 
 
-ALPHA = Knob("alpha", "strength of the vector", "number", grid=(0.25, 0.5, 1.0, 2.0))
+ALPHA = Knob("alpha", "strength of the vector", "number", grid=(0.25, 0.5, 0.65, 0.8, 1.0, 1.5, 2.0))
 
 
 @method(

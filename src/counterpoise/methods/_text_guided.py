@@ -258,25 +258,16 @@ def _dose(config: TextGuidedConfig, overlaps: Overlaps | None) -> tuple[list[Sam
 
 
 @method(
-    "text-guided",
-    title="Text-guided alignment",
+    "text-guided", title="Text-guided alignment",
     paper="Xu et al., Cross-modal Safety Mechanism Transfer in Large Vision-Language Models, ICLR 2025, "
     "arXiv 2410.12662",
-    source="none used; formulas are our own",
-    licence="nothing was copied",
-    config=TextGuidedConfig,
+    source="none used; formulas are our own", licence="nothing was copied", config=TextGuidedConfig,
     knobs=(
         Knob("rejection_fraction", "rejection rows", "share", grid=(0.0, 0.02, 0.05, 0.10, 0.20)),
-        Knob(
-            "amount",
-            "rows of the steps",
-            "rows",
-            setting=lambda rows: {"steps": max(1, round(rows / 16))},
-            current=lambda c: c.steps * c.per_step,
-        ),
-    ),
+        Knob("amount", "rows of the steps", "rows", current=lambda c: c.steps * c.per_step,
+             setting=lambda rows: {"steps": max(1, round(rows / 16))}),),
     size=lambda c: Size(c.steps * c.per_step + c.rejections, row_tokens=110, epochs=1.0),
-)
+)  # fmt: skip
 def align(
     loaded: "Loaded", config: TextGuidedConfig, out: Path, *, resume: bool = True, overlaps: Overlaps | None = None
 ) -> AlignResult:

@@ -13,6 +13,7 @@ from ._plan import Plan, align_plan, eval_plan, run_plan
 from ._rewrite import RewriteResult, rewrite_file
 from ._search import Grid, Search, excess, search
 from ._stages import RealStages, Stages, is_adapter, suite_names
+from ._study import StudyConfig, study_directions, study_plan, study_weights
 from ._target import Limit, estimates, half_of, parse_target
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "RunConfig",
     "Search",
     "Stages",
+    "StudyConfig",
     "align_plan",
     "check",
     "checkup",
@@ -44,5 +46,8 @@ __all__ = [
     "run_plan",
     "search",
     "source_settings",
+    "study_directions",
+    "study_plan",
+    "study_weights",
     "suite_names",
 ]

@@ -1,41 +1,35 @@
 """What a command would do, with its cost in rows, tokens and time. Nothing is generated or trained."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil, isnan, log2
+from math import ceil, log2
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from counterpoise.base import Row, clock
-from counterpoise.evals import Benchmark, Suite, suite
+from counterpoise.base import clock
+from counterpoise.evals import Suite, suite
 from counterpoise.evals.stats import (
     StopRule,
-    clopper_pearson,
-    detectable_paired,
-    detectable_unpaired,
     expected_rows,
-    n_paired,
-    n_unpaired,
-    wilson,
 )
 from counterpoise.methods import Method, changed
 from counterpoise.models import resolve_dtype
-from counterpoise.report import family_of, verdict_rows
 
 from ._config import RunConfig
 from ._grids import check, grids
+from ._power import Planned, planned_rows, power_table
 from ._stages import RealStages, model_folder, refuse_adapter
 
 PROMPT_TOKENS = 110  # a short question with one image of 49 tokens and the chat template
 
 SHARES = {
     "bfloat16": {"generate": 0.05, "read": 0.15, "train": 0.15},
-    "float32": {"generate": 0.15, "read": 0.5, "train": 0.5},
+    "float32": {"generate": 0.4, "read": 0.8, "train": 0.8},
 }
-"""Share of a plain matrix product's speed that a model reaches, measured with a 135M model on two CPU cores (bfloat16
-with AMX, float32 without); elsewhere the right order of magnitude at best."""
+"""Share of a plain matrix product's speed that a model reaches, measured with a 135M model on CPU cores: bfloat16 on
+two with AMX, float32 on one without (336 rows of suite smoke in 255 s, 200 rows of rejection-mix in 310 s). On other
+machines it is the right order of magnitude at best."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +71,7 @@ class Plan:
         speed = flops_per_second() if self.parameters else None
         shares = SHARES["float32" if not self.parameters or resolve_dtype() == "float32" else "bfloat16"]
         lines, total = [self.title, ""], 0.0
+        width = max([32, *(len(stage.name) for stage in self.stages)]) + 2
         for stage in self.stages:
             parts = [f"{stage.rows:,} rows", f"{stage.read + stage.written + stage.trained:,} tokens at most"]
             if not stage.known:
@@ -85,7 +80,7 @@ class Plan:
                 seconds = _seconds(stage, self.parameters, speed, shares)
                 total += seconds
                 parts.append(f"about {clock(seconds)}")
-            lines.append(f"  {stage.name:<34}{', '.join(parts)}{'; ' + stage.note if stage.note else ''}")
+            lines.append(f"  {stage.name:<{width}}{', '.join(parts)}{'; ' + stage.note if stage.note else ''}")
         if not self.stages:
             lines.append("  nothing of it can be measured on this machine")
         elif speed:
@@ -182,77 +177,6 @@ def stopped_by(rule: StopRule, names: Sequence[str]) -> set[str]:
     here = [each for each in cards.values() if not each.available()]
     watch = watched(rule, here or list(cards.values()))
     return {name for name, each in cards.items() if each.name in watch}
-
-
-class Planned(NamedTuple):
-    """A row of the scorecard that will be compared, with about how many items."""
-
-    row: Row
-    n: int
-
-    @property
-    def name(self) -> str:
-        where = "" if self.row.modality == "image" else f" {self.row.modality}"
-        return f"{self.row.benchmark}{where} {self.row.metric}"
-
-
-def power_table(planned: Sequence[Planned]) -> tuple[str, ...]:
-    """What so many items can show, a line for each row that a comparison adjusts together with others (Wilson,
-    Clopper-Pearson; Connor 1987 at the level of the family's first row, 5 % divided by the number of rows)."""
-    counted = {row.key for row in verdict_rows([each.row for each in planned])}
-    shown = [each for each in planned if each.row.key in counted]
-    if not shown:
-        return ()
-    sizes = Counter(family_of(each.row.metric) for each in shown)
-    head = ("what so many items can show", "items", "50 % within", "0 events mean", "smallest paired change")
-    lines = ["{:<44}{:>8}{:>16}{:>18}{:>26}".format(*head)]
-    for each in shown:
-        cells = power(each.n, level=1 - 0.05 / sizes[family_of(each.row.metric)])
-        lines.append("{:<44}{:>8}{:>16}{:>18}{:>26}".format(each.name, *cells))
-    family, m = sizes.most_common(1)[0]
-    most = max(each.n for each in shown)
-    together = ", ".join(f"{count} of {name}" for name, count in sizes.items())
-    return (
-        "",
-        *lines,
-        f"rows adjusted together (Holm): {together}; 95 % two-sided, power 80 %; changes when 10 % / 20 % of the "
-        "items change; clustered items show less",
-        f"a paired change of 5 points when 20 % of the items change takes {n_paired(0.2, 0.05):,} items alone, "
-        f"{n_paired(0.2, 0.05, level=1 - 0.05 / m):,} in the {family} family; without pairing, as against a published "
-        f"rate, {most:,} items show {_points(detectable_unpaired(most, 0.5))} at 50 %, "
-        f"and 20 against 15 % takes {n_unpaired(0.2, 0.15):,} on each side",
-    )
-
-
-def _points(share: float) -> str:
-    return "no difference" if isnan(share) else f"{100 * share:.1f} points"
-
-
-def power(n: int, level: float = 0.95) -> tuple[str, str, str, str]:
-    """Number of items, half width at 50 %, what zero events mean, and the smallest paired change that shows at
-    `level`."""
-    low, high = wilson(n / 2, n)
-    changes = [detectable_paired(n, share, level=level) for share in (0.1, 0.2)]
-    shown = " / ".join("none" if isnan(change) else f"{100 * change:.1f}" for change in changes)
-    most = f"at most {100 * clopper_pearson(0, n).high:.1f} %"
-    return f"{n:,}", f"{50 * (high - low):.1f} points", most, f"{shown} points"
-
-
-def planned_rows(bench: Benchmark, n: int) -> list[Planned]:
-    """The rows that `n` of its items will make, by its card: of each metric and modality, the sides alike."""
-    modalities = bench.modality.split(", ")
-    sided = "asr" in bench.metrics and "over_refusal" in bench.metrics
-    made = []
-    for metric in bench.metrics:
-        for modality in modalities:
-            items = n / len(modalities) / (2 if sided and metric in ("asr", "over_refusal") else 1)
-            row = Row(
-                model="", run="", benchmark=bench.row_name, revision=bench.revision, split=bench.split,
-                modality=modality, metric=metric, direction=bench.directions[metric], scorer=bench.scorers[0],
-                value=None, ci_low=None, ci_high=None, n_scored=0, n_unscored=0, n_empty=0,
-            )  # fmt: skip
-            made.append(Planned(row, max(1, round(items))))
-    return made
 
 
 def savings(rule: StopRule, n: int, batch: int) -> str:

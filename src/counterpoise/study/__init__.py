@@ -8,14 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._directions import ablate, choose, difference, directions
+    from ._kept import Kept
     from ._states import look, prompts
     from ._weights import changes, scaled, weights
 
-_PLACE = {"ablate": "_directions", "changes": "_weights", "choose": "_directions", "difference": "_directions",
-          "directions": "_directions", "look": "_states", "prompts": "_states", "scaled": "_weights",
-          "weights": "_weights"}  # fmt: skip
+_PLACE = {"Kept": "_kept", "ablate": "_directions", "changes": "_weights", "choose": "_directions",
+          "difference": "_directions", "directions": "_directions", "look": "_states", "prompts": "_states",
+          "scaled": "_weights", "weights": "_weights"}  # fmt: skip
 
-__all__ = ["ablate", "changes", "choose", "difference", "directions", "look", "prompts", "scaled", "weights"]
+__all__ = [
+    "Kept",
+    "ablate",
+    "changes",
+    "choose",
+    "difference",
+    "directions",
+    "look",
+    "prompts",
+    "scaled",
+    "weights",
+]
 
 
 def __getattr__(name: str) -> Any:

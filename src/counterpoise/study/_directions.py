@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import _analyses as analyses
+from ._kept import Kept
 from ._states import Prompts, Seen, look, prompts
 
 if TYPE_CHECKING:
@@ -56,15 +57,19 @@ def ablate(x: Any, direction: Any) -> Any:
     return x - (x @ r)[..., None] * r
 
 
-def directions(loaded: "Loaded", modalities: Sequence[str], limit: int | None, batch: int = 8) -> dict[str, Any]:
-    """Everything that `study directions` shows. Fitted on train families, read on validation families."""
+def directions(loaded: "Loaded", modalities: Sequence[str], limit: int | None, batch: int = 8,
+               kept: Kept | None = None) -> dict[str, Any]:  # fmt: skip
+    """Everything that `study directions` shows. Fitted on train families, read on validation families. With `kept` a
+    study that was stopped goes on."""
     train = {kind: prompts("train", kind, limit) for kind in dict.fromkeys(("text", *modalities))}
     tests = {kind: prompts("validation", kind, limit) for kind in modalities}
     known = {
-        kind: look(loaded, rows.conversations, batch=batch, title=f"train, {kind}") for kind, rows in train.items()
+        kind: look(loaded, rows.conversations, batch=batch, title=f"train, {kind}", kept=kept)
+        for kind, rows in train.items()
     }
     seen = {
-        kind: look(loaded, rows.conversations, batch=batch, title=f"validation, {kind}") for kind, rows in tests.items()
+        kind: look(loaded, rows.conversations, batch=batch, title=f"validation, {kind}", kept=kept)
+        for kind, rows in tests.items()
     }
     found = choose(known["text"].states, train["text"])
     rows = {kind: _modality(found, known["text"], seen[kind], tests[kind], known[kind], train[kind]) for kind in tests}
@@ -79,7 +84,7 @@ def directions(loaded: "Loaded", modalities: Sequence[str], limit: int | None, b
     return {
         "layer": found.layer, "layers": len(known["text"].states) - 1, "norm": float(np.linalg.norm(found.vector)),
         "modalities": rows, "auc_by_layer": by_layer,
-        "causal": {kind: _causal(loaded, found, tests[kind], seen[kind].refusal, batch) for kind in tests},
+        "causal": {kind: _causal(loaded, found, tests[kind], seen[kind].refusal, batch, kept) for kind in tests},
     }  # fmt: skip
 
 
@@ -103,7 +108,8 @@ def _modality(found: Direction, text: Seen, seen: Seen, rows: Prompts, own: Seen
     }
 
 
-def _causal(loaded: "Loaded", found: Direction, rows: Prompts, before: np.ndarray, batch: int) -> dict[str, Any]:
+def _causal(loaded: "Loaded", found: Direction, rows: Prompts, before: np.ndarray, batch: int,
+            kept: Kept | None) -> dict[str, Any]:  # fmt: skip
     """Refusal scores with the direction ablated behind every block, and added behind its layer; and the same with
     random directions of its length (means over three)."""
     import torch
@@ -122,7 +128,8 @@ def _causal(loaded: "Loaded", found: Direction, rows: Prompts, before: np.ndarra
 
         layers = range(size + 1) if how == "ablated" else (found.layer,)
         with changed_states(loaded.model, dict.fromkeys(layers, change)):
-            return look(loaded, rows.conversations, batch=batch, title=how).refusal
+            mine = kept.under(how, vector) if kept else None
+            return look(loaded, rows.conversations, states=False, batch=batch, title=how, kept=mine).refusal
 
     result: dict[str, Any] = {"as it is": _sides(before, rows)}
     for how in ("ablated", "added"):

@@ -11,6 +11,8 @@ from counterpoise.base import InputError, Progress
 from counterpoise.chat import Conversation, Sample
 from counterpoise.data import twins
 
+from ._kept import Kept
+
 if TYPE_CHECKING:
     from counterpoise.models import Loaded
 
@@ -52,40 +54,55 @@ class Seen(NamedTuple):
     """(N) Frobenius norm of the gradient of the largest logit, by the embeddings of the prompt."""
 
 
-def look(loaded: "Loaded", conversations: Sequence[Conversation], *, layers: bool = False, gradients: bool = False,
-         batch: int = 8, title: str = "reading states") -> Seen:  # fmt: skip
-    """One pass a prompt; with `gradients` also one backward."""
+def look(
+    loaded: "Loaded", conversations: Sequence[Conversation], *, layers: bool = False, gradients: bool = False,
+    states: bool = True, batch: int = 8, title: str = "reading states", kept: Kept | None = None,
+) -> Seen:  # fmt: skip
+    """One pass a prompt; with `gradients` also one backward. Without `states` they are left out ((0, N, H)); batches
+    that are kept are not read again."""
+    paths = mlp_layers(loaded) if layers else []
+    batches = [conversations[start : start + batch] for start in range(0, len(conversations), batch)]
+    places = [kept.place(loaded, some, paths, layers, gradients, states) if kept else None for some in batches]
+    found = [kept.read(place) if kept and place else None for place in places]
+    done = sum(len(some) for some, part in zip(batches, found, strict=True) if part)
+    parts: list[Seen] = []
+    with Progress(title, len(conversations), unit="prompts", done=done) as progress:
+        for some, place, known in zip(batches, places, found, strict=True):
+            part = known or _pass(loaded, some, paths, gradients=gradients, states=states)
+            if known is None:
+                progress.advance(len(some))
+                if kept and place:
+                    kept.write(place, part)
+            parts.append(part)
+    sensitivity = [part.sensitivity for part in parts if part.sensitivity is not None]
+    return Seen(
+        np.concatenate([part.states for part in parts], axis=1),
+        {path: np.concatenate([part.entering[path] for part in parts]) for path in paths},
+        np.concatenate([part.refusal for part in parts]),
+        np.concatenate(sensitivity) if sensitivity else None,
+    )
+
+
+def _pass(loaded: "Loaded", rows: Sequence[Conversation], paths: Sequence[str], *, gradients: bool,
+          states: bool) -> Seen:  # fmt: skip
+    """What is seen of one batch."""
     import torch
 
     from counterpoise.models import encode
 
-    tokens = refusal_tokens(loaded)
-    parts: list[tuple[np.ndarray, dict[str, np.ndarray], np.ndarray, np.ndarray | None]] = []
-    paths = mlp_layers(loaded) if layers else []
-    with Progress(title, len(conversations), unit="prompts") as progress:
-        for start in range(0, len(conversations), batch):
-            some = conversations[start : start + batch]
-            inputs = encode(loaded, some, add_generation_prompt=True, padding_side="left")
-            kept: dict[str, np.ndarray] = {}
-            norms = None
-            with torch.enable_grad() if gradients else torch.no_grad(), _entering(loaded, paths, kept), \
-                    _embeddings_with_gradient(loaded, on=gradients):  # fmt: skip
-                out = loaded.model(**inputs, output_hidden_states=True, use_cache=False, logits_to_keep=1)
-                logits = out.logits[:, -1].float()
-                if gradients:
-                    (gradient,) = torch.autograd.grad(logits.amax(-1).sum(), out.hidden_states[0])
-                    norms = gradient.flatten(1).double().norm(dim=1).cpu().numpy()
-            p = logits.detach().double().softmax(-1)[:, tokens].sum(-1).clamp(1e-12, 1 - 1e-12)
-            states = np.stack([state[:, -1].detach().float().cpu().numpy() for state in out.hidden_states])
-            parts.append((states, kept, (p.log() - (1 - p).log()).cpu().numpy(), norms))
-            progress.advance(len(some))
-    sensitivity = [part[3] for part in parts if part[3] is not None]
-    return Seen(
-        np.concatenate([part[0] for part in parts], axis=1),
-        {path: np.concatenate([part[1][path] for part in parts]) for path in paths},
-        np.concatenate([part[2] for part in parts]),
-        np.concatenate(sensitivity) if sensitivity else None,
-    )
+    inputs = encode(loaded, rows, add_generation_prompt=True, padding_side="left")
+    entering: dict[str, np.ndarray] = {}
+    norms = None
+    with torch.enable_grad() if gradients else torch.no_grad(), _entering(loaded, paths, entering), \
+            _embeddings_with_gradient(loaded, on=gradients):  # fmt: skip
+        out = loaded.model(**inputs, output_hidden_states=True, use_cache=False, logits_to_keep=1)
+        logits = out.logits[:, -1].float()
+        if gradients:
+            (gradient,) = torch.autograd.grad(logits.amax(-1).sum(), out.hidden_states[0])
+            norms = gradient.flatten(1).double().norm(dim=1).cpu().numpy()
+    p = logits.detach().double().softmax(-1)[:, refusal_tokens(loaded)].sum(-1).clamp(1e-12, 1 - 1e-12)
+    last = np.stack([state[:, -1].detach().float().cpu().numpy() for state in out.hidden_states])
+    return Seen(last if states else last[:0], entering, (p.log() - (1 - p).log()).cpu().numpy(), norms)
 
 
 def refusal_tokens(loaded: "Loaded") -> list[int]:

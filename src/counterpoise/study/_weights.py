@@ -16,6 +16,7 @@ import numpy as np
 from counterpoise.base import Artifact, InputError, Progress, read_json
 
 from . import _analyses as analyses
+from ._kept import Kept
 from ._states import DOWN, UP, Seen, look, prompts
 
 if TYPE_CHECKING:
@@ -25,9 +26,11 @@ TOP = 5
 
 
 def weights(
-    base: "Loaded", tuned: "Loaded", modalities: Sequence[str], limit: int | None, batch: int = 8
-) -> dict[str, Any]:
-    """Clusters by layer, changes by weight, sensitivity: everything that `study weights` shows.
+    base: "Loaded", tuned: "Loaded", modalities: Sequence[str], limit: int | None, batch: int = 8,
+    kept: Kept | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Clusters by layer, changes by weight, sensitivity: everything that `study weights` shows. With `kept` a study
+    that was stopped goes on.
 
     Raises InputError when the tuned model's language model is that of the base.
     """
@@ -36,11 +39,13 @@ def weights(
     seen: dict[str, dict[str, Seen]] = {}
     for name, loaded in (("base", base), ("tuned", tuned)):
         seen[name] = {
-            "reference": look(loaded, reference.conversations, layers=True, batch=batch, title=f"{name}, train")
+            "reference": look(
+                loaded, reference.conversations, layers=True, batch=batch, title=f"{name}, train", kept=kept
+            )
         }
         for kind, rows in tests.items():
             seen[name][kind] = look(loaded, rows.conversations, layers=True, gradients=True, batch=batch,
-                                    title=f"{name}, {kind}")  # fmt: skip
+                                    title=f"{name}, {kind}", kept=kept)  # fmt: skip
     found: dict[str, Any] = {"prompts": {kind: len(rows.conversations) for kind, rows in tests.items()},
                              "reference": len(reference.conversations), "clusters": {}, "sensitivity": {}}  # fmt: skip
     for name, parts in seen.items():

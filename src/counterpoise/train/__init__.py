@@ -11,12 +11,12 @@ Importing this package does not import torch; the names below are resolved when 
 
 from typing import TYPE_CHECKING, Any
 
-from ._config import TrainConfig
+from ._config import MEMORY_KNOBS, TrainConfig
 from ._groups import Group, Head, Layers, Lora, Projector
 
 if TYPE_CHECKING:
     from ._artifact import load_head
-    from ._binding import Binding, Bound, Scale, Target, late_layers, target_odds, text_scale, text_targets
+    from ._binding import Binding, Bound
     from ._checkpoint import FitResult, Metrics
     from ._constrained import ConstrainedSFT, Uncut, WholeText, constrained_loss, reply_places
     from ._encode import Batch, Tokens, collate, encode_sample, fit_length, pad
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from ._objective import DPO, SFT, Loss, Objective, digest, pair_sample
     from ._plan import Encoded, FixedPlan, GivenSteps, Planner, Rollouts, Rounds
     from ._stepper import Stepper
+    from ._text_targets import Scale, Target, late_layers, target_odds, text_scale, text_targets
     from ._trainable import Trainable
 
 _PLACES = {
     "_artifact": ("load_head",),
-    "_binding": ("Binding", "Bound", "Scale", "Target", "late_layers", "target_odds", "text_scale", "text_targets"),
+    "_binding": ("Binding", "Bound"),
     "_checkpoint": ("FitResult", "Metrics"),
     "_constrained": ("ConstrainedSFT", "Uncut", "WholeText", "constrained_loss", "reply_places"),
     "_encode": ("Batch", "Tokens", "collate", "encode_sample", "fit_length", "pad"),
@@ -52,12 +53,14 @@ _PLACES = {
     "_objective": ("DPO", "SFT", "Loss", "Objective", "digest", "pair_sample"),
     "_plan": ("Encoded", "FixedPlan", "GivenSteps", "Planner", "Rollouts", "Rounds"),
     "_stepper": ("Stepper",),
+    "_text_targets": ("Scale", "Target", "late_layers", "target_odds", "text_scale", "text_targets"),
     "_trainable": ("Trainable",),
 }  # fmt: skip
 _PLACE = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
     "DPO",
+    "MEMORY_KNOBS",
     "SFT",
     "Batch",
     "Binding",

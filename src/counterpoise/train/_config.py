@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ._groups import Group, Lora, Projector
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
+# fields without an effect on the result: another value does not start a training anew
+MEMORY_KNOBS = {"micro_batch_tokens", "gradient_checkpointing", "feature_cache_mb", "save_every_steps"}
 
 
 class TrainConfig(BaseModel):

@@ -18,7 +18,7 @@ from counterpoise.models import Loaded, language_root
 
 from . import _checkpoint as checkpoint
 from ._checkpoint import FitResult, finished
-from ._config import TrainConfig
+from ._config import MEMORY_KNOBS, TrainConfig
 from ._distributed import Processes, precision_of
 from ._features import FeatureStore, unsupported
 from ._groups import Projector
@@ -30,7 +30,6 @@ from ._stepper import Stepper
 from ._trainable import Trainable, on
 
 R = TypeVar("R")
-MEMORY_KNOBS = {"micro_batch_tokens", "gradient_checkpointing", "feature_cache_mb", "save_every_steps"}
 """Settings that change cost and not the result: a run may go on with others."""
 
 

@@ -32,7 +32,8 @@ from ._config import TrainConfig
 from ._distributed import Processes, fill, full
 from ._encode import Tokens, length_limit, pad
 from ._objective import Objective
-from ._plan import Encoded, encode_rows, learning_rate, micro_batches
+from ._plan import Encoded, encode_rows
+from ._schedule import learning_rate, micro_batches
 from ._trainable import Trainable
 
 R = TypeVar("R")

@@ -14,7 +14,8 @@ from ._llm import RubricJudge
 from ._panel import Panel
 from ._protocol import Facts, Judge
 from ._rubric import Rubric
-from ._rubrics_image import MIS, MM_SAFETYBENCH, MOSSBENCH, MSSBENCH, SIUO, XSTEST_IMAGE
+from ._rubrics_image import MIS, MM_SAFETYBENCH, MSSBENCH
+from ._rubrics_image_use import MOSSBENCH, SIUO, XSTEST_IMAGE
 from ._rubrics_text import DO_NOT_ANSWER, JAILBREAKBENCH, JAILBREAKBENCH_REFUSAL, OR_BENCH, STRONGREJECT, XSTEST
 from ._tries import Tries, tries_of
 

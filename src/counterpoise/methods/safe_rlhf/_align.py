@@ -155,7 +155,7 @@ def _ppo_stage(
 ) -> tuple[Artifact, dict[str, Any]]:
     """PPO-Lagrangian from the reward and the cost model of this run, or given ones."""
     from counterpoise.models import read_artifact
-    from counterpoise.train import Lora, digest, training
+    from counterpoise.train import MEMORY_KNOBS, Lora, digest, training
 
     from ._ppo import Loop, roles
 
@@ -171,7 +171,7 @@ def _ppo_stage(
     rows = instructions(config, loaded, out)
     asks = pairs.asks()
     prints = [read_artifact(folder).fingerprint for folder in models]
-    kept = ppo.model_dump(exclude={"train": {"micro_batch_tokens", "gradient_checkpointing", "save_every_steps"}})
+    kept = ppo.model_dump(exclude={"train": MEMORY_KNOBS})
     run = digest([json.dumps(kept, sort_keys=True, default=str), config.seed, loaded.fingerprint, prints,
                   [ask.prompt for ask in asks], rows])  # fmt: skip
     place, done = out / "ppo", out / "ppo" / "done.json"

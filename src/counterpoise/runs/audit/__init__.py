@@ -9,6 +9,7 @@ from ._audit import AuditResult, compare_models, merged_folder, run_audit
 from ._config import ABILITY, SYSTEM, AuditConfig
 from ._contrasts import Contrast, Pair, contrasts, decisions
 from ._gates import Decision, Gate, parse_gate
+from ._plan import audit_plan
 from ._stress import ATTACKS, Attempt, StressConfig, StressResult, attack_rows
 from ._write import headline, summary, write_junit, write_summary
 
@@ -26,6 +27,7 @@ __all__ = [
     "StressConfig",
     "StressResult",
     "attack_rows",
+    "audit_plan",
     "compare_models",
     "contrasts",
     "decisions",
