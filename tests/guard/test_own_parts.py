@@ -19,8 +19,6 @@ from counterpoise.data import twins
 from counterpoise.data.render import print_page
 from counterpoise.guard import Exchange, Inspected
 from counterpoise.guard._labelled import read_labelled
-from counterpoise.guard.own._bert import Bert
-from counterpoise.guard.own._bert_onnx import OnnxBert
 from counterpoise.guard.own._corpus import corpus, part_of, sentences
 from counterpoise.guard.own._features import PAIRS, WIDTH, features
 from counterpoise.guard.own._head import Head, Net, load_head, platt
@@ -43,7 +41,7 @@ def embedding(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")
     made = MiniLM(model_folder())
-    assert type(made._forward) is {"torch": Bert, "onnxruntime": OnnxBert}[request.param]
+    assert made.runtime == {"torch": "Bert", "onnxruntime": "OnnxBert"}[request.param]
     return made
 
 

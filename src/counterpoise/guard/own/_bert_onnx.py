@@ -16,6 +16,8 @@ from ._bert import DIM, HEADS, LAYERS
 
 OPSET, IR = 20, 9
 """The oldest with Gelu; ONNX Runtime reads it from 1.17 on."""
+OWN = "com.microsoft"
+"""Operators of ONNX Runtime itself."""
 Weights = Mapping[str, NDArray[np.float32]]
 
 
@@ -79,9 +81,8 @@ def _model(weights: Weights) -> bytes:
         graph.nodes, "encoder", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "width", DIM])],
         [helper.make_tensor_value_info(unit, TensorProto.FLOAT, ["n", DIM])], graph.constants,
     )  # fmt: skip
-    whole: bytes = helper.make_model(
-        made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR
-    ).SerializeToString()
+    imports = [helper.make_opsetid("", OPSET), helper.make_opsetid(OWN, 1)]
+    whole: bytes = helper.make_model(made, opset_imports=imports, ir_version=IR).SerializeToString()
     return whole
 
 
@@ -96,18 +97,10 @@ def _layer(graph: _Graph, weights: Weights, name: str, x: str) -> str:
 
 
 def _attention(graph: _Graph, x: str) -> str:
-    """(n, width, 3 DIM) -> (n, width, DIM), each text's tokens to one another."""
-    size = DIM // HEADS
-    heads, flat = graph.constant(np.array([0, 0, HEADS, size])), graph.constant(np.array([0, 0, DIM]))
-    parts = graph.add("Split", x, graph.constant(np.array([DIM] * 3)), axis=-1, outputs=3)
-    q, k, v = (
-        graph.add("Transpose", graph.add("Reshape", part, heads), perm=order)
-        for part, order in zip(parts, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]), strict=True)
-    )
-    scale = graph.constant(np.array(size**-0.5, np.float32))
-    shares = graph.add("Softmax", graph.add("MatMul", graph.add("Mul", q, scale), k), axis=-1)
-    seen = graph.add("Transpose", graph.add("MatMul", shares, v), perm=[0, 2, 1, 3])
-    return str(graph.add("Reshape", seen, flat))
+    """(n, width, 3 DIM) -> (n, width, DIM), each text's tokens to one another: ONNX Runtime's own operator, which keeps
+    no matrix of all pairs of tokens."""
+    q, k, v = graph.add("Split", x, graph.constant(np.array([DIM] * 3)), axis=-1, outputs=3)
+    return str(graph.add("MultiHeadAttention", q, k, v, num_heads=HEADS, domain=OWN))
 
 
 def _linear(graph: _Graph, weights: Weights, x: str, *names: str) -> str:

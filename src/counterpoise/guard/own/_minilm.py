@@ -74,6 +74,8 @@ class MiniLM:
         from tokenizers import Tokenizer
 
         self._forward = encoder(folder / "model.safetensors")
+        self.runtime = type(self._forward).__name__
+        """What computes it: `Bert` (PyTorch) or `OnnxBert`."""
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
