@@ -28,7 +28,8 @@ class OnnxBert:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)  # 0: one for each core
+        threads = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # as PyTorch obeys it
+        options.intra_op_num_threads = int(threads) if threads.isdigit() else 0  # 0: one for each core
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a waiting thread takes no core
         self._words = weights["embeddings.word_embeddings.weight"]  # looked up here: half of all weights
         kind = weights["embeddings.token_type_embeddings.weight"][0]
