@@ -92,6 +92,8 @@ class Size(NamedTuple):
     """Passes over the rows."""
     written: int = 0
     """Tokens the model itself generates at most while the data are built."""
+    read: int = 0
+    """Tokens that are read only, where nothing is trained."""
 
     @property
     def trained(self) -> int:

@@ -15,6 +15,7 @@ The papers' exact settings are not known here: layer and strength are ours, to b
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from counterpoise.base import InputError, Progress
 from counterpoise.chat import Sample
 
-from ._knobs import Knob
+from ._knobs import Knob, Size
 from ._outcome import AlignResult, write_run
 from ._registry import method
 from ._sources import Overlaps
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from counterpoise.models import Loaded
 
 Modality = Literal["print", "picture", "pair"]
+WANTED = {"cmrm": ("text", "image"), "shiftdc": ("text", "image", "harmful"), "refusal-direction": ("harmful", "text")}
+"""What each reads of the anchors; `text` is their harmless side."""
+PROMPT_TOKENS = 110
+"""Of a short request, with or without an image: for plans."""
 
 
 class SteeringConfig(BaseModel):
@@ -130,14 +135,9 @@ def _write(name: str, loaded: "Loaded", config: SteeringConfig, out: Path, overl
     if not loaded.is_vlm and (name != "refusal-direction" or config.when == "image"):
         raise InputError(f"{name}: {loaded.name} takes no images; for text use refusal-direction with when=always")
     rows, dropped = _anchors(config, overlaps)
-    wanted = {
-        "cmrm": ("text", "image"),
-        "shiftdc": ("text", "image", "harmful"),
-        "refusal-direction": ("harmful", "text"),
-    }
-    seen = {kind: states(loaded, rows[kind], layers, config.batch) for kind in wanted[name]}
+    seen = {kind: states(loaded, rows[kind], layers, config.batch) for kind in WANTED[name]}
     make: dict[str, Any] = {"cmrm": cmrm_vector, "shiftdc": shiftdc_vector, "refusal-direction": refusal_vector}
-    vectors = {layer: make[name](*(seen[kind][layer] for kind in wanted[name])) for layer in layers}
+    vectors = {layer: make[name](*(seen[kind][layer] for kind in WANTED[name])) for layer in layers}
     if not all(np.isfinite(v).all() for v in vectors.values()):
         raise InputError(f"{loaded.name}: its states hold nan or inf; load it in float32 or bfloat16")
     norms = {str(layer): float(np.linalg.norm(v)) for layer, v in vectors.items()}
@@ -153,6 +153,13 @@ def _write(name: str, loaded: "Loaded", config: SteeringConfig, out: Path, overl
     )  # fmt: skip
 
 
+def _size(name: str, config: SteeringConfig) -> Size:
+    """Anchors, read once."""
+    images = config.anchors * len(config.modalities)
+    rows = sum(images if kind == "image" else config.anchors for kind in WANTED[name])
+    return Size(rows, 0, 0, read=rows * PROMPT_TOKENS)
+
+
 ALPHA = Knob("alpha", "strength of the vector", "number", grid=(0.25, 0.5, 0.65, 0.8, 1.0, 1.5, 2.0))
 
 
@@ -165,6 +172,7 @@ ALPHA = Knob("alpha", "strength of the vector", "number", grid=(0.25, 0.5, 0.65,
     licence="written from the paper's description",
     config=SteeringConfig,
     knobs=(ALPHA,),
+    size=partial(_size, "cmrm"),
 )
 def cmrm(loaded: "Loaded", config: SteeringConfig, out: Path, *, resume: bool = True,
          overlaps: Overlaps | None = None) -> AlignResult:  # fmt: skip
@@ -182,6 +190,7 @@ def cmrm(loaded: "Loaded", config: SteeringConfig, out: Path, *, resume: bool = 
     licence="written from the paper's description",
     config=SteeringConfig,
     knobs=(ALPHA,),
+    size=partial(_size, "shiftdc"),
 )
 def shiftdc(loaded: "Loaded", config: SteeringConfig, out: Path, *, resume: bool = True,
             overlaps: Overlaps | None = None) -> AlignResult:  # fmt: skip
@@ -198,6 +207,7 @@ def shiftdc(loaded: "Loaded", config: SteeringConfig, out: Path, *, resume: bool
     licence="written from the paper",
     config=SteeringConfig,
     knobs=(ALPHA,),
+    size=partial(_size, "refusal-direction"),
 )
 def refusal_direction(loaded: "Loaded", config: SteeringConfig, out: Path, *, resume: bool = True,
                       overlaps: Overlaps | None = None) -> AlignResult:  # fmt: skip

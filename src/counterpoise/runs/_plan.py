@@ -139,7 +139,8 @@ def training(name: str, method: Method, resolved: Any) -> Stage:
     if method.size is None:
         return Stage(name, 0, 0, note="the method does not say how much work it is", known=False)
     size = method.size(resolved)
-    return Stage(name, size.rows, 0, size.written, size.trained, f"{size.epochs:g} epochs")
+    note = f"{size.epochs:g} epochs" if size.trained else "nothing is trained"
+    return Stage(name, size.rows, size.read, size.written, size.trained, note)
 
 
 def _settings(config: RunConfig, method: Method, resolved: Any) -> list[str]:

@@ -17,7 +17,7 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data import Quadruple, read_quadruples
 
-from .._knobs import Knob
+from .._knobs import Knob, Size
 from .._outcome import AlignResult, write_run
 from .._registry import method
 from .._sources import Overlaps
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["vision", "text"]
 Names = tuple[str, ...]
+PROMPT_TOKENS = 110
+"""Of a short request or an image, for plans."""
 
 
 class UWMConfig(BaseModel):
@@ -139,6 +141,15 @@ def load_any(name: str, **options: Any) -> "Loaded | DualEncoder":
 MASS = (0.005, 0.01, 0.02, 0.05, 0.085)
 
 
+def size(config: UWMConfig) -> Size:
+    """Both sides of every pair, read once by each encoder."""
+    from counterpoise.data.twins import families
+
+    most = config.tuples if config.quadruples else min(config.tuples, len(families("train")))
+    rows = 2 * most * len(config.encoders)
+    return Size(rows, 0, 0, read=rows * PROMPT_TOKENS)
+
+
 @method(
     "uwm",
     title="Unsafe Weights Manipulation",
@@ -156,6 +167,7 @@ MASS = (0.005, 0.01, 0.02, 0.05, 0.085)
             current=lambda c: 1 - min(c.vision_sparsity, c.text_sparsity),
         ),
     ),
+    size=size,
     load=load_any,
 )
 def align(

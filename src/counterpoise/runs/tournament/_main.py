@@ -149,7 +149,7 @@ class _Tournament:
         done = [s for s in self.config.seeds if self.record.done(f"{arm.name}/seed-{s}/eval")]
         timings = [self.record.value["timings"][f"{arm.name}/seed-{s}/align"] for s in done]
         method, rows = get(arm.method), None
-        if done and method.size is not None:
+        if done and method.size is not None and takes_rows(method):
             run = self.config.run(arm, done[0], self.config.out)
             rows = rows_of(self.work, run, method, self._dose(arm))
         words = [arm.words()] if arm.settings else []
