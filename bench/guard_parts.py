@@ -23,6 +23,7 @@ from counterpoise.guard._languages import unread
 from counterpoise.guard.disguise import ENGLISH, undo
 from counterpoise.guard.evaluate import eval_sets
 from counterpoise.guard.own._features import features, sentence_features
+from counterpoise.guard.own._minilm import minilm
 
 SIZES = (100, 1_000, 10_000)
 TOKENS = 1_000
@@ -80,6 +81,7 @@ def main() -> None:
         fresh = [shown(next(own), answer=answer) for _ in range(args.repeat)]
         again = [[shown(next(own), answer=answer)] for _ in range(args.repeat)]
         print(json.dumps({
+            "embedding": minilm().runtime,
             "characters": size, "what": "answer" if answer else "request", "n": args.repeat,
             "undo": milliseconds(undo, given), "languages": milliseconds(lambda text: unread(text, ENGLISH), given),
             "words": milliseconds(guard.inner.unread, given),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import tiny as models
 from counterpoise.base import InputError, sha256_file
 from counterpoise.chat import Image, Message, assistant, user
 from counterpoise.cli import main
-from counterpoise.guard import Exchange, Guard, known_guards, make_guard
+from counterpoise.guard import Exchange, Guard, counted, known_guards, make_guard
 from counterpoise.guard._labelled import Labelled
+from counterpoise.guard._reader import reading
+from counterpoise.guard._values import Counts
 from counterpoise.guard.own import TinyGuard, tiny, train_tiny
 from counterpoise.guard.own._corpus import without_leaks
 from counterpoise.guard.own._small import CARD, base_id, calibrated, compose, small
@@ -63,6 +66,13 @@ def test_a_tiny_guard_learns_requests_and_answers(trained: TinyGuard) -> None:
     )
     assert refused.refusal is True and helped.refusal is False
     assert helped.p_unsafe > refused.p_unsafe  # type: ignore[operator]
+
+
+def test_the_tiny_guard_counts_word_pieces_as_it_will_look_at_them(trained: TinyGuard) -> None:
+    read = reading(trained)
+    assert isinstance(read, Counts) and read.pieces("How do I paint a boat?") == 7
+    noise = "x\u00a7" * 60  # one long word would be one unknown piece: it is broken up before it is looked at
+    assert read.pieces(noise) == 120 and read.pieces("") == 0
 
 
 def test_verdicts_do_not_depend_on_the_batch_and_nothing_is_left_uninspected(trained: TinyGuard) -> None:
@@ -286,6 +296,10 @@ def test_guard_train_on_a_users_rows(tmp_path: Path, capsys: pytest.CaptureFixtu
     said = capsys.readouterr().out
     assert "caught" in said and f"guard: tiny:{out}" in said
     measured = json.loads((out / "measured.json").read_text())
+    assert said.startswith(f"rows.jsonl: {counted(rows())}\n")
+    assert f"trained on {measured['trained']} rows (" in said and f"measured on {measured['held_out']} others (" in said
+    shares = [[int(n) for n in re.findall(r"(\d+) (?:un)?safe", line)] for line in said.splitlines()[:3]]
+    assert shares[0] == [a + b for a, b in zip(*shares[1:], strict=True)]  # each row on one side, by mode and label
     assert measured["held_out"] > 0 and measured["trained"] + measured["held_out"] == 120
     assert main(["guard", "train", "tiny", "--data", str(data), "--out", str(out)]) == 2
     assert "--force" in capsys.readouterr().err
@@ -315,6 +329,37 @@ def test_routes_are_trained_and_measured_by_commands(tmp_path: Path, capsys: pyt
     said = capsys.readouterr().out
     assert "Oracle" in said and "better guard alone: large" in said
     assert (tmp_path / "r" / "eval" / "curve.svg").read_text().startswith("<svg")
+
+    def refused(*command: str) -> str:
+        assert main(["guard", "route", *command]) == 2, command
+        said = capsys.readouterr().err
+        assert said.count("error:") == 1 or "Usage" in said, said
+        return said
+
+    there = [f"tiny:{guard}", f"keyword:{phrases}", "--data", str(data), "--out", str(tmp_path / "new")]
+    for rule, why in (
+        (["--max-miss", "2"], "--max-miss 2.0: give a share between 0 and 1"),
+        (["--keep-f1", "3"], "--keep-f1 3.0: give a share of the better guard's F1"),
+        (["--max-miss", "0.1", "--keep-f1", "0.9"], "--max-miss or --keep-f1, not both"),
+    ):
+        assert why in refused("train", *there, *rule)
+        assert not (tmp_path / "new").exists()  # no guard has looked at anything
+    assert "carry no features" in refused("train", f"keyword:{phrases}", *there[1:])
+    card = tmp_path / "r" / "router.json"
+    few = tmp_path / "few.jsonl"
+    few.write_text("\n".join(data.read_text().splitlines()[55:65]), encoding="utf-8")
+    assert "holds the result of another run" in refused("eval", str(tmp_path / "r"), "--data", str(few))
+    place = ["--data", str(data), "--out", str(tmp_path / "e")]
+    assert "no router there" in refused("eval", str(tmp_path / "nowhere"), *place)
+    assert "threshold" in refused("eval", str(tmp_path / "r"), *place, "--threshold", "2")
+    whole = json.loads(card.read_text())
+    for part, why in (("baselines", "lacks what the baselines learned"), ("large_spec", "does not name its guards")):
+        card.write_text(json.dumps({name: value for name, value in whole.items() if name != part}))
+        assert why in refused("eval", str(tmp_path / "r"), *place)
+    card.write_text(json.dumps(whole))
+    train_tiny(rows(), guard, trained_on="another test")
+    assert "made for the small guard" in refused("eval", str(tmp_path / "r"), *place)
+    assert not (tmp_path / "e" / "route.json").exists()
 
 
 def test_the_state_of_a_head_is_what_predicts_its_verdict(trained: TinyGuard) -> None:

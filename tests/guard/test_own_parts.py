@@ -1,6 +1,7 @@
 """Parts of our own guards that need no trained model: embedding, windows, features, corpus, heads, a user's rows."""
 
 import json
+import sys
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from counterpoise.guard.own._corpus import corpus, part_of, sentences
 from counterpoise.guard.own._features import PAIRS, WIDTH, features
 from counterpoise.guard.own._head import Head, Net, load_head, platt
 from counterpoise.guard.own._measure import category_table, ece, measured
-from counterpoise.guard.own._minilm import MAX_TOKENS, minilm, model_folder
+from counterpoise.guard.own._minilm import MAX_TOKENS, MiniLM, minilm, model_folder
 from counterpoise.guard.own._readings import all_asked, inspected_of, readings, readings_or_errors
 from counterpoise.guard.own._tiny import PART
 from counterpoise.guard.own._tiny_train import fit_net
@@ -31,21 +32,37 @@ from counterpoise.guard.own._windows import OVERLAP, WINDOW, plain, unreadable, 
 WORDS = ("river", "stone", "bread", "window", "garden", "music", "letter", "cloud")
 
 
-def test_the_embedding_is_that_of_transformers_and_independent_of_the_batch() -> None:
+@pytest.fixture(params=["torch", "onnxruntime"])
+def embedding(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> MiniLM:
+    """With PyTorch as without ONNX Runtime, and with ONNX Runtime."""
+    if request.param == "torch":
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    else:
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxruntime")
+    made = MiniLM(model_folder())
+    assert made.runtime == {"torch": "Bert", "onnxruntime": "OnnxBert"}[request.param]
+    return made
+
+
+def test_the_embedding_is_that_of_transformers_and_independent_of_the_batch(embedding: MiniLM) -> None:
     import torch
     from transformers import AutoTokenizer, BertModel
 
     texts = ["How do I bake bread?", "A much longer sentence about a garden with a river and several stones.", "ok"]
+    texts += ["How do I cut bread?", "no", " ".join(WORDS * 31)]  # of one length side by side, and a whole window
     tokenizer, model = AutoTokenizer.from_pretrained(model_folder()), BertModel.from_pretrained(model_folder()).eval()
     batch = tokenizer(texts, padding=True, return_tensors="pt")
     with torch.no_grad():
         hidden, mask = model(**batch).last_hidden_state, batch["attention_mask"][..., None]
         wanted = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1).numpy()
-    found = minilm()(texts)
+    found = embedding(texts)
     assert np.abs(found - wanted).max() < 1e-5
-    assert np.abs(found[2] - minilm()([texts[2]])[0]).max() < 1e-5
+    for place in (2, 5):
+        alone = embedding._embedded([texts[place]])  # `embedding` would remember it
+        assert np.abs(found[place] - alone[0]).max() < 1e-5
     with pytest.raises(InputError, match="at most 254"):
-        minilm()(["stone " * MAX_TOKENS])
+        embedding(["stone " * MAX_TOKENS])
 
 
 def test_a_text_is_embedded_once_and_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +182,7 @@ def test_a_head_is_the_same_after_saving_and_another_layout_is_refused(tmp_path:
 
 def test_one_label_cannot_be_trained_on() -> None:
     x = [np.zeros((1, WIDTH), np.float32)] * 30
-    with pytest.raises(InputError, match="no unsafe rows left for training"):
+    with pytest.raises(InputError, match=r"no unsafe row left for training, of 30 safe and 0 unsafe"):
         fit_net(x, [False] * 30, [str(n) for n in range(30)])
 
 
@@ -266,7 +283,7 @@ def test_a_wrong_row_is_named(tmp_path: Path, row: dict[str, object], message: s
 
 
 def test_files_without_both_labels_or_of_another_kind(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="every row is safe; both labels are needed"):
+    with pytest.raises(InputError, match="both labels are needed, found prompts: 1 safe, 0 unsafe"):
         read_labelled(_write(tmp_path / "r.jsonl", [{"prompt": "a", "label": "safe"}]))
     with pytest.raises(InputError, match="no rows"):
         read_labelled(_write(tmp_path / "e.jsonl", []))

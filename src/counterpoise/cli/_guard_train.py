@@ -57,6 +57,7 @@ def train(
     - `counterpoise guard train probe my/model --data twins`
     """
     from counterpoise.base import InputError, check_writable
+    from counterpoise.guard import counted
     from counterpoise.guard.own import train_guard
 
     found = next((name for name in FILES if name == kind), None)
@@ -70,6 +71,7 @@ def train(
     absent(folder / FILES[found], force=force or kind == "small")
     check_writable(folder)
     rows, measure = _rows(data, image_root)
+    typer.echo(f"{Path(data).name}: {counted([*rows, *(measure or ())])}")
     fit = train_guard(
         found, rows, folder, source=Path(data).name, held_out=held_out, measure=measure, seed=seed, model=model,
         artifact=artifact, epochs=epochs, over_block=over_block, resume=not force,
@@ -92,7 +94,8 @@ def _rows(data: str, image_root: Path | None) -> "tuple[list[Labelled], list[Lab
 
 
 def _print(fit: "Fit") -> None:
-    typer.echo(f"trained on {fit.trained} rows, measured on {fit.held_out} others")
+    typer.echo(f"trained on {fit.trained} rows ({fit.trained_on})")
+    typer.echo(f"measured on {fit.held_out} others ({fit.measured_on})")
     for each in fit.rows:
         kind, caught, blocked, unknown = each.cells()
         rank = fit.auc.get(kind)

@@ -1,6 +1,6 @@
 """Guards: what stands in front of a deployed model and says of every exchange whether it may pass."""
 
-from ._labelled import Labelled, from_sample, read_labelled
+from ._labelled import Labelled, counted, from_sample, read_labelled
 from ._registry import known_guards, make_guard
 from ._values import (
     Exchange,
@@ -26,6 +26,7 @@ __all__ = [
     "Sees",
     "Severity",
     "Verdict",
+    "counted",
     "from_sample",
     "identity",
     "known_guards",

@@ -47,6 +47,16 @@ class Labelled:
         return Sample(self.id, messages, harmful=self.unsafe, cluster=self.group, meta=self.meta)
 
 
+def counted(rows: Sequence[Labelled]) -> str:
+    """How many rows of each mode and label: `prompts: 30 safe, 12 unsafe; answers: 5 safe, 9 unsafe`."""
+    told = []
+    for mode, name in (("prompt", "prompts"), ("response", "answers")):
+        own = [row.unsafe for row in rows if row.mode == mode]
+        if own:
+            told.append(f"{name}: {len(own) - sum(own)} safe, {sum(own)} unsafe")
+    return "; ".join(told) or "no rows"
+
+
 def from_sample(sample: Sample) -> Labelled:
     """An evaluation sample in prompt mode. Raises InputError when it does not say whether it is harmful."""
     if sample.harmful is None:
@@ -79,7 +89,7 @@ def read_labelled(path: Path, image_root: Path | None = None) -> list[Labelled]:
         raise InputError(f"{path}: no rows; expected prompt and label")
     sides = {row.unsafe for row in rows}
     if len(sides) == 1:
-        raise InputError(f"{path}: every row is {'unsafe' if sides.pop() else 'safe'}; both labels are needed")
+        raise InputError(f"{path}: both labels are needed, found {counted(rows)}")
     return rows
 
 

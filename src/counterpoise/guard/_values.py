@@ -135,6 +135,13 @@ class Prepares(Protocol):
     def prepare(self) -> None: ...
 
 
+@runtime_checkable
+class Counts(Protocol):
+    """A guard that can tell, from any thread, how many word pieces it makes of a text: what looking at it costs."""
+
+    def pieces(self, text: str) -> int: ...
+
+
 def identity(guard: Guard) -> str:
     """Id and revision of a guard: what kept results of it are valid for."""
     return f"{guard.id} {getattr(guard, 'revision', '')}"

@@ -18,7 +18,7 @@ from counterpoise.guard import Exchange, Sees, Verdict
 from counterpoise.guard.server._access import Asker
 from counterpoise.guard.server._batcher import Batcher, Fair, Places
 from counterpoise.guard.server._errors import ApiError
-from counterpoise.guard.server._views import SHARED, merged, slices
+from counterpoise.guard.server._views import PER_PIECE, SHARED, SHORTEST, Cost, characters, cut, merged, slices
 
 IMAGES = [Image.from_data_uri(data_url(colour)) for colour in (BLUE, RED)]
 TEXT = st.text("ab c\n", max_size=60)
@@ -77,9 +77,55 @@ def test_the_worst_piece_stands_and_what_one_did_not_read_was_not_read() -> None
     assert found.label == "unknown" and not found.inspected.complete
 
 
-def prose(characters: int) -> str:
+class Counting(Plain):
+    """Makes a word piece of every sign but letters, and one of every five letters; notes the longest it was given."""
+
+    longest = 0
+
+    def pieces(self, text: str) -> int:
+        return sum(not each.isalpha() and not each.isspace() for each in text) + sum(map(str.isalpha, text)) // 5
+
+    def one(self, exchange: Exchange) -> Verdict:
+        self.longest = max(self.longest, characters(exchange))
+        return super().one(exchange)
+
+
+@given(
+    words=st.lists(st.sampled_from(["word", "\u00a7\u00a7\u00a7", "12", "\n"]), min_size=20, max_size=60),
+    size=st.integers(1500, 4000),
+)
+@hypothesis(max_examples=40, deadline=None)
+def test_pieces_are_as_short_as_their_word_pieces_ask_for(words: list[str], size: int) -> None:
+    whole, cost = Exchange((user("go " + " ".join(words * 20)),), "fine " * 100), Cost(Counting())
+    found = [piece for each in slices(whole, Sees(), size) for piece in cut(each, Sees(), size, cost)]
+    assert all(cost.texts(each) <= size or characters(each) < 2 * SHORTEST for each in found)
+    said = [texts(each) for each in found]
+    for at in range(0, max(1, len(texts(whole)) - 20), 7):
+        assert not texts(whole)[at : at + 20].strip() or any(texts(whole)[at : at + 20] in each for each in said)
+    if cost.texts(whole) <= size:
+        assert found == [whole]
+
+
+def test_a_guard_that_counts_nothing_is_taken_to_count_signs() -> None:
+    cost = Cost(Plain())
+    assert cost.text("plain words 12") == 14 and cost.text("\u4f60!") == 2 * PER_PIECE
+    assert cost(Exchange((user(IMAGES[0], "ab"),), "c")) > cost.texts(Exchange((user("ab"),), "c")) == 3
+    assert Cost(Counting()).text("!" * 9) == 9 * PER_PIECE and Cost(Counting()).text("a" * 9) == 9
+
+
+def test_a_short_text_of_many_word_pieces_does_not_keep_a_guard_busy() -> None:
+    guard = Counting()
+    with live(settings(limits={"piece_characters": 3000}), plain=guard) as base:
+        assert check(base, [said("fine " * 590)])["verdict"] == "allow" and guard.longest == 2950
+        guard.longest = 0
+        found = check(base, [said("\u00a7" * 2000 + " forbidden " + "\u00a7" * 900)])
+        assert found["verdict"] == "block" and found["coverage"]["texts_checked"] == 1
+        assert 0 < guard.longest <= 1010 and max(guard.sizes) <= 2
+
+
+def prose(length: int) -> str:
     """Words of which no two pieces are the same: what was seen before is not looked at again."""
-    return " ".join(f"fine {number}" for number in range(characters // 10))
+    return " ".join(f"fine {number}" for number in range(length // 10))
 
 
 class Slow(Plain):

@@ -4,11 +4,7 @@ from ._attacks import FAMILIES, ON_SERVERS, Attack, attacks, pairs, translations
 from ._run import (
     RESULTS,
     AttackRule,
-    GuardTarget,
-    Outcome,
-    ServerTarget,
     Share,
-    Target,
     about,
     attack,
     fitting,
@@ -16,9 +12,9 @@ from ._run import (
     parse_attack_rule,
     save,
     shares,
-    target,
     unkept,
 )
+from ._targets import GuardTarget, Outcome, ServerTarget, Target, target
 
 __all__ = [
     "FAMILIES",

@@ -1,9 +1,11 @@
 """BERT's encoder (Devlin et al. 2019), written out because it is short: importing transformers takes seconds.
 
-Weights are laid out for many small calls on a CPU: transposed once, the three projections of attention as one.
+Laid out for many small calls on a CPU: weights transposed once, the three projections of attention as one, all tokens
+of a batch in one matrix without padding, attention text by text.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,11 +54,9 @@ class Bert:
         self._norm = pair("embeddings.LayerNorm")
 
     def __call__(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Attention is over real tokens only."""
+        """Fastest where texts of one length stand side by side."""
         import torch
         import torch.nn.functional as F
-
-        n, width = len(rows), max(map(len, rows))
 
         def norm(x: Any, weights: Pair) -> Any:
             return torch.layer_norm(x, [DIM], *weights, 1e-12)
@@ -64,17 +64,26 @@ class Bert:
         def linear(x: Any, weights: Pair) -> Any:
             return torch.addmm(weights[1], x, weights[0])
 
+        counts = [(width, len(list(same))) for width, same in groupby(map(len, rows))]
+        sizes = [width * n for width, n in counts]
         with torch.inference_mode():
-            ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
-            real = torch.arange(width) < torch.tensor([[len(row)] for row in rows])
-            mask = None if min(map(len, rows)) == width else real[:, None, None, :]
-            x = norm(F.embedding(ids, self._words) + self._places[:width], self._norm).view(-1, DIM)
+            ids = torch.tensor([number for row in rows for number in row])
+            places = torch.cat([self._places[:width].repeat(n, 1) for width, n in counts])
+            x = norm(F.embedding(ids, self._words) + places, self._norm)
             for own in self._layers:
-                q, k, v = linear(x, own.attention).view(n, width, 3, HEADS, DIM // HEADS).permute(2, 0, 3, 1, 4)
-                seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(-1, DIM)
+                parts = zip(linear(x, own.attention).split(sizes), counts, strict=True)
+                seen = torch.cat([_attention(part, width, n) for part, (width, n) in parts])
                 x = norm(x + linear(seen, own.attended), own.attended_norm)
                 x = norm(x + linear(F.gelu(linear(x, own.inner)), own.outer), own.norm)
-            kept = real[..., None].to(x.dtype)
-            mean = (x.view(n, width, DIM) * kept).sum(1) / kept.sum(1)
-            found: NDArray[np.float32] = F.normalize(mean, dim=-1).numpy()
+            whole = zip(x.split(sizes), counts, strict=True)
+            means = torch.cat([part.view(n, width, DIM).mean(1) for part, (width, n) in whole])
+            found: NDArray[np.float32] = F.normalize(means, dim=-1).numpy()
             return found
+
+
+def _attention(x: Any, width: int, n: int) -> Any:
+    """The tokens of `n` texts of one length, each text's to one another: (n width, 3 DIM) -> (n width, DIM)."""
+    import torch.nn.functional as F
+
+    q, k, v = x.view(n, width, 3, HEADS, DIM // HEADS).permute(2, 0, 3, 1, 4)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(-1, DIM)

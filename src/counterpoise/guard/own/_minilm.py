@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -50,14 +50,32 @@ def minilm() -> "MiniLM":
     return MiniLM(model_folder())
 
 
+def encoder(file: Path) -> Callable[[Sequence[Sequence[int]]], NDArray[np.float32]]:
+    """The encoder with these weights: ONNX Runtime's where it is installed (extra `serve`), which is the faster one, or
+    PyTorch's. Both give the same vectors up to rounding in float32."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError:
+        from safetensors.torch import load_file
+
+        return Bert(load_file(file))
+    from safetensors.numpy import load_file as load_arrays
+
+    from ._bert_onnx import OnnxBert
+
+    return OnnxBert(load_arrays(file))
+
+
 class MiniLM:
     """Texts -> unit vectors (n, 384): mean of the last layer over the tokens, as the model was trained."""
 
     def __init__(self, folder: Path):
-        from safetensors.torch import load_file
         from tokenizers import Tokenizer
 
-        self._forward = Bert(load_file(folder / "model.safetensors"))
+        self._forward = encoder(folder / "model.safetensors")
+        self.runtime = type(self._forward).__name__
+        """What computes it: `Bert` (PyTorch) or `OnnxBert`."""
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()

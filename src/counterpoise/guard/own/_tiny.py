@@ -19,7 +19,7 @@ from ._features import LAYOUT, Rows, TooLong, features, sentence_features
 from ._head import Head, Net, load_head
 from ._minilm import minilm
 from ._readings import readings_or_errors
-from ._windows import in_pieces, unreadable
+from ._windows import in_pieces, plain, unreadable
 
 PART = Path(__file__).parent / "parts" / "tiny.safetensors"
 
@@ -83,6 +83,10 @@ class TinyGuard:
     def unread(self, text: str) -> str | None:
         """Why the embedding cannot read a text, or None: a passage in pieces of words that it does not know."""
         return "a passage of words that the embedding does not know" if in_pieces(text, minilm()) else None
+
+    def pieces(self, text: str) -> int:
+        """Word pieces of a text."""
+        return len(minilm().tokens(plain(text))[0])
 
     def _cannot(self, exchange: Exchange) -> str | None:
         mode = "prompt" if exchange.answer is None else "response"

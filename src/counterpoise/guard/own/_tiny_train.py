@@ -118,7 +118,8 @@ def fit_net(
         for name, mask in (("training", ~kept), ("calibration", kept)):
             if not np.any(mask & (np.array(unsafe) == side)):
                 raise InputError(
-                    f"training: no {'unsafe' if side else 'safe'} rows left for {name}; give at least 20 of each label"
+                    f"no {'unsafe' if side else 'safe'} row left for {name}, of {len(unsafe) - sum(unsafe)} safe and "
+                    f"{sum(unsafe)} unsafe; give at least 20 of each label, in several groups"
                 )
     windows, labels = torch.from_numpy(np.concatenate(list(rows))), torch.tensor(unsafe, dtype=torch.float32)
     counts = [len(row) for row in rows]

@@ -9,7 +9,7 @@ import numpy as np
 
 from counterpoise.base import InputError, write_json
 
-from .._labelled import Labelled, grouped_split, keep_apart
+from .._labelled import Labelled, counted, grouped_split, keep_apart
 from .._values import Guard
 from ..evaluate import Auc
 from ..saferoute import observe
@@ -36,6 +36,9 @@ class Fit(NamedTuple):
     """By modality and mode."""
     trained: int
     held_out: int
+    trained_on: str
+    """Rows by mode and label, see `counted`."""
+    measured_on: str
     cost: "Cost | None" = None
     """Of a probe, beside a pass of its model."""
 
@@ -84,7 +87,7 @@ def train_guard(
     )  # fmt: skip
     if kept is not None:
         shutil.rmtree(kept, ignore_errors=True)
-    return Fit(guard, found, categories, error, ranked, len(learn), len(left), price)
+    return Fit(guard, found, categories, error, ranked, len(learn), len(left), counted(learn), counted(left), price)
 
 
 def _split(rows: Sequence[Labelled], share: float, seed: int, source: str) -> tuple[list[Labelled], list[Labelled]]:
@@ -94,7 +97,10 @@ def _split(rows: Sequence[Labelled], share: float, seed: int, source: str) -> tu
     learn, test = _held_out(rows, share, seed)
     for name, part in (("training", learn), ("measuring", test)):
         if len({row.unsafe for row in part}) < 2:
-            raise InputError(f"{source}: the rows for {name} have one label only; give more groups of both labels")
+            raise InputError(
+                f"{source}: the rows for {name} have one label only ({counted(part)}; in all {counted(rows)}); "
+                "give more groups of both labels"
+            )
     return learn, test
 
 

@@ -7,6 +7,12 @@ from counterpoise.base import InputError
 from ._labels import Bools, Floats, route
 
 
+def check_max_miss(max_miss: float) -> None:
+    """Raises InputError for a bound outside (0, 1)."""
+    if not 0 < max_miss < 1:
+        raise InputError(f"--max-miss {max_miss}: give a share between 0 and 1, such as 0.01")
+
+
 def conformal_threshold(scores: Floats, hard: Bools, max_miss: float, must: Bools | None = None) -> float:
     """The largest threshold that conformal risk control allows (Angelopoulos et al. 2024, equation 4).
 
@@ -15,8 +21,7 @@ def conformal_threshold(scores: Floats, hard: Bools, max_miss: float, must: Bool
     request at most `max_miss`. Returns 0 (everything goes to the large guard) when no threshold reaches it, as with
     fewer than 1/max_miss - 1 requests. Raises InputError for a bound outside (0, 1) or no rows.
     """
-    if not 0 < max_miss < 1:
-        raise InputError(f"--max-miss {max_miss}: give a share between 0 and 1, such as 0.01")
+    check_max_miss(max_miss)
     n = len(scores)
     if n == 0:
         raise InputError("--max-miss: no calibration rows")

@@ -12,7 +12,7 @@ from counterpoise.base import InputError
 from .._labelled import Labelled, grouped_split
 from .._values import Exchange, Guard, identity
 from ._baselines import Fitted
-from ._conformal import conformal_threshold
+from ._conformal import check_max_miss, conformal_threshold
 from ._fit import fit_members
 from ._labels import Bools, Floats, cascade, route, routing_labels
 from ._metrics import best_threshold, cheapest, curve, decided, scores
@@ -99,10 +99,7 @@ def train_on(
 ) -> Router:
     """Train the networks; the threshold is 0.5, or chosen on the held-out rows for a bound on misses (`max_miss`), or
     for the least usage that keeps a share of the better guard's safety F1 (`keep_f1`)."""
-    if max_miss is not None and keep_f1 is not None:
-        raise InputError("threshold: give --max-miss or --keep-f1, not both")
-    if keep_f1 is not None and not 0 < keep_f1 <= 1:
-        raise InputError(f"--keep-f1 {keep_f1}: give a share of the better guard's F1, such as 0.97")
+    _check_rule(max_miss, keep_f1)
     hard, features = material.hard, material.small.features
     assert features is not None  # spec_of made sure
     members = fit_members(features[material.train], hard[material.train], config)
@@ -143,6 +140,16 @@ def train_on(
     return replace(router, threshold=threshold, card=card)
 
 
+def _check_rule(max_miss: float | None, keep_f1: float | None) -> None:
+    """Raises InputError for a rule that cannot choose a threshold; asked before any guard looks at anything."""
+    if max_miss is not None and keep_f1 is not None:
+        raise InputError("threshold: give --max-miss or --keep-f1, not both")
+    if max_miss is not None:
+        check_max_miss(max_miss)
+    if keep_f1 is not None and not 0 < keep_f1 <= 1:
+        raise InputError(f"--keep-f1 {keep_f1}: give a share of the better guard's F1, such as 0.97")
+
+
 def train_route(
     small: Guard,
     large: Guard,
@@ -156,6 +163,7 @@ def train_route(
 ) -> Trained:
     """`gather` and `train_on` in one."""
     config = config or RouterConfig()
+    _check_rule(max_miss, keep_f1)
     material = gather(small, large, rows, config, paraphrase=paraphrase, cache=cache)
     return Trained(train_on(material, config, max_miss=max_miss, keep_f1=keep_f1), material)
 

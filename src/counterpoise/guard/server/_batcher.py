@@ -10,18 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from counterpoise.chat import Image
-
 from .._values import Exchange, Guard, Verdict
 from ._access import Asker
 from ._errors import ApiError
+from ._views import Cost
 
 TURN = 0.25
 """Seconds that one batch should take at most, so that whoever comes next need not wait longer."""
 LEAST = 4_000
-"""Characters that a batch may have however slow the guard is."""
-IMAGE = 2_000
-"""Characters that an image counts for."""
+"""What a batch may cost however slow the guard is; see `Cost`."""
 
 
 class GuardFailed(ApiError):
@@ -57,13 +54,13 @@ class Batcher:
         on_batch: Callable[[int], None] = lambda n: None,
     ):  # fmt: skip
         self.guard, self._size, self._wait, self._limit, self._patience = guard, size, wait, limit, patience
-        self._on_batch = on_batch
+        self._on_batch, self.cost = on_batch, Cost(guard)
         self._short, self._long = Fair[_Item](), Fair[_Item]()
         self._arrived = threading.Condition()
         self._closed, self._began = False, 0.0
         self._busy = False  # the last batch had more than one
         self._long_is_next = False
-        self._speed: float | None = None  # characters a second, of the latest batches
+        self._speed: float | None = None  # cost a second, of the latest batches
         self._thread = threading.Thread(target=self._work, name=f"guard {guard.id}", daemon=True)
         self._thread.start()
 
@@ -87,7 +84,7 @@ class Batcher:
             raise unavailable(self.trouble)
         loop = asyncio.get_running_loop()
         asker = asker or Asker()
-        item = _Item(exchange, asker, cost(exchange), loop, loop.create_future())
+        item = _Item(exchange, asker, self.cost(exchange), loop, loop.create_future())
         lane = self._long if long else self._short
         with self._arrived:
             if self.waiting >= self._limit:
@@ -159,13 +156,6 @@ class Batcher:
             if len(exchanges) > 1:
                 return [outcome for each in exchanges for outcome in self._look([each])]
             return [unavailable(f"guard {self.guard.id} failed ({type(error).__name__})")]
-
-
-def cost(exchange: Exchange) -> int:
-    """What an exchange has to be looked at, in characters."""
-    parts = [part for message in exchange.conversation for part in message.parts]
-    sizes = [IMAGE if isinstance(part, Image) else len(part) for part in (*parts, exchange.answer or "")]
-    return max(1, sum(sizes))
 
 
 def _post(item: _Item, outcome: Verdict | GuardFailed, seconds: float) -> None:

@@ -54,7 +54,8 @@ class Limits(_Part):
     read_seconds: float = Field(default=60, gt=0)
     """Longest time that a client may leave an answer unread."""
     piece_characters: int = Field(default=4_000, ge=1000)
-    """A request with more text than this is looked at in overlapping pieces of that length, in turn with others."""
+    """A request with more text than this is looked at in overlapping pieces of that length, in turn with others. A word
+    piece counts for at least three characters, so that noise is cut into shorter pieces than English."""
     long_requests: int = Field(default=8, ge=1)
     """Requests with that much text that are looked at at the same time; one client may have half of them."""
     work_seconds: float = Field(default=120, gt=0)

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 
 from counterpoise.chat import Image
@@ -18,7 +18,7 @@ from ._errors import ApiError
 from ._judge import Looked
 from ._observe import Metrics
 from ._tasks import gathered
-from ._views import Part, merged, slices, views
+from ._views import Part, characters, cut, merged, slices, views
 from .intake._images import Checked
 
 AT_ONCE = 2
@@ -93,6 +93,7 @@ class Panel:
         if (known := self._cache.get(key)) is not None:
             return known, True
         pieces = slices(exchange, self[name].sees, self._config.limits.piece_characters)
+        pieces = pieces if len(pieces) > 1 else self._cut(name, exchange)
         if len(pieces) > 1:
             verdict = merged(exchange, await self._pieces(name, pieces))
         else:
@@ -105,21 +106,32 @@ class Panel:
         earlier pieces of an answer that grows, cost nothing."""
         who, found = asker(), list[Verdict]()
         before, computed = who.spent, 0
+        left = deque(pieces)
+        waiting = sum(map(characters, left))
         with self._places[name].one(who.client):
-            for at in range(0, len(pieces), AT_ONCE):
-                group = pieces[at : at + AT_ONCE]
+            while left:
+                group: list[Exchange] = []
+                while left and len(group) < AT_ONCE:  # cut only now: to count the word pieces of all takes long
+                    waiting -= characters(left[0])
+                    first, *rest = self._cut(name, left.popleft())
+                    left.extendleft(reversed(rest))
+                    waiting += sum(map(characters, rest))
+                    group.append(first)
                 keys = [content_key(self.identity(name), each) for each in group]
                 known = [self._cache.get(key) for key in keys]
                 found += await gathered(
                     _known(old) if old is not None else self._now(name, each, long=True)
                     for each, old in zip(group, known, strict=True)
                 )
-                for key, verdict in zip(keys, found[at:], strict=True):
+                for key, verdict in zip(keys, found[-len(group) :], strict=True):
                     self._cache.put(key, verdict)
-                computed += sum(old is None for old in known)
-                left = len(pieces) - len(found)
-                self._affords(who, left * (who.spent - before) / max(1, computed))
+                computed += sum(characters(each) for each, old in zip(group, known, strict=True) if old is None)
+                self._affords(who, waiting * (who.spent - before) / max(1, computed))
         return found
+
+    def _cut(self, name: str, exchange: Exchange) -> list[Exchange]:
+        """An exchange that is short enough, in pieces that are so in word pieces too."""
+        return cut(exchange, self[name].sees, self._config.limits.piece_characters, self._batchers[name].cost)
 
     async def _now(self, name: str, exchange: Exchange, *, long: bool = False) -> Verdict:
         """A verdict that the guard gives now, or GuardFailed."""

@@ -2,6 +2,7 @@
 can see, and long exchanges in pieces, so that a guard is never busy for long with one of them.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from counterpoise.chat import Conversation, Image, Message
 
 from .._text import windows
-from .._values import Exchange, Inspected, Sees, Verdict, unseen, worst
+from .._values import Counts, Exchange, Guard, Inspected, Sees, Verdict, unseen, worst
 from ._decision import Place
 
 NOTHING = "(nothing)"
@@ -110,6 +111,55 @@ def seen(verdicts: Iterable[tuple[View, Verdict]]) -> frozenset[Part]:
 SHARED = 8
 """Neighbouring pieces share an eighth of their length, so that nothing is cut apart for a guard: a span that short
 stands whole in one of them."""
+
+
+PER_PIECE = 3
+"""Characters that a word piece counts for at least. English has four to five, so that its length is what counts."""
+IMAGE = 2_000
+"""Characters that an image counts for."""
+SHORTEST = 500
+"""Characters below which a piece is not cut further, whatever it costs."""
+_OTHER = re.compile(r"[^A-Za-z0-9\s]")
+
+
+class Cost:
+    """What a guard has to do for an exchange, in characters of English: a text of names, code, symbols or noise has
+    more word pieces than its length says. A guard that does not count them is taken to make one of every sign that is
+    no English letter and no digit."""
+
+    def __init__(self, guard: Guard):
+        self._guard = guard
+
+    def text(self, text: str) -> int:
+        """Of one text. It is read whole: cut a long one first."""
+        if isinstance(self._guard, Counts):
+            return max(len(text), PER_PIECE * self._guard.pieces(text))
+        return len(text) + (PER_PIECE - 1) * len(_OTHER.findall(text))
+
+    def texts(self, exchange: Exchange) -> int:
+        """Of the texts and the answer."""
+        parts = [part for message in exchange.conversation for part in message.parts if isinstance(part, str)]
+        return sum(map(self.text, (*parts, exchange.answer or "")))
+
+    def __call__(self, exchange: Exchange) -> int:
+        """Of everything; at least 1."""
+        return max(1, self.texts(exchange) + IMAGE * exchange.images)
+
+
+def characters(exchange: Exchange) -> int:
+    """Of all texts and the answer."""
+    parts = [part for message in exchange.conversation for part in message.parts if isinstance(part, str)]
+    return sum(map(len, parts)) + len(exchange.answer or "")
+
+
+def cut(exchange: Exchange, sees: Sees, size: int, cost: Cost) -> list[Exchange]:
+    """The exchange itself where its texts cost at most `size`, otherwise shorter pieces of it that do (or that have
+    less than 2 SHORTEST characters)."""
+    length = characters(exchange)
+    if length < 2 * SHORTEST or (costs := cost.texts(exchange)) <= size:
+        return [exchange]
+    found = slices(exchange, sees, min(length // 2, max(SHORTEST, length * size // costs)))
+    return [piece for each in found for piece in cut(each, sees, size, cost)] if len(found) > 1 else found
 
 
 def slices(exchange: Exchange, sees: Sees, size: int) -> list[Exchange]:
