@@ -131,6 +131,23 @@ def test_batches_and_a_second_run_give_the_same(kind: str, folder: Path, tmp_pat
     assert all((row.n_scored, row.n_unscored, row.reasons) == (5, 1, {"empty_text": 1}) for row in made)
 
 
+def test_another_encoder_is_refused_and_a_cut_embedding_made_again(folder: Path, tmp_path: Path) -> None:
+    encoder, rows = load_dual(str(tiny.build_dual("clip", tmp_path / "clip"))), list(read_quadruples(folder))
+    first = measure(encoder, rows, tmp_path / "out")
+    card = (tmp_path / "out" / "scorecard.json").read_text()
+    other = load_dual(str(tiny.build_dual("siglip", tmp_path / "siglip")))
+    for model, some in ((other, rows), (encoder, rows[:3])):
+        with pytest.raises(InputError, match="of another encoder or other quadruples; choose another --out or --force"):
+            measure(model, some, tmp_path / "out")
+    assert (tmp_path / "out" / "scorecard.json").read_text() == card
+    for file in (tmp_path / "out" / "embeddings").glob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:40])
+    again = measure(encoder, rows, tmp_path / "out")
+    assert all(np.array_equal(values, again.verdicts[name]) for name, values in first.verdicts.items())
+    measure(other, rows, tmp_path / "out", force=True)
+    assert (tmp_path / "out" / "scorecard.json").read_text() != card
+
+
 def test_a_comparison_needs_the_same_quadruples(folder: Path, tmp_path: Path) -> None:
     encoder = load_dual(str(tiny.build_dual("clip", tmp_path / "clip")))
     rows = list(read_quadruples(folder))

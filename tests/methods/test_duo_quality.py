@@ -87,7 +87,7 @@ def test_the_clip_score_is_the_mean_cosine_of_each_picture_and_its_own_prompt(tm
 
 def test_without_the_package_or_its_weights_it_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(MissingPackageError, match=r"FID needs torch_fidelity: pip install 'counterpoise\[fid\]'"):
+    with pytest.raises(MissingPackageError, match=r"FID needs torch_fidelity: pip install 'torch-fidelity>=0.4,<0.5'"):
         inception_features(tmp_path / "weights.pth")
 
 

@@ -75,7 +75,7 @@ def inception_features(weights: Path) -> tuple[str, Features]:
     """
     from counterpoise.base import require, sha256_file
 
-    module = require("torch_fidelity.feature_extractor_inceptionv3", purpose="FID", install="counterpoise[fid]")
+    module = require("torch_fidelity.feature_extractor_inceptionv3", purpose="FID", install="torch-fidelity>=0.4,<0.5")
     import torch
 
     if not weights.is_file():
