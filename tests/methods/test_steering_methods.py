@@ -1,5 +1,6 @@
 """CMRM, ShiftDC and the refusal direction: what their vectors are, and that `align` leaves what `load` steers with."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +58,30 @@ def test_bad_layers_text_models_and_too_few_anchors_are_one_line(folder, tmp_pat
     with pytest.raises(InputError, match="takes no images"):
         cmrm.align(text, cmrm.config(folder), tmp_path)
     assert not (tmp_path / "steering").exists()
+
+
+def test_a_run_with_other_settings_is_not_replaced(folder, tmp_path):
+    """Nor one of another method: what trains nothing has no checkpoint that would say so."""
+    loaded = load(str(folder), dtype="float32", device="cpu")
+
+    def steer(name, *, resume=True, **settings):
+        config = get(name).config(anchors=4, **settings)
+        return get(name).align(loaded, config, tmp_path / "out", resume=resume)
+
+    steer("refusal-direction", alpha=0.5)
+    first = (tmp_path / "out" / "steering" / "steering.json").read_text()
+    steer("refusal-direction", alpha=0.5)
+    for name, settings in (("refusal-direction", {"alpha": 2.0}), ("cmrm", {"alpha": 0.5})):
+        with pytest.raises(InputError, match="holds a run of refusal-direction with other settings or another model"):
+            steer(name, **settings)
+    assert (tmp_path / "out" / "steering" / "steering.json").read_text() == first
+    steer("cmrm", alpha=0.5, resume=False)
+    assert (tmp_path / "out" / "steering" / "steering.json").read_text() != first
+
+
+def test_states_are_those_of_the_model_as_it_is_served(folder):
+    loaded = load(str(folder), dtype="float32", device="cpu")
+    rows = twins.samples("train", "text")[:2]
+    plain = states(loaded, rows, (1,), 2)[1]
+    served = states(dataclasses.replace(loaded, system="Refuse what is harmful."), rows, (1,), 2)[1]
+    assert np.abs(plain - served).max() > 1e-4

@@ -195,6 +195,20 @@ def test_wrong_layers_and_settings_are_one_line(tmp_path: Path) -> None:
         get("uwm").align(encoder, get("uwm").resolve(folder, {}), tmp_path / "run", overlaps=lambda row: True)
 
 
+@pytest.mark.parametrize("score", ["ratio", "random"])
+def test_a_damaged_weight_whose_output_nobody_calibrates_is_named(tmp_path: Path, score: str) -> None:
+    """The last layer of an encoder: no later layer sees its numbers."""
+    folder = tiny.build("smolvlm", tmp_path / "m")
+    loaded = load(str(folder))
+    with torch.no_grad():
+        loaded.model.get_submodule("model.text_model.layers.1.self_attn.o_proj").weight[0, 0] = float("nan")
+    config = get("uwm").resolve(folder, {"tuples": 2, "encoders": ["text"], "score": score})
+    with pytest.raises(InputError, match=r"layers\.1\.self_attn\.o_proj\.weight holds nan or inf"):
+        get("uwm").align(loaded, config, tmp_path / "run")
+    with pytest.raises(InputError, match="give vision, text, or both, each once"):
+        get("uwm").resolve(folder, {"encoders": ["vision", "vision"]})
+
+
 def test_an_edit_is_refused_by_another_checkpoint(tmp_path: Path) -> None:
     first, second = (tiny.build_dual("clip", tmp_path / name, seed=seed) for name, seed in (("a", 0), ("b", 1)))
     made = get("uwm").align(load_dual(str(first)), get("uwm").resolve(first, {"tuples": 2}), tmp_path / "run")

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from counterpoise.base import Artifact, environment, launched_rank, write_json
+from counterpoise.base import Artifact, InputError, environment, launched_rank, read_json, write_json
 
 
 class OnDevice(Protocol):
@@ -34,6 +34,22 @@ class AlignResult:
 
     artifact: Artifact
     run: dict[str, Any]
+
+
+def claim(out: Path, method: str, loaded: OnDevice, config: BaseModel, *, resume: bool) -> None:
+    """For methods that train nothing, before their work: raises InputError where `out` holds a run of another method or
+    model, or with other settings, which would be replaced without a word. Without `resume` it may be."""
+    file = out / "run.json"
+    if not resume or not file.is_file():
+        return
+    known = read_json(file)
+    known = known if isinstance(known, dict) else {}
+    theirs = known.get("method"), (known.get("model") or {}).get("fingerprint"), known.get("config")
+    if theirs != (method, loaded.fingerprint, config.model_dump(mode="json")):
+        raise InputError(
+            f"{out}: holds a run of {theirs[0] or 'something else'} with other settings or another model; "
+            "choose another --out or --force"
+        )
 
 
 def write_run(

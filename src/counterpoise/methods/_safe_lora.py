@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from counterpoise.base import Artifact, InputError, notice, read_json
 
 from ._knobs import Knob
-from ._outcome import AlignResult, write_run
+from ._outcome import AlignResult, claim, write_run
 from ._registry import method
 from ._sources import Overlaps
 
@@ -267,6 +267,7 @@ def align(
         raise InputError(f"safe-lora: not set: {', '.join(absent)}; write --set {absent[0]}=FOLDER")
     if loaded.adapter is not None or loaded.artifact is not None:
         raise InputError(f"{loaded.name}: carries an adapter or an edit; give the aligned model, and these as tuned")
+    claim(out, "safe-lora", loaded, config, resume=resume)
     tuned = read_artifact(config.tuned)
     if tuned.kind in ("edit", "steering"):
         raise InputError(f"{config.tuned}: is of kind {tuned.kind}; give an adapter, or the folder of whole weights")

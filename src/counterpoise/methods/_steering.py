@@ -26,7 +26,7 @@ from counterpoise.base import InputError, Progress
 from counterpoise.chat import Sample
 
 from ._knobs import Knob, Size
-from ._outcome import AlignResult, write_run
+from ._outcome import AlignResult, claim, write_run
 from ._registry import method
 from ._sources import Overlaps
 
@@ -64,12 +64,12 @@ def states(loaded: "Loaded", rows: Sequence[Sample], layers: Sequence[int], batc
     """Layer -> (N, H) float64, behind that block at the last token of each prompt."""
     import torch
 
-    from counterpoise.models import encode
+    from counterpoise.models import encode, with_system
 
     found: dict[int, list[np.ndarray]] = {layer: [] for layer in layers}
     with Progress("anchors", len(rows), unit="prompts") as progress:
         for start in range(0, len(rows), batch):
-            some = [row.messages for row in rows[start : start + batch]]
+            some = [with_system(row.messages, loaded.system) for row in rows[start : start + batch]]
             inputs = encode(loaded, some, add_generation_prompt=True, padding_side="left")
             with torch.inference_mode():
                 out = loaded.model(**inputs, output_hidden_states=True, use_cache=False, logits_to_keep=1)
@@ -125,13 +125,15 @@ def _anchors(config: SteeringConfig, overlaps: Overlaps | None) -> tuple[dict[st
     return rows, dropped
 
 
-def _write(name: str, loaded: "Loaded", config: SteeringConfig, out: Path, overlaps: Overlaps | None) -> AlignResult:
+def _write(name: str, loaded: "Loaded", config: SteeringConfig, out: Path, overlaps: Overlaps | None,
+           resume: bool) -> AlignResult:  # fmt: skip
     import torch
 
     from counterpoise.models import decoder_layers, refuse_carrying, save_steering
 
     started = time.monotonic()
     refuse_carrying(loaded)
+    claim(out, name, loaded, config, resume=resume)
     depth = len(decoder_layers(loaded.model))
     if depth < 2:
         raise InputError(f"{name}: {loaded.name} has one decoder block; a vector needs another one behind it")
@@ -182,7 +184,7 @@ def cmrm(loaded: "Loaded", config: SteeringConfig, out: Path, *, resume: bool = 
          overlaps: Overlaps | None = None) -> AlignResult:  # fmt: skip
     """Shift the states of prompts with images to where the same requests lie as text. Nothing is trained; the vector is
     fitted on benign requests in seconds. Writes `out/steering/` and `out/run.json`."""
-    return _write("cmrm", loaded, config, out, overlaps)
+    return _write("cmrm", loaded, config, out, overlaps, resume)
 
 
 @method(
@@ -200,7 +202,7 @@ def shiftdc(loaded: "Loaded", config: SteeringConfig, out: Path, *, resume: bool
             overlaps: Overlaps | None = None) -> AlignResult:  # fmt: skip
     """Take back what an image shifts along the text's safety direction, and nothing else of the shift. The mean shift
     of the anchors stands for that of every input. Writes `out/steering/` and `out/run.json`."""
-    return _write("shiftdc", loaded, config, out, overlaps)
+    return _write("shiftdc", loaded, config, out, overlaps, resume)
 
 
 @method(
@@ -218,4 +220,4 @@ def refusal_direction(loaded: "Loaded", config: SteeringConfig, out: Path, *, re
     """Add the direction from harmless to harmful text to prompts with images (`when=always`: to every state). It makes
     everything look more harmful, the harmless too: read over-refusal beside it. Writes `out/steering/` and
     `out/run.json`."""
-    return _write("refusal-direction", loaded, config, out, overlaps)
+    return _write("refusal-direction", loaded, config, out, overlaps, resume)

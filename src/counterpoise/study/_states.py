@@ -60,6 +60,9 @@ def look(
 ) -> Seen:  # fmt: skip
     """One pass a prompt; with `gradients` also one backward. Without `states` they are left out ((0, N, H)); batches
     that are kept are not read again."""
+    from counterpoise.models import with_system
+
+    conversations = [with_system(row, loaded.system) for row in conversations]  # as it is served and evaluated
     paths = mlp_layers(loaded) if layers else []
     batches = [conversations[start : start + batch] for start in range(0, len(conversations), batch)]
     places = [kept.place(loaded, some, paths, layers, gradients, states) if kept else None for some in batches]

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from counterpoise.base import InputError, write_json
 
 from .._knobs import Knob
-from .._outcome import AlignResult, write_run
+from .._outcome import AlignResult, claim, write_run
 from .._registry import method
 from .._sources import Overlaps
 from ._duo import load
@@ -78,6 +78,7 @@ def align(
     from counterpoise.models import read_artifact
 
     started = time.monotonic()
+    claim(out, "uce", loaded, config, resume=resume)
     pattern = loaded.cross_attention.replace(r"(to_q|to_k|to_v|to_out\.0)", "(to_k|to_v)")
     layers = loaded.layers(pattern) if loaded.cross_attention else {}
     if not layers:

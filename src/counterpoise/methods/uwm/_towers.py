@@ -166,4 +166,6 @@ def linear_layers(model: nn.Module, root: str, wanted: Sequence[str], kind: Kind
     for path, module in found.items():
         if not module.weight.is_floating_point():
             raise InputError(f"{name}: {path} is quantised ({module.weight.dtype}); edit the plain checkpoint")
+        if not bool(module.weight.isfinite().all()):
+            raise InputError(f"{name}: {path}.weight holds nan or inf; is the checkpoint damaged?")
     return found

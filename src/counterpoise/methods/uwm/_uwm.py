@@ -18,7 +18,7 @@ from counterpoise.chat import Sample, user
 from counterpoise.data import Quadruple, read_quadruples
 
 from .._knobs import Knob, Size
-from .._outcome import AlignResult, write_run
+from .._outcome import AlignResult, claim, write_run
 from .._registry import method
 from .._sources import Overlaps
 
@@ -201,6 +201,7 @@ def align(
 
     started = time.monotonic()
     refuse_carrying(loaded)
+    claim(out, "uwm", loaded, config, resume=resume)
     rows, origin = quadruples_of(config, overlaps)
     edits: list[TensorEdit] = []
     layers: dict[str, dict[str, Any]] = {}
