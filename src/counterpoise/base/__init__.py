@@ -3,7 +3,7 @@
 from ._addresses import public_address
 from ._artifact import Artifact, ArtifactKind
 from ._environment import environment, git_commit, launched_processes, launched_rank, versions
-from ._errors import InputError, MissingPackageError, require
+from ._errors import InputError, MissingPackageError, first_line, require
 from ._files import atomic_write, check_writable, json_line, sha256_bytes, sha256_file, write_json
 from ._limit import Limit, read_limit
 from ._lock import LOCK, only_process
@@ -38,6 +38,7 @@ __all__ = [
     "clock",
     "environment",
     "fault",
+    "first_line",
     "git_commit",
     "json_line",
     "launched_processes",

@@ -35,6 +35,12 @@ class MissingPackageError(ImportError):
     """An optional package is not installed; the message says which one, what for, and how to get it."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an exception says first, at most 200 characters of it."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
 def require(module: str, *, purpose: str, install: str) -> ModuleType:
     """Import an optional module, or raise MissingPackageError with one line that says what to install.
 
@@ -46,8 +52,7 @@ def require(module: str, *, purpose: str, install: str) -> ModuleType:
     except ImportError as error:
         raise MissingPackageError(f"{purpose} needs {name}: pip install '{install}'") from error
     except (RuntimeError, OSError, AttributeError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
         raise MissingPackageError(
-            f"{purpose} needs {name}, which does not work with what is installed beside it ({said}): "
+            f"{purpose} needs {name}, which does not work with what is installed beside it ({first_line(error)}): "
             f"pip install '{install}' in one step"
         ) from error

@@ -7,7 +7,7 @@
 from ._answers import own_answers
 from ._constrained_sft import ConstrainedSFTConfig
 from ._dpo import DPOConfig, pair_of
-from ._knobs import Knob, Scale, Size
+from ._knobs import PROMPT_TOKENS, Knob, Scale, Size
 from ._mirage import MirageConfig
 from ._multitask_mix import MultitaskMixConfig
 from ._outcome import AlignResult, write_run
@@ -41,6 +41,7 @@ from .uwm import UWMConfig
 __all__ = [
     "FRACTIONS",
     "GROUP",
+    "PROMPT_TOKENS",
     "Align",
     "AlignResult",
     "ConstrainedSFTConfig",

@@ -81,6 +81,10 @@ class Knob(Scale):
         return float(value)
 
 
+PROMPT_TOKENS = 110
+"""Of a short question with one image of 49 tokens and the chat template: for plans."""
+
+
 class Size(NamedTuple):
     """How much work one training of a method is, for plans. Estimates from the settings alone; no row is read."""
 

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from counterpoise.base import InputError, Progress
 from counterpoise.chat import Sample
 
-from ._knobs import Knob, Size
+from ._knobs import PROMPT_TOKENS, Knob, Size
 from ._outcome import AlignResult, claim, write_run
 from ._registry import method
 from ._sources import Overlaps
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 Modality = Literal["print", "picture", "pair"]
 WANTED = {"cmrm": ("text", "image"), "shiftdc": ("text", "image", "harmful"), "refusal-direction": ("harmful", "text")}
 """What each reads of the anchors; `text` is their harmless side."""
-PROMPT_TOKENS = 110
-"""Of a short request, with or without an image: for plans."""
 
 
 class SteeringConfig(BaseModel):
@@ -62,24 +60,12 @@ class SteeringConfig(BaseModel):
 
 def states(loaded: "Loaded", rows: Sequence[Sample], layers: Sequence[int], batch: int) -> dict[int, np.ndarray]:
     """Layer -> (N, H) float64, behind that block at the last token of each prompt."""
-    import torch
+    from counterpoise.models import Engine
 
-    from counterpoise.models import encode, with_system
-
-    found: dict[int, list[np.ndarray]] = {layer: [] for layer in layers}
     with Progress("anchors", len(rows), unit="prompts") as progress:
-        for start in range(0, len(rows), batch):
-            some = [with_system(row.messages, loaded.system) for row in rows[start : start + batch]]
-            inputs = encode(loaded, some, add_generation_prompt=True, padding_side="left")
-            with torch.inference_mode():
-                out = loaded.model(**inputs, output_hidden_states=True, use_cache=False, logits_to_keep=1)
-            for layer in layers:
-                seen = out.hidden_states[layer][:, -1].double().cpu().numpy()
-                if not np.isfinite(seen).all():
-                    raise InputError(f"{loaded.name}: its states hold nan or inf; load it in float32 or bfloat16")
-                found[layer].append(seen)
-            progress.advance(len(some))
-    return {layer: np.concatenate(parts) for layer, parts in found.items()}
+        engine = Engine(loaded, max_batch=batch)
+        seen = engine.layer_states([row.messages for row in rows], layers, progress=progress).astype(np.float64)
+    return {layer: seen[:, place] for place, layer in enumerate(layers)}
 
 
 def cmrm_vector(text_N_H: np.ndarray, image_M_H: np.ndarray) -> np.ndarray:

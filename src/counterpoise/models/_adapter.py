@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, first_line
 from counterpoise.chat import Conversation, Image, user
 
 from ._loaded import AdapterProof, Loaded
-from ._source import first_line, is_adapter
+from ._source import is_adapter
 
 PROBE = "The quick brown fox asks a question about the weather in the city."
 

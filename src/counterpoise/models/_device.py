@@ -4,9 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from counterpoise.base import InputError, launched_processes
-
-from ._source import first_line
+from counterpoise.base import InputError, first_line, launched_processes
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 SPREADS = ("auto", "balanced", "balanced_low_0", "sequential")

@@ -10,14 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from counterpoise.base import Artifact, InputError, read_json
+from counterpoise.base import Artifact, InputError, first_line, read_json
 from counterpoise.chat import Image
 
 from ._device import place, resolve_dtype, settle
 from ._edit import apply_edit
 from ._loaded import AdapterProof
 from ._processor import load_processor
-from ._source import check_weights, find_folder, fingerprint, first_line
+from ._source import check_weights, find_folder, fingerprint
 
 if TYPE_CHECKING:
     from torch import Tensor

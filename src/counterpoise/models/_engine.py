@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from counterpoise.base import InputError, Progress, notice
+from counterpoise.base import InputError, Progress, first_line, notice
 from counterpoise.chat import Conversation
 
 from ._cores import release_cores
@@ -19,7 +19,6 @@ from ._loaded import Loaded
 from ._queue import RequestQueue
 from ._score import by_images, hidden_batch, layers_batch, look_batch, look_shared_batch, score_batch
 from ._serving import with_system
-from ._source import first_line
 from ._values import Answer, AnswerScore, Decoding, Look, Prompt, PromptError
 
 T = TypeVar("T")

@@ -5,10 +5,8 @@ from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, first_line
 from counterpoise.chat import Image
-
-from ._source import first_line
 
 if TYPE_CHECKING:
     from ._loaded import Loaded

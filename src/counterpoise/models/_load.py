@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import Artifact, InputError
+from counterpoise.base import Artifact, InputError, first_line
 
 from ._adapter import merge_adapter, prove_adapter, put_on
 from ._artifact import load_with
@@ -15,7 +15,7 @@ from ._loaded import Loaded
 from ._parts import dense_head
 from ._processor import BACKENDS, has_torchvision, readers
 from ._serving import served_system
-from ._source import adapter_base, check_weights, find_folder, fingerprint, first_line, is_adapter
+from ._source import adapter_base, check_weights, find_folder, fingerprint, is_adapter
 from ._steering import is_steering, steering_base
 
 

@@ -4,9 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError
-
-from ._source import first_line
+from counterpoise.base import InputError, first_line
 
 BACKENDS = ("pil", "torchvision")
 

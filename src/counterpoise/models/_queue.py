@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from counterpoise.base import InputError
+from counterpoise.base import InputError, first_line
 from counterpoise.chat import Conversation
 
 from ._encoding import EncodedRow
-from ._source import first_line
 from ._values import Answer, Decoding, EngineError, PromptError
 
 # The worker starts as soon as nobody has asked for QUIET seconds, and after PATIENCE at the latest: requests of one

@@ -68,12 +68,6 @@ def _from_hub(name: str, revision: str | None, code: bool) -> Path:
         ) from error
 
 
-def first_line(error: BaseException) -> str:
-    """What an exception says first, at most 200 characters of it."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
-
-
 def is_adapter(folder: Path) -> bool:
     return (folder / "adapter_config.json").is_file()
 

@@ -13,15 +13,13 @@ from counterpoise.evals.stats import (
     StopRule,
     expected_rows,
 )
-from counterpoise.methods import Method, changed
+from counterpoise.methods import PROMPT_TOKENS, Method, changed
 from counterpoise.models import resolve_dtype
 
 from ._config import RunConfig
 from ._grids import check, grids
 from ._power import Planned, planned_rows, power_table
 from ._stages import RealStages, model_folder, refuse_adapter
-
-PROMPT_TOKENS = 110  # a short question with one image of 49 tokens and the chat template
 
 SHARES = {
     "bfloat16": {"generate": 0.05, "read": 0.15, "train": 0.15},

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from counterpoise.base import InputError, only_process, read_json, write_json
 from counterpoise.data import twins
+from counterpoise.methods import PROMPT_TOKENS
 
-from ._plan import PROMPT_TOKENS, Plan, Stage, parameters
+from ._plan import Plan, Stage, parameters
 
 if TYPE_CHECKING:
     from counterpoise.study import Kept

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from counterpoise.models import Loaded
 
 TOP, TINY = 5, 1e-12
-SETTINGS = "counterpoise.json"
-"""What a folder says of how it is served, its system text among it."""
 
 
 def weights(
@@ -189,13 +187,15 @@ def _saved(
     if not all(bool(each.values.isfinite().all()) for each in edits):
         raise InputError(f"alpha {alpha:g}: the change becomes inf; choose a smaller one")
     made = save(out, base, edits)
-    _copy_settings(artifact.path, out)
+    _served_alike(artifact.path, out)
     return made
 
 
-def _copy_settings(folder: Path, out: Path) -> None:
-    if (folder / SETTINGS).is_file():
-        shutil.copyfile(folder / SETTINGS, out / SETTINGS)
+def _served_alike(folder: Path, out: Path) -> None:
+    from counterpoise.models import save_system, served_system
+
+    if text := served_system(folder):
+        save_system(out, text)
 
 
 def _scaled_edit(base: "Loaded", artifact: Artifact, alpha: float) -> list[Any]:
@@ -244,4 +244,4 @@ def _scale_adapter(folder: Path, alpha: float, out: Path) -> None:
     with atomic_write(out / "adapter_model.safetensors", "wb") as file:
         file.write(save(scaled))
     shutil.copyfile(folder / "adapter_config.json", out / "adapter_config.json")
-    _copy_settings(folder, out)
+    _served_alike(folder, out)

@@ -17,7 +17,7 @@ from counterpoise.base import InputError
 from counterpoise.chat import Sample, user
 from counterpoise.data import Quadruple, read_quadruples
 
-from .._knobs import Knob, Size
+from .._knobs import PROMPT_TOKENS, Knob, Size
 from .._outcome import AlignResult, claim, write_run
 from .._registry import method
 from .._sources import Overlaps
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["vision", "text"]
 Names = tuple[str, ...]
-PROMPT_TOKENS = 110
-"""Of a short request or an image, for plans."""
 
 
 class UWMConfig(BaseModel):

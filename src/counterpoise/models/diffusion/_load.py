@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import Artifact, InputError, read_json, require
+from counterpoise.base import Artifact, InputError, first_line, read_json, require
 
 from .._artifact import read_artifact
 from .._device import place, resolve_dtype
-from .._source import find_folder, fingerprint, first_line
+from .._source import find_folder, fingerprint
 from ._base import Diffusion
 from ._pixel import FILE, load_pixel_model
 

@@ -1,8 +1,9 @@
 """What an audit would ask, with its cost."""
 
 from counterpoise.evals import benchmark
+from counterpoise.methods import PROMPT_TOKENS
 
-from .._plan import PROMPT_TOKENS, Plan, Stage, parameters
+from .._plan import Plan, Stage, parameters
 from ._config import AuditConfig, cards, chosen_intents, modalities_of
 from ._measure import ability_cards, capped
 from ._stress import StressConfig
