@@ -99,6 +99,8 @@ class Stepper:
             line = {"loss": sums["loss"] / units, "learning_rate": rates[0], "grad_norm": norm} | metrics
         for name in COUNTED:
             self.counts[name] += sums[name]
+        if self.trainable.trunk is not None and not self.trainable.trunk.lasting:
+            self.trainable.trunk.clear()
         if advance:
             self.number += 1
             self.losses = [*self.losses, line["loss"]][-max(1, self.total // 10) :]

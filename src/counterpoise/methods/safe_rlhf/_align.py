@@ -111,7 +111,10 @@ def _score_stage(
     rows = pairs.ordered("helpfulness" if stage == "reward" else "safety")
     if not rows:
         raise InputError(f"safe-rlhf-v: no pair has the order that a {stage} model is trained on; give other pairs")
-    lora = Lora(name=stage, rank=train.lora_rank, alpha=train.lora_alpha, dropout=train.lora_dropout)
+    lora = Lora(
+        name=stage, rank=train.lora_rank, alpha=train.lora_alpha, dropout=train.lora_dropout,
+        layers_from=config.layers_from,
+    )  # fmt: skip
     groups = (lora, Head(name=stage, learning_rate=scoring.head_learning_rate))
     settings = train.model_copy(update={"seed": config.seed, "groups": train.groups or groups})
     objective = RewardModel(scoring.mu) if stage == "reward" else CostModel(scoring.k, scoring.mu, scoring.sign)
@@ -166,14 +169,14 @@ def _ppo_stage(
                 f"{folder}: no {stage} model there; run --stage {stage} first, or --set {stage}_model=FOLDER"
             )
     ppo, train = config.ppo, config.ppo.train
-    actor = Lora(name="actor", rank=train.lora_rank, alpha=train.lora_alpha)
+    actor = Lora(name="actor", rank=train.lora_rank, alpha=train.lora_alpha, layers_from=config.layers_from)
     settings = train.model_copy(update={"seed": config.seed, "groups": roles(models[0], models[1], actor, ppo)})
     rows = instructions(config, loaded, out)
     asks = pairs.asks()
     prints = [read_artifact(folder).fingerprint for folder in models]
     kept = ppo.model_dump(exclude={"train": MEMORY_KNOBS})
-    run = digest([json.dumps(kept, sort_keys=True, default=str), config.seed, loaded.fingerprint, prints,
-                  [ask.prompt for ask in asks], rows])  # fmt: skip
+    run = digest([json.dumps(kept, sort_keys=True, default=str), config.layers_from, config.seed, loaded.fingerprint,
+                  prints, [ask.prompt for ask in asks], rows])  # fmt: skip
     place, done = out / "ppo", out / "ppo" / "done.json"
     if not resume:
         for old in (done, place / "checkpoint" / "state.pt"):
@@ -187,6 +190,7 @@ def _ppo_stage(
         last = Loop(stepper, ppo, asks, rows, config.seed, ppo.goal).run()
         artifact = stepper.artifact()
         found = {"steps": ppo.steps, "prompts": len(asks), "instructions": len(rows), "last": last,
+                 "trunk": stepper.trainable.sharing,
                  "seconds": round(stepper.seconds, 3), "reward_model": prints[0], "cost_model": prints[1]}  # fmt: skip
         if stepper.processes.main:
             write_json(done, {"run": run, "result": found})

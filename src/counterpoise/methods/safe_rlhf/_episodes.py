@@ -112,10 +112,11 @@ def look(stepper: Stepper, episodes: Sequence[Episode], end: int) -> Looked:
     model.eval()
     try:
         for some in _pieces(episodes, stepper.micro_tokens):
-            batch = _batch(stepper, [episode.tokens for episode in some])
-            closed = _batch(stepper, [_closed(episode, end) for episode in some])
+            batch = _batch(stepper, [_closed(episode, end) for episode in some])
             with stepper.precision():
-                found.append(_looks(model, batch, closed))
+                found.append(_looks(model, batch))
+            if model.trunk is not None:  # updates see the episodes without the end of turn that was added
+                model.trunk.shorten(batch, pad(stepper.loaded, [(episode.tokens,) for episode in some], once=True))
     finally:
         model.train(was_training)
     lengths = [episode.tokens.n_labels for episode in episodes]
@@ -134,8 +135,9 @@ def look(stepper: Stepper, episodes: Sequence[Episode], end: int) -> Looked:
     )  # fmt: skip
 
 
-def _looks(model: Trainable, batch: Batch, closed: Batch) -> dict[str, list[Tensor]]:
-    """One micro-batch: a tensor per episode under each name."""
+def _looks(model: Trainable, batch: Batch) -> dict[str, list[Tensor]]:
+    """One micro-batch of closed episodes: a tensor per episode under each name. Scores are read at the end of turn; of
+    the tokens, nothing that stands before it sees it."""
     keep = response_places(batch)
     counts = keep.sum(1).tolist()
 
@@ -155,7 +157,7 @@ def _looks(model: Trainable, batch: Batch, closed: Batch) -> dict[str, list[Tens
     found = {"logp": split(logp_N), "entropy": split(entropy_N), "ref": split(ref_N)}
     for name in (REWARD, COST):
         with model.using(name):
-            found[name] = list(model.scores(name, closed)[:, 0].cpu())
+            found[name] = list(model.scores(name, batch)[:, 0].cpu())
     for name in (REWARD_CRITIC, COST_CRITIC):
         if name in model.heads:
             with model.using(name):
@@ -185,7 +187,7 @@ def _closed(episode: Episode, end: int) -> Tokens:
         return tokens
     row, types = tokens.row, tokens.row.types
     row = row._replace(ids=[*row.ids, end], types=None if types is None else [*types, 0])
-    return Tokens(row, (*tokens.labels, end), tokens.key)
+    return Tokens(row, (*tokens.labels, IGNORED), tokens.key)
 
 
 def _batch(stepper: Stepper, rows: Sequence[Tokens]) -> Batch:

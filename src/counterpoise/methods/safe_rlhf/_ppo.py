@@ -204,6 +204,8 @@ class Loop:
         advantages = mixed(estimates, multiplier, self.goal)
         rows = with_estimates(episodes, looked, estimates, advantages)
         losses = self.learn(rows)
+        if stepper.trainable.trunk is not None:
+            stepper.trainable.trunk.clear()  # the next update has other episodes
         line = processes.total(step_sums(episodes, looked, estimates))
         line = averaged(line) | losses
         line |= {
