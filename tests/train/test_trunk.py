@@ -77,7 +77,9 @@ def batch_of(stepper: Stepper, rows: list[Sample], columns: int = 0) -> Batch:
         if name in ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids") else value
         for name, value in batch.inputs.items()
     }  # fmt: skip
-    return dataclasses.replace(batch, inputs=wide, labels=torch.nn.functional.pad(batch.labels, (0, columns), value=-100))
+    return dataclasses.replace(
+        batch, inputs=wide, labels=torch.nn.functional.pad(batch.labels, (0, columns), value=-100)
+    )
 
 
 def said(stepper: Stepper, batch: Batch) -> dict[str, Tensor]:
@@ -96,7 +98,9 @@ def said(stepper: Stepper, batch: Batch) -> dict[str, Tensor]:
 def close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     assert one.keys() == other.keys()
     for name, value in one.items():
-        torch.testing.assert_close(value, other[name], atol=2e-5, rtol=2e-5, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            value, other[name], atol=2e-5, rtol=2e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def counted(stepper: Stepper) -> tuple[list[int], list[Any]]:
@@ -131,11 +135,10 @@ def test_every_role_says_the_same_from_shared_states(arch: str, tmp_path: Path) 
         assert trunk.why is None, trunk.why
         counts, hooks = counted(stepper)
         close(said(stepper, batch), whole)
-        if len(set(map(len, map(str, rows)))) > 1:  # more padding, and other neighbours
-            close(said(stepper, batch_of(stepper, rows, columns=5)), whole)
+        close(said(stepper, batch_of(stepper, rows, columns=5)), whole)
         for hook in hooks:
             hook.remove()
-    assert counts == [0, 14], "the shared block computed again"
+    assert counts[0] == 0 and counts[1] >= 14, "the shared block computed again"
     assert not any("forward" in vars(block) for block in decoder_layers(loaded.model))
 
 
@@ -236,7 +239,11 @@ def test_beginnings_share_the_states_of_the_whole(model: Loaded, tmp_path: Path)
 
 
 def test_roles_that_change_lower_blocks_are_computed_by_themselves(model: Loaded, tmp_path: Path) -> None:
-    groups = (Lora(name="actor", rank=2, alpha=8, layers_from=1), Lora(name="critic", rank=2, alpha=8), Head(name="value"))
+    groups = (
+        Lora(name="actor", rank=2, alpha=8, layers_from=1),
+        Lora(name="critic", rank=2, alpha=8),
+        Head(name="value"),
+    )
     rows = worker.rows(3)
     with stepping(model, tmp_path / "shared", *groups) as stepper:
         trunk = stepper.trainable.eval().trunk
@@ -288,28 +295,28 @@ def test_a_pass_that_fails_leaves_the_blocks_as_they_were(model: Loaded, tmp_pat
 
 
 def test_a_model_whose_passes_differ_is_told_and_not_shared(model: Loaded, tmp_path: Path) -> None:
-    """Blocks that talk to each other beside the states: what a lower one leaves behind is missing later."""
+    """Blocks that pass on more than their states: what a lower one leaves behind is missing in a pass that skips it."""
     lower, upper = decoder_layers(model.model)
     seen: list[Tensor] = []
-    first = lower.register_forward_hook(lambda _, args, output: seen.append(output) or None)
+    first = lower.self_attn.register_forward_hook(lambda _, __, output: seen.append(output[0]))
     second = upper.register_forward_hook(lambda _, args, output: output + 5 * seen.pop() if seen else output)
     try:
         with stepping(model, tmp_path) as stepper:
             trainable, trunk = stepper.trainable.eval(), stepper.trainable.trunk
             assert trunk is not None
-            trunk.blocks[0].mlp.register_forward_hook(lambda *_: None)
             batch = batch_of(stepper, worker.rows(2))
-            plain = hidden_states(trainable, batch)
-            assert trunk.why is None or "differ" in trunk.why
-            torch.testing.assert_close(plain, hidden_states(trainable, batch))
+            first_pass = hidden_states(trainable, batch)
+            assert "differ" in trainable.sharing
+            torch.testing.assert_close(first_pass, hidden_states(trainable, batch))
     finally:
         first.remove()
         second.remove()
 
 
 def test_blocks_that_are_not_there_are_told(model: Loaded, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"layers_from 2: \w+ has 2 blocks, 0 to 1"), stepping(
-        model, tmp_path, Lora(rank=2, alpha=4, layers_from=2)
+    with (
+        pytest.raises(InputError, match=r"layers_from 2: \w+ has 2 blocks, 0 to 1"),
+        stepping(model, tmp_path, Lora(rank=2, alpha=4, layers_from=2)),
     ):
         pass
 

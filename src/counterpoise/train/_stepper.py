@@ -133,6 +133,10 @@ class Stepper:
         with self._no_detour(), self.processes.autocast():
             yield
 
+    def pieces(self, sizes: Sequence[int]) -> list[list[int]]:
+        """Places of rows of so many tokens, split as `step` splits them into micro-batches, for a loop's own passes."""
+        return micro_batches(sizes, self.micro_tokens, self.processes.device.type)
+
     def save(self) -> None:
         """Write the checkpoint. All processes must call it; the main one writes."""
         if self.processes.deepspeed:
@@ -203,7 +207,7 @@ class Stepper:
         """Gradients of the step; from the start again with half the tokens at once when memory runs out."""
         while True:
             sizes = [objective.size(row) for row in encoded.rows]
-            micro = micro_batches(sizes, self.micro_tokens, self.processes.device.type)
+            micro = self.pieces(sizes)
             try:
                 return self._gradients(objective, encoded, micro)
             except (RuntimeError, MemoryError) as error:

@@ -5,7 +5,7 @@ again. The score is read at the end of turn, which a reply that hit its length l
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -106,17 +106,21 @@ class Looked(NamedTuple):
 
 @torch.no_grad()
 def look(stepper: Stepper, episodes: Sequence[Episode], end: int) -> Looked:
-    """What all six roles say of the episodes, in micro-batches; `end` is the token that ends a turn."""
-    model, found = stepper.trainable, list[dict[str, list[Tensor]]]()
+    """What all six roles say of the episodes, in micro-batches of similar length; `end` is what ends a turn."""
+    model, found = stepper.trainable, dict[str, dict[int, Tensor]]()
+    closed = [_closed(episode, end) for episode in episodes]
     was_training = model.training
     model.eval()
     try:
-        for some in _pieces(episodes, stepper.micro_tokens):
-            batch = _batch(stepper, [_closed(episode, end) for episode in some])
+        for places in stepper.pieces(list(map(len, closed))):
+            batch = _batch(stepper, [closed[place] for place in places])
             with stepper.precision():
-                found.append(_looks(model, batch))
+                looks = _looks(model, batch)
+            for name, numbers in looks.items():
+                found.setdefault(name, {}).update(zip(places, numbers, strict=True))
             if model.trunk is not None:  # updates see the episodes without the end of turn that was added
-                model.trunk.shorten(batch, pad(stepper.loaded, [(episode.tokens,) for episode in some], once=True))
+                open_ = pad(stepper.loaded, [(episodes[place].tokens,) for place in places], once=True)
+                model.trunk.shorten(batch, open_)
     finally:
         model.train(was_training)
     lengths = [episode.tokens.n_labels for episode in episodes]
@@ -124,10 +128,10 @@ def look(stepper: Stepper, episodes: Sequence[Episode], end: int) -> Looked:
     mask = torch.arange(width) < torch.tensor(lengths)[:, None]
 
     def joined(name: str) -> Tensor:
-        rows = [row for piece in found for row in piece[name]]
+        rows = [found[name][place] for place in range(len(episodes))]
         return torch.stack([torch.nn.functional.pad(row, (0, width - len(row))) for row in rows])
 
-    scores = {name: torch.cat([torch.stack(piece[name]) for piece in found]) for name in (REWARD, COST)}
+    scores = {name: torch.stack([found[name][place] for place in range(len(episodes))]) for name in (REWARD, COST)}
     return Looked(
         mask=mask, logp=joined("logp"), ref_logp=joined("ref"), entropy=joined("entropy"),
         rewards=scores[REWARD], costs=scores[COST],
@@ -165,19 +169,6 @@ def _looks(model: Trainable, batch: Batch) -> dict[str, list[Tensor]]:
         else:
             found[name] = split(torch.zeros_like(logp_N))
     return found
-
-
-def _pieces(episodes: Sequence[Episode], micro_tokens: int) -> Iterator[list[Episode]]:
-    """Neighbours, about so many padded tokens at once."""
-    piece: list[Episode] = []
-    for episode in episodes:
-        longest = max(len(each.tokens) for each in (*piece, episode)) + 1
-        if piece and longest * (len(piece) + 1) > micro_tokens:
-            yield piece
-            piece = []
-        piece.append(episode)
-    if piece:
-        yield piece
 
 
 def _closed(episode: Episode, end: int) -> Tokens:
