@@ -221,8 +221,8 @@ class Trunk:
                 with self._entering(states):
                     ours = forward()
                 keep = batch.inputs["attention_mask"].bool()
-                whole, ours = whole[keep].float(), ours[keep].float()
-                if not torch.allclose(ours, whole, rtol=1e-2, atol=1e-2 * float(whole.abs().max())):
+                wanted, taken = whole[keep].float(), ours[keep].float()
+                if not torch.allclose(taken, wanted, rtol=1e-2, atol=1e-2 * float(wanted.abs().max())):
                     self.why = "passes that start behind the shared blocks differ from whole ones in this model"
         finally:
             model.train(was_training)
