@@ -29,7 +29,7 @@ from counterpoise.evals import scorers
 from counterpoise.evals.stats import wilson
 from counterpoise.methods import get
 from counterpoise.methods.safe_rlhf import best_of_n
-from counterpoise.methods.safe_rlhf._align import scoring_with
+from counterpoise.methods.safe_rlhf._align import both_scores
 from counterpoise.models import Decoding, Engine, load
 
 DECLINES = ("redirect", "reason", "refusal")
@@ -165,10 +165,10 @@ def main() -> None:
                 spent["answers"], started = clock() - started, clock()
                 line = {"arm": arm, "seed": seed, "answers": texts} | measured(rows, texts, base)
                 loaded = load(given.model)
-                for kind in ("reward", "cost"):
-                    with scoring_with(loaded, out / "models" / kind / "adapter", kind) as model:
-                        asked = [(row.messages, text.strip() or ".") for row, text in zip(rows, texts, strict=True)]
-                        line[kind] = float(model.scores(asked).mean())
+                folders = [out / "models" / kind / "adapter" for kind in ("reward", "cost")]
+                asked = [(row.messages, text.strip() or ".") for row, text in zip(rows, texts, strict=True)]
+                rewards, costs = both_scores(loaded, *folders, asked)
+                line |= {"reward": float(rewards.mean()), "cost": float(costs.mean())}
                 spent["scores"] = clock() - started
                 write_json(file, line | {"seconds": {part: round(value, 1) for part, value in spent.items()}})
                 spent = {}

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_safe_rlhf_train import PPO, TRAIN, config, folder, model, pairs  # noqa: F401  (fixtures)
@@ -11,6 +12,7 @@ from test_safe_rlhf_train import PPO, TRAIN, config, folder, model, pairs  # noq
 import tiny
 from counterpoise.methods import get
 from counterpoise.methods.safe_rlhf import PPOConfig, SACPOConfig
+from counterpoise.methods.safe_rlhf._align import both_scores, scoring_with
 from counterpoise.methods.safe_rlhf._episodes import Ask, end_of_turn, look, roll_out
 from counterpoise.methods.safe_rlhf._ppo import Loop, roles
 from counterpoise.methods.safe_rlhf._scores import COST, REWARD, CostModel, RewardModel
@@ -117,3 +119,17 @@ def test_sacpo_trains_the_upper_blocks_alone(model: Loaded, tmp_path: Path) -> N
     for step in ("helpfulness", "safety"):
         assert run["train"][step]["trunk"].startswith("blocks 0 to 0 computed once")
         assert all(".layers.1." in target for target in run["train"][step]["lora_targets"])
+
+
+@pytest.mark.parametrize("cost_from", [0, 1])
+def test_both_models_at_once_say_what_each_says(cost_from: int, model: Loaded, tmp_path: Path) -> None:  # noqa: F811
+    models = scores(model, tmp_path, cost_from=cost_from)
+    asked = [(row.prompt, reply.text) for row in pairs() for reply in row.replies]
+    folders = [models / name / "adapter" for name in (REWARD, COST)]
+    before = {name: value.clone() for name, value in model.model.state_dict().items()}
+    found = both_scores(model, *folders, asked)
+    for name, folder_, own in zip((REWARD, COST), folders, found, strict=True):
+        with scoring_with(model, folder_, name) as alone:
+            np.testing.assert_allclose(own, alone.scores(asked), atol=1e-4)
+    assert float(abs(found[0] - found[1]).max()) > 1e-3
+    assert all(torch.equal(value, before[name]) for name, value in model.model.state_dict().items())

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,11 @@ from .._sources import Overlaps, in_turn, made_rows, rows_from
 from ._config import SafeRLHFConfig
 
 if TYPE_CHECKING:
-    from counterpoise.chat import Sample
+    from counterpoise.chat import Conversation, Sample
     from counterpoise.models import Loaded
 
     from ._data import Pairs
-    from ._scores import ScoreModel
+    from ._scores import Floats, ScoreModel
 
 OWN_PAIRS = 2752
 ROW_TOKENS = 160  # prompt and two replies of our own pairs
@@ -148,6 +148,29 @@ def scoring_with(loaded: "Loaded", folder: Path, head: str) -> Iterator["ScoreMo
         stepper.generating() as engine,
     ):
         yield ScoreModel(loaded, folder, head, engine)
+
+
+def both_scores(
+    loaded: "Loaded", reward_model: Path, cost_model: Path, asked: "Sequence[tuple[Conversation, str]]"
+) -> tuple["Floats", "Floats"]:
+    """(n,) rewards and (n,) costs of replies to conversations, both models on the loaded one at once: images are seen
+    once for both, and so are the blocks that neither changes. Raises InputError for models that do not fit."""
+    import tempfile
+
+    from counterpoise.train import Head, Lora, TrainConfig, training
+
+    from ._episodes import ask_both
+
+    groups = tuple(
+        kind(name=name, start=folder)
+        for name, folder in (("reward", reward_model), ("cost", cost_model))
+        for kind in (Lora, Head)
+    )
+    with (
+        tempfile.TemporaryDirectory() as nothing,
+        training(loaded, TrainConfig(groups=groups), Path(nothing), total=1, run="scores", resume=False) as stepper,
+    ):
+        return ask_both(stepper, asked)
 
 
 # Policy

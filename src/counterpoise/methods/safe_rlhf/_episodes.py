@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from counterpoise.train import Batch, Stepper, Tokens, Trainable, label_logits, 
 
 from ._config import PPOConfig
 from ._math import gae, leave_one_out, shape
-from ._scores import COST, REWARD, scored_tokens
+from ._scores import COST, REWARD, Floats, scored_tokens
 
 if TYPE_CHECKING:
     from counterpoise.models import Loaded
@@ -169,6 +170,26 @@ def _looks(model: Trainable, batch: Batch) -> dict[str, list[Tensor]]:
         else:
             found[name] = split(torch.zeros_like(logp_N))
     return found
+
+
+@torch.no_grad()
+def ask_both(stepper: Stepper, asked: Sequence[tuple[Conversation, str]]) -> tuple[Floats, Floats]:
+    """(n,) rewards and (n,) costs of replies to conversations, in micro-batches of similar length."""
+    model, rows = stepper.trainable.eval(), list[Tokens]()
+    for prompt, reply in asked:
+        tokens = scored_tokens(stepper.loaded, prompt, reply, None)
+        assert tokens is not None
+        rows.append(tokens)
+    found = {name: np.zeros(len(rows)) for name in (REWARD, COST)}
+    for places in stepper.pieces(list(map(len, rows))):
+        batch = _batch(stepper, [rows[place] for place in places])
+        with stepper.precision():
+            for name, numbers in found.items():
+                with model.using(name):
+                    numbers[places] = model.scores(name, batch)[:, 0].double().cpu().numpy()
+        if model.trunk is not None:
+            model.trunk.clear()
+    return found[REWARD], found[COST]
 
 
 def _closed(episode: Episode, end: int) -> Tokens:
