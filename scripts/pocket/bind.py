@@ -13,6 +13,7 @@ import argparse
 import itertools
 import json
 import random
+import re
 import shutil
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ from held_out import line, measured
 from peft import set_peft_model_state_dict
 from rows import visual
 from safetensors.torch import load_file
+from torch import nn
 
 from counterpoise.chat import Sample
 from counterpoise.data import pocket_sets, twins
@@ -99,6 +101,13 @@ def batches(
     ], scale
 
 
+def upper(loaded: Loaded, first: int) -> tuple[str, ...]:
+    """Paths of the linear layers of the language model's decoder from layer `first` on."""
+    found = (re.search(r"text_model\.layers\.(\d+)\.", name) for name, each in loaded.model.named_modules()
+             if isinstance(each, nn.Linear))  # fmt: skip
+    return tuple(match.string for match in found if match and int(match[1]) >= first)
+
+
 def look(stepper: Stepper, items: int, modalities: list[str], out: Path, started: float) -> None:
     """Measure the weights as they are, and keep them."""
     with stepper.generating() as engine:
@@ -136,6 +145,8 @@ def main() -> None:
     args.add_argument("--start", type=Path, help="adapter of an earlier training (same rank) to go on from")
     args.add_argument("--schedule", choices=("cosine", "constant"), default="constant")
     args.add_argument("--drawn", type=float, default=3.0, help="requests drawn for each that is bound")
+    args.add_argument("--from-layer", type=int, default=0, help="train factors from this decoder layer on")
+    args.add_argument("--fixed-connector", action="store_true", help="leave the connector as it is")
     args.add_argument("--stop", type=int, help="end at this step")
     args.add_argument("--modalities", nargs="+", default=twins.MODALITIES, help="of the families that are measured")
     a = args.parse_args()
@@ -145,7 +156,8 @@ def main() -> None:
     plan, scale = batches(loaded, layers, a.steps, a.seed, a.out, a.drawn)
     objective = Binding(layers, first=a.first, anchor=a.anchor, reply=a.reply, along=a.along, scale=scale,
                         odds=a.odds, token=refusal_token(loaded))  # fmt: skip
-    groups = (Lora(rank=a.rank, alpha=a.alpha), Projector(learning_rate=a.lr / 8))
+    lora = Lora(rank=a.rank, alpha=a.alpha, targets=upper(loaded, a.from_layer))
+    groups = (lora,) if a.fixed_connector else (lora, Projector(learning_rate=a.lr / 8))
     config = TrainConfig(
         learning_rate=a.lr, groups=groups, batch_size=BOUND + VISUAL + TEXT, seed=a.seed, micro_batch_tokens=1600,
         warmup_ratio=0.02, feature_cache_mb=0, schedule=a.schedule,

@@ -1,9 +1,10 @@
 """Turn a PEFT adapter (and a trained connector) into the part that the repository ships.
 
-    python scripts/pocket/export.py ADAPTER_DIR OUT.safetensors [--rank 8]
+    python scripts/pocket/export.py ADAPTER_DIR OUT.safetensors [--rank 8] [--onto PART.safetensors]
 
 With --rank, each update B A is replaced by the nearest one of that rank (its largest singular values); what share of
-the updates' squared length that keeps is said.
+the updates' squared length that keeps is said. With --onto, the adapter was trained on top of that part: both updates
+are joined, of the modules that the adapter has; those that it leaves alone go back to what they were before the part.
 """
 
 import argparse
@@ -34,6 +35,16 @@ def factors(folder: Path) -> dict[str, torch.Tensor]:
     return {name: value.to(torch.float16).contiguous() for name, value in out.items()}
 
 
+def joined(part: dict[str, torch.Tensor], below: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Factors of the sum of two updates: B A + D C = [B D] [A; C]."""
+    out = dict(part)
+    for name in (key.removesuffix(".A") for key in part if key.endswith(".A")):
+        if name + ".A" in below:
+            out[name + ".A"] = torch.cat([below[name + ".A"], part[name + ".A"]]).contiguous()
+            out[name + ".B"] = torch.cat([below[name + ".B"], part[name + ".B"]], dim=1).contiguous()
+    return out
+
+
 def reduced(part: dict[str, torch.Tensor], rank: int) -> tuple[dict[str, torch.Tensor], float]:
     """(the part with factors of at most `rank`, share of the squared Frobenius norm of all updates that is kept)."""
     out, kept, whole = dict(part), 0.0, 0.0
@@ -54,8 +65,11 @@ def main() -> None:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("adapter", type=Path), args.add_argument("out", type=Path)
     args.add_argument("--rank", type=int, help="at most so many factors a module")
+    args.add_argument("--onto", type=Path, help="part that the adapter was trained on top of")
     a = args.parse_args()
     part = factors(a.adapter)
+    if a.onto:
+        part = joined(part, load_file(a.onto))
     if a.rank:
         part, share = reduced(part, a.rank)
         print(f"rank {a.rank} keeps {share:.1%} of the updates")

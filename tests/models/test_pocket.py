@@ -93,7 +93,7 @@ def test_a_version_is_named_for_good():
     assert len(set(folders.values())) == len(folders)
     assert folders[6].name == "pocket-1-87c4c7-e00a75"
     for wrong in ("pocket:5", "pocket:", "pocket:06"):
-        with pytest.raises(InputError, match="unknown version of the pocket .*known: 6, 7"):
+        with pytest.raises(InputError, match="unknown version of the pocket .*known: 6, 7, 8"):
             find_folder(wrong)
 
 
@@ -118,6 +118,11 @@ def test_parts_are_merged_one_after_the_other(tmp_path):
     wanted = before + factors[1] @ factors[0] + factors[3] @ factors[2]
     torch.testing.assert_close(model.get_submodule(path).weight.detach(), wanted)
     torch.testing.assert_close(model.get_parameter(connector).detach(), kept)
+    before = model.get_submodule(path).weight.detach().clone()
+    save_file({connector: kept - 1}, tmp_path / "8.safetensors")  # no factors: the connector alone
+    load_parts(model, tmp_path / "tower.safetensors", [tmp_path / "8.safetensors"])
+    torch.testing.assert_close(model.get_parameter(connector).detach(), kept - 1)
+    assert torch.equal(model.get_submodule(path).weight, before)
     save_file({"model.text_model.layers.99.mlp.up_proj.A": factors[0]}, tmp_path / "8.safetensors")
     with pytest.raises(InputError, match="8.safetensors: does not fit the pocket"):
         load_parts(model, tmp_path / "tower.safetensors", [tmp_path / "8.safetensors"])

@@ -1,5 +1,6 @@
 """The order of a tournament, its continuation, its budget, and what it refuses; over hand-made evaluations."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -224,3 +225,18 @@ def test_methods_by_name():
     assert [arm.name for arm in parse_methods("rejection-mix, uwm")] == ["rejection-mix", "uwm"]
     with pytest.raises(InputError, match="no-such"):
         parse_methods("no-such")
+
+
+def test_a_tournament_side_by_side_has_the_page_of_one_in_turn(tmp_path):
+    settled = []
+    for jobs in (1, 2):
+        said = []
+        page = run_tournament(
+            config(tmp_path / str(jobs), "small=rejection-mix", seeds=1), stages=Written(), jobs=jobs, say=said.append
+        )
+        settled.append(re.sub(r"7,000 \| \d+ \|", "7,000 | s |", page.with_suffix(".md").read_text()))  # seconds
+        assert any("small, seed 0: measuring" in line for line in said)
+    assert settled[0] == settled[1] and "small is safer than the untouched model" in settled[1]
+    again = Written()
+    run_tournament(config(tmp_path / "2", "small=rejection-mix", seeds=1), stages=again, say=quiet)
+    assert again.calls == []  # what the workers did is recorded

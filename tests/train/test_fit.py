@@ -83,6 +83,18 @@ def test_every_architecture_trains_saves_and_stays_as_it_was(
         assert float(sft_loss(tuned.model, batch).loss) < float(sft_loss(loaded.model, batch).loss)
 
 
+def test_an_adapter_on_other_weights_of_the_same_shapes_is_said(
+    folders: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, other = folders("llama"), tiny.build("llama", tmp_path / "other", seed=1)
+    made = fit(tiny_model(own), worker.rows(8, images=False), sft_loss, CONFIG, tmp_path / "out")
+    capsys.readouterr()
+    load(str(own), adapter=made.adapter, dtype="float32", device="cpu")
+    assert "trained on other weights" not in capsys.readouterr().err
+    load(str(other), adapter=made.adapter, dtype="float32", device="cpu")
+    assert "adapter: was trained on other weights than those of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arch", tiny.ARCHITECTURES)
 def test_logits_at_labels_are_the_models_own(arch: str, folders: Callable[[str], Path]) -> None:
     loaded = tiny_model(folders(arch))

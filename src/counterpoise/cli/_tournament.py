@@ -26,6 +26,9 @@ def tournament(
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Conversations per batch of generation.")] = 64,
     device_map: Annotated[str | None, typer.Option(help="How a model larger than one device is spread.")] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Arms worked on at once, each on its share of the GPUs or of the cores.")
+    ] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan with its cost; do nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Start over: remove what an earlier one left.")] = False,
 ) -> None:
@@ -62,8 +65,8 @@ def tournament(
         out=out or default_folder("runs", "tournament", model, suite, f"limit{limit}" if limit else ""),
     )  # fmt: skip
     if dry_run:
-        typer.echo(str(tournament_plan(config)))
+        typer.echo(str(tournament_plan(config, jobs=jobs)))
         return
-    page = run_tournament(config, force=force, say=lambda line: typer.echo(line, err=True))
+    page = run_tournament(config, jobs=jobs, force=force, say=lambda line: typer.echo(line, err=True))
     typer.echo(page.with_suffix(".md").read_text(encoding="utf-8"))
     typer.echo(f"page: {page}", err=True)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ._provider import CounterpoiseAPI, to_conversation
     from ._reply import ReasoningMarkers, Reply, split_reply
     from ._score import last_states
-    from ._serving import save_system, served_system, with_system
+    from ._serving import save_base, save_system, served_system, with_system
     from ._source import find_folder, fingerprint
     from ._steering import (
         AppliedSteering,
@@ -118,6 +118,7 @@ _WHERE = {
     "resolve_dtype": "_device",
     "refuse_carrying": "_edit",
     "save_edit": "_edit",
+    "save_base": "_serving",
     "save_system": "_serving",
     "served_system": "_serving",
     "save_steering": "_steering",
@@ -189,6 +190,7 @@ __all__ = [
     "remove_edit",
     "resolve_device",
     "resolve_dtype",
+    "save_base",
     "save_edit",
     "save_steering",
     "save_system",

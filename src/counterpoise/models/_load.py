@@ -14,7 +14,7 @@ from ._edit import edit_base, is_edit
 from ._loaded import Loaded
 from ._parts import dense_head
 from ._processor import BACKENDS, has_torchvision, readers
-from ._serving import served_system
+from ._serving import say_other_base, served_system
 from ._source import adapter_base, check_weights, find_folder, fingerprint, is_adapter
 from ._steering import is_steering, steering_base
 
@@ -74,7 +74,10 @@ def load(
     options = {"trust_remote_code": trust_remote_code, "local_files_only": True}
     processor, tokenizer = readers(folder, name, is_vlm=is_vlm, backend=image_backend, **options)
     put = find_folder(str(adapter)) if adapter is not None else None
-    peft = put_on(model, put, name) if put is not None else None
+    peft = None
+    if put is not None:
+        peft = put_on(model, put, name)
+        say_other_base(put, folder, name)
     where = where._replace(device=settle(model, where, name))
     model.eval()
     dense_head(model)

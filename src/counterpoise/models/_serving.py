@@ -1,14 +1,18 @@
-"""The system text that belongs to a model: a correction may say that it protects only together with one."""
+"""What a folder says beside its weights: the system text that a correction protects together with, and the weights that
+an adapter was trained on."""
 
 import dataclasses
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import InputError, read_json, write_json
+from counterpoise.base import InputError, notice, read_json, write_json
 from counterpoise.chat import Conversation, system
 
+from ._source import weights_hash
+
 FILE = "counterpoise.json"
-"""File of a model's folder, or of an artifact's; its key `system` is the text."""
+"""File of a model's folder, or of an artifact's; its key `system` is the text, `base_weights` the hash of the weights
+that an adapter was trained on."""
 
 
 def served_system(folder: Path | None) -> str:
@@ -26,6 +30,20 @@ def save_system(folder: Path, text: str) -> None:
     """Name the system text of a model or an artifact; the other keys of its file stay."""
     value = _read(folder) if (folder / FILE).is_file() else {}
     write_json(folder / FILE, value | {"system": text})
+
+
+def save_base(adapter: Path, base: Path) -> None:
+    """Note in an adapter's folder which weights it was trained on; the other keys of its file stay."""
+    value = _read(adapter) if (adapter / FILE).is_file() else {}
+    write_json(adapter / FILE, value | {"base_weights": weights_hash(base)})
+
+
+def say_other_base(adapter: Path, base: Path, name: str) -> None:
+    """One line where an adapter is put on other weights than it was trained on: shapes may fit all the same, and what
+    is then measured is neither model. Adapters that note nothing, as those of other tools, are taken as they are."""
+    known = _read(adapter).get("base_weights") if (adapter / FILE).is_file() else None
+    if known is not None and known != weights_hash(base):
+        notice(f"{adapter}: was trained on other weights than those of {name}; numbers are of this combination")
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from counterpoise.base import Artifact, InputError, read_json, write_json
-from counterpoise.models import fingerprint, target_regex
+from counterpoise.models import fingerprint, save_base, target_regex
 
 from ._distributed import Processes, full
 
@@ -76,6 +76,7 @@ def _save_adapter(trainable: "Trainable", values: dict[str, Tensor], role: str, 
     if trainable.loaded.adapter is not None:
         join(Path(trainable.loaded.adapter), part)
     _save_heads(trainable, values, part)
+    save_base(part, Path(trainable.loaded.path))  # another checkpoint may have the same shapes
 
 
 def _save_heads(trainable: "Trainable", values: dict[str, Tensor], part: Path) -> None:

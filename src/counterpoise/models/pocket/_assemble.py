@@ -19,10 +19,11 @@ VERSION = "1"
 ALIGNMENTS: dict[int, tuple[str, ...]] = {
     6: ("alignment.safetensors",),
     7: ("alignment.safetensors", "alignment7.safetensors"),
+    8: ("alignment.safetensors", "alignment7.safetensors", "alignment8.safetensors"),
 }
 """Alignment parts of each version that can be loaded, in the order in which they are merged. A later version is the one
 it began from plus a small part of its own."""
-DEFAULT = 7
+DEFAULT = 8
 """What "pocket" is; "pocket:6" names one version for good."""
 LANGUAGE_MODEL = "pocket:language-model"
 """Name of the language model that every pocket began from, before any of its alignment."""

@@ -16,7 +16,7 @@ def _pilot_pace(config: TournamentConfig) -> float:
     return 60 * (config.budget.minutes or 0) / PILOT
 
 
-def tournament_plan(config: TournamentConfig) -> Plan:
+def tournament_plan(config: TournamentConfig, *, jobs: int = 1) -> Plan:
     """The plan of `counterpoise tournament`. Raises InputError for whatever it would refuse at its start."""
     refuse_adapter(config.model, model_folder(config.model))
     work = RealStages()
@@ -33,5 +33,7 @@ def tournament_plan(config: TournamentConfig) -> Plan:
         stages.append(once.times(n, f"{n} seeds").named(f"{arm.name}: measure"))
     if config.budget.minutes is not None:
         notes.append(f"rows within {config.budget}: known after a trial of {PILOT} rows of each arm; {PILOT} shown")
+    if jobs > 1:
+        notes.append(f"{jobs} arms at once, each on its share of the machine; the time is of one after the other")
     title = f"counterpoise tournament {config.model}: {len(config.arms)} arms, suite {config.suite}, into {config.out}"
     return Plan(title, tuple(stages), parameters(config.model), tuple(notes))
