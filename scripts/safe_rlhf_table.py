@@ -6,11 +6,17 @@ Arms: base, dpo-helpful, dpo-safe, sacpo, p-sacpo, ppo-reward, ppo-cost, ppo, pp
 answers the requests of Twins' validation families (harmful and benign, all modalities; --items limits them), greedily,
 and the rule `rate_reply` grades the answers: no judge. Reward and cost are those of the run's own models, which the
 policies were trained on: the rule's numbers are the honest ones. Runs go on where they were stopped. Writes
-OUT/table.json and prints a Markdown table with a line per arm and seed.
+OUT/table.json and prints a Markdown table with a line per arm and seed. `seconds` of a line are the process's own, by
+part, so that a larger run can be planned.
+
+`--layers-from` puts all factors on the upper blocks: what lies below is computed once for all roles. What arms have in
+common is trained once: reward and cost model of a seed, and DPO on helpfulness, the first step of SACPO.
 """
 
 import argparse
 import json
+import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +29,7 @@ from counterpoise.evals import scorers
 from counterpoise.evals.stats import wilson
 from counterpoise.methods import get
 from counterpoise.methods.safe_rlhf import best_of_n
-from counterpoise.methods.safe_rlhf._align import scoring_with
+from counterpoise.methods.safe_rlhf._align import both_scores
 from counterpoise.models import Decoding, Engine, load
 
 DECLINES = ("redirect", "reason", "refusal")
@@ -41,8 +47,11 @@ def trained(name: str, arm: str, seed: int, out: Path, given: argparse.Namespace
     if arm in ("base", "best-of-n"):
         return None
     loaded = load(name)
-    common = {"seed": seed, "n_pairs": given.pairs}
+    common = {"seed": seed, "n_pairs": given.pairs, "layers_from": given.layers_from}
+    first = out / "dpo-helpful" / "helpfulness"
     if arm in DPO:
+        if arm in ("sacpo", "p-sacpo") and first.is_dir() and not (out / arm).exists():
+            shutil.copytree(first, out / arm / "helpfulness")  # the same training, finished: it is not run again
         train = {"train.epochs": given.epochs, "train.batch_size": 16, "train.learning_rate": given.dpo_rate}
         config = get("sacpo").resolve(loaded.path, common | train | DPO[arm])
         return get("sacpo").align(loaded, config, out / arm).artifact.path
@@ -50,9 +59,11 @@ def trained(name: str, arm: str, seed: int, out: Path, given: argparse.Namespace
     # the same number of answers in every arm
     prompts = max(1, given.prompts // 4) if arm == "ppo-critic-free" else given.prompts
     ppo |= {"ppo.steps": given.steps, "ppo.prompts": prompts, "ppo.max_new_tokens": given.tokens}
-    config = get("safe-rlhf-v").resolve(
-        loaded.path, common | {"stage": "ppo", "ppo.train.learning_rate": given.rate} | ppo | models
-    )
+    ppo |= {"ppo.epochs": given.ppo_epochs, "ppo.train.learning_rate": given.ppo_rate or given.rate}
+    ppo |= {"ppo.critic_learning_rate": given.critic_rate}
+    # costs of this update and not of earlier ones: see the controllers in the page
+    ppo |= {"ppo.multiplier.window": given.prompts, "ppo.multiplier.rate": given.multiplier_rate}
+    config = get("safe-rlhf-v").resolve(loaded.path, common | {"stage": "ppo"} | ppo | models)
     return get("safe-rlhf-v").align(loaded, config, out / arm).artifact.path
 
 
@@ -61,6 +72,7 @@ def scoring_models(name: str, seed: int, out: Path, given: argparse.Namespace) -
         loaded = load(name)
         settings = {"seed": seed, "n_pairs": given.pairs, "n_held_out": given.held_out, "stage": stage}
         settings |= {"scoring.train.epochs": given.epochs, "scoring.train.learning_rate": given.rate}
+        settings |= {"layers_from": given.layers_from}
         get("safe-rlhf-v").align(loaded, get("safe-rlhf-v").resolve(loaded.path, settings), out / "models")
 
 
@@ -121,8 +133,13 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=400)
     parser.add_argument("--items", type=int, default=312)
     parser.add_argument("--epochs", type=float, default=2)
-    parser.add_argument("--rate", type=float, default=3e-4, help="of reward and cost model, and of PPO")
+    parser.add_argument("--rate", type=float, default=3e-4, help="of reward and cost model")
     parser.add_argument("--dpo-rate", type=float, default=5e-5, help="of DPO's arms")
+    parser.add_argument("--layers-from", type=int, default=0, help="first block with factors, of all arms")
+    parser.add_argument("--ppo-rate", type=float, help="of PPO's actor; default: --rate")
+    parser.add_argument("--ppo-epochs", type=int, default=1, help="passes over the answers of an update")
+    parser.add_argument("--critic-rate", type=float, default=3e-4)
+    parser.add_argument("--multiplier-rate", type=float, default=0.1)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=48)
@@ -133,20 +150,28 @@ def main() -> None:
     table = []
     for seed in given.seeds:
         out = given.out / f"seed-{seed}"
+        clock = time.process_time
+        started = clock()
         scoring_models(given.model, seed, out, given)
+        spent = {"models": clock() - started}
         base: list[str] | None = None
         for arm in dict.fromkeys(["base", *given.arms]):
             file = out / f"{arm}.json"
             if not file.is_file():
+                started = clock()
                 path = trained(given.model, arm, seed, out, given)
+                spent["training"], started = clock() - started, clock()
                 texts = answers(given.model, arm, path, rows, out, given)
+                spent["answers"], started = clock() - started, clock()
                 line = {"arm": arm, "seed": seed, "answers": texts} | measured(rows, texts, base)
                 loaded = load(given.model)
-                for kind in ("reward", "cost"):
-                    with scoring_with(loaded, out / "models" / kind / "adapter", kind) as model:
-                        asked = [(row.messages, text.strip() or ".") for row, text in zip(rows, texts, strict=True)]
-                        line[kind] = float(model.scores(asked).mean())
-                write_json(file, line)
+                folders = [out / "models" / kind / "adapter" for kind in ("reward", "cost")]
+                asked = [(row.messages, text.strip() or ".") for row, text in zip(rows, texts, strict=True)]
+                rewards, costs = both_scores(loaded, *folders, asked)
+                line |= {"reward": float(rewards.mean()), "cost": float(costs.mean())}
+                spent["scores"] = clock() - started
+                write_json(file, line | {"seconds": {part: round(value, 1) for part, value in spent.items()}})
+                spent = {}
             table.append(json.loads(file.read_text()))
             base = table[-1]["answers"] if arm == "base" else base
             print(markdown(table[-1]), flush=True)
@@ -157,7 +182,9 @@ def markdown(line: dict[str, Any]) -> str:
     """One row of the table."""
     cells = [line["arm"], str(line["seed"])]
     for name, value in line.items():
-        if isinstance(value, float):
+        if name == "seconds":
+            cells.append(f"seconds {sum(value.values()):.0f}")
+        elif isinstance(value, float):
             cells.append(f"{name} {value:.2f}")
         elif isinstance(value, dict):
             cells.append(f"{name} {value['k']}/{value['n']}")

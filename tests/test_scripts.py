@@ -68,8 +68,13 @@ def test_speed_beside_trl(run: Callable[..., str], model: str, tmp_path: Path, o
 def test_safe_rlhf_bench(model: str, tmp_path: Path) -> None:
     bench = script("bench/safe_rlhf.py")
     six = bench.ppo(model, 2, 4, tmp_path / "ppo")
+    upper = bench.ppo(model, 2, 4, tmp_path / "upper", first=1)
     one = bench.sft(model, 2, 4, tmp_path / "sft")
-    assert min(six["plain"], six["rollout"], six["seconds"], one["seconds"]) > 0
+    for found in (six, upper):
+        assert min(found["plain_rate"], found["rollout_rate"], found["seconds"]) > 0
+        parts = [found[f"{part}_seconds"] for part in ("rollout", "scoring", "update")]
+        assert sum(parts) == pytest.approx(found["seconds"])
+    assert one["seconds"] > 0
 
 
 def test_a_learning_curve_names_no_pairs_that_there_are_not() -> None:
@@ -95,11 +100,15 @@ def test_heads(run: Callable[..., str], model: str, tmp_path: Path) -> None:
 @slow
 def test_safe_rlhf_table(run: Callable[..., str], model: str, tmp_path: Path) -> None:
     arguments = ("scripts/safe_rlhf_table.py", model, "--out", tmp_path, "--seeds", 0, "--pairs", 8, "--held-out", 4,
-                 "--items", 8, *SMALL, "--steps", 1, "--prompts", 2, "--tokens", 4, "--n", 2)  # fmt: skip
+                 "--items", 8, *SMALL, "--steps", 1, "--prompts", 2, "--tokens", 4, "--n", 2,
+                 "--layers-from", 1)  # fmt: skip
     first = run(*arguments)
     arms = script("scripts/safe_rlhf_table.py").ARMS
     rows = read(tmp_path / "table.json")
     assert [row["arm"] for row in rows] == list(arms) and all(row["broken"]["n"] == 8 for row in rows)
+    assert all(row["seconds"]["answers"] > 0 for row in rows) and rows[0]["seconds"]["models"] > 0
+    own = [read(tmp_path / "seed-0" / arm / "run.json") for arm in ("dpo-helpful", "sacpo", "p-sacpo")]
+    assert len({each["train"]["helpfulness"]["fingerprint"] for each in own}) == 1
     assert run(*arguments).splitlines()[-len(arms) :] == first.splitlines()[-len(arms) :]
 
 

@@ -357,6 +357,24 @@ def test_sampling_depends_on_the_seed_and_not_on_the_batch(models):
     assert Engine(loaded).generate(rows, cold) == Engine(loaded).generate(rows, Decoding(max_new_tokens=8))
 
 
+@pytest.mark.parametrize("top_p", [1.0, 0.999, 0.9, 0.3, 1e-9])
+@pytest.mark.parametrize("spread", [0.1, 3.0, 9.0])
+def test_sampling_by_the_likeliest_tokens_draws_what_the_whole_vocabulary_does(top_p, spread):
+    """Flat rows, whose draw often falls behind the sorted front, and sharp ones."""
+    import torch
+
+    from counterpoise.models._generate import FRONT, sample
+
+    logits = spread * torch.randn(64, FRONT * 5, generator=torch.Generator().manual_seed(1))
+    p, order = logits.softmax(-1).sort(dim=-1, descending=True)
+    p = p.masked_fill(p.cumsum(-1) - p >= top_p, 0)
+    u = torch.stack([torch.rand((), generator=torch.Generator().manual_seed(seed)) for seed in range(64)])
+    place = (p.cumsum(-1) < (u * p.sum(-1))[:, None]).sum(-1)
+    drawn = sample(logits, Decoding(5, 1.0, top_p), [torch.Generator().manual_seed(seed) for seed in range(64)])
+    wrong = (drawn != order.gather(-1, place[:, None])[:, 0]).sum()
+    assert int(wrong) <= 1  # a draw within rounding of the edge between two tokens
+
+
 def test_a_stop_string_ends_the_reply_before_it(models):
     loaded = models("llama")
     row = prompts(loaded)[0]

@@ -19,6 +19,7 @@ from ._values import Answer, Decoding
 # Rows are dropped from the batch when this share of it has finished. Copying the cache costs about as much as one or
 # two steps, so dropping each row by itself would not pay.
 COMPACT_AT = 0.25
+FRONT = 512  # likeliest tokens that are sorted first when one is drawn
 
 
 def reply_ends(loaded: Loaded) -> set[int]:
@@ -75,13 +76,32 @@ def generate_batch(loaded: Loaded, rows: Sequence[EncodedRow], decoding: Decodin
 
 
 def sample(logits: Tensor, decoding: Decoding, draw: Sequence[torch.Generator]) -> Tensor:
-    """One token per row of logits (B, V) by temperature and nucleus, each row with its own random stream."""
-    p, order = (logits / decoding.temperature).softmax(-1).sort(dim=-1, descending=True)
+    """One token per row of logits (B, V) by temperature and nucleus, each row with its own random stream.
+
+    Only the likeliest tokens are sorted where the draw falls among them: on a CPU, sorting a vocabulary of 49,000 took
+    5 ms a row and step, a quarter of a step of pocket.
+    """
+    p_BV = (logits / decoding.temperature).softmax(-1)
+    u_B = torch.stack([torch.rand((), generator=g) for g in draw]).to(p_BV.device)
+    if p_BV.shape[-1] <= FRONT:
+        return _drawn(*p_BV.sort(dim=-1, descending=True), u_B, decoding.top_p)
+    front, order = p_BV.topk(FRONT, dim=-1)
+    mass_B = front.sum(-1)
+    ends_B = mass_B >= decoding.top_p if decoding.top_p < 1 else u_B < mass_B - 1e-4  # above the rounding of sums
+    found_B = _drawn(front, order, u_B, decoding.top_p, 1.0 if decoding.top_p == 1 else None)
+    if not bool(ends_B.all()):
+        left = ~ends_B
+        found_B[left] = _drawn(*p_BV[left].sort(dim=-1, descending=True), u_B[left], decoding.top_p)
+    return found_B
+
+
+def _drawn(p: Tensor, order: Tensor, u_B: Tensor, top_p: float, mass: float | None = None) -> Tensor:
+    """The tokens (B) at the shares u of the nucleus of falling probabilities; `mass` is its sum where p is a part."""
     before = p.cumsum(-1) - p
-    p = p.masked_fill(before >= decoding.top_p, 0)  # the first token always stays
+    p = p.masked_fill(before >= top_p, 0)  # the first token always stays
     total = p.cumsum(-1)
-    u = torch.stack([torch.rand((), generator=g) for g in draw]).to(total.device)
-    place = (total < (u * total[:, -1])[:, None]).sum(-1).clamp(max=logits.shape[-1] - 1)
+    ends_B = u_B * (total[:, -1] if mass is None else mass)
+    place = (total < ends_B[:, None]).sum(-1).clamp(max=p.shape[-1] - 1)
     return order.gather(-1, place[:, None])[:, 0]
 
 

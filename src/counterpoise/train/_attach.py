@@ -10,7 +10,15 @@ import torch
 from torch import nn
 
 from counterpoise.base import InputError, read_json
-from counterpoise.models import Loaded, connector_modules, find_folder, language_root, lora_targets, target_regex
+from counterpoise.models import (
+    Loaded,
+    connector_modules,
+    decoder_layers,
+    find_folder,
+    language_root,
+    lora_targets,
+    target_regex,
+)
 
 from ._artifact import joinable, load_head
 from ._groups import Group, Head, Layers, Lora, Projector
@@ -90,7 +98,7 @@ def adapter_config(loaded: Loaded, group: Lora, full: Sequence[str]) -> tuple[An
     else:
         targets = [
             path
-            for path in group.targets or lora_targets(inner)
+            for path in _from_block(inner, group.targets or lora_targets(inner), group.layers_from)
             if not any(f"{path}.".startswith(f"{module}.") for module in full)
         ]
         config = LoraConfig(
@@ -100,6 +108,23 @@ def adapter_config(loaded: Loaded, group: Lora, full: Sequence[str]) -> tuple[An
     config.base_model_name_or_path = base_name(loaded)
     config.inference_mode = False
     return config, full, targets
+
+
+def _from_block(inner: Any, paths: Sequence[str], first: int) -> list[str]:
+    """Those of the paths that lie in the language model's blocks from `first` on; all of them from 0 on. Raises
+    InputError when there is no such block, or none of the paths lies there."""
+    if not first:
+        return list(paths)
+    blocks = decoder_layers(inner)
+    if first >= len(blocks):
+        raise InputError(
+            f"layers_from {first}: {type(inner).__name__} has {len(blocks)} blocks, 0 to {len(blocks) - 1}"
+        )
+    inside = {id(module) for block in blocks[first:] for module in block.modules()}
+    found = [path for path in paths if id(inner.get_submodule(path)) in inside]
+    if not found:
+        raise InputError(f"layers_from {first}: none of the targets lies in a block from there on")
+    return found
 
 
 def base_name(loaded: Loaded) -> str:

@@ -118,6 +118,8 @@ class FitResult:
     """What the vision-feature cache did."""
     masks_checked: bool
     """Whether the template offers assistant masks; ours were compared with them."""
+    trunk: str = ""
+    """What passes shared of the blocks that were not trained."""
 
     @property
     def artifact(self) -> Artifact:

@@ -8,7 +8,13 @@ from ._groups import Group, Lora, Projector
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 # fields without an effect on the result: another value does not start a training anew
-MEMORY_KNOBS = {"micro_batch_tokens", "gradient_checkpointing", "feature_cache_mb", "save_every_steps"}
+MEMORY_KNOBS = {
+    "micro_batch_tokens",
+    "gradient_checkpointing",
+    "feature_cache_mb",
+    "save_every_steps",
+    "trunk_cache_mb",
+}
 
 
 class TrainConfig(BaseModel):
@@ -53,6 +59,11 @@ class TrainConfig(BaseModel):
     """Keep fewer activations and compute them again in the backward pass: less memory, about a third slower."""
     feature_cache_mb: int = Field(default=2048, ge=0)
     """Disk for the features of the frozen vision tower, so that later epochs skip it; 0 switches the cache off."""
+    # left out of records unless it is set: it has no effect on a result
+    trunk_cache_mb: int = Field(default=512, ge=0, exclude_if=lambda value: value == 512)
+    """Memory for the states behind the blocks that a plan leaves as they are (see `Lora.layers_from`), so that roles
+    and later passes over the same rows start there; 0: every pass is a whole one. Without effect when all blocks are
+    trained."""
     save_every_steps: int = Field(default=25, ge=1)
     """Steps between checkpoints; after a crash at most this many are repeated."""
     max_length: int | None = Field(default=None, ge=8)

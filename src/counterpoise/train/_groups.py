@@ -33,6 +33,10 @@ class Lora(_Group):
     """Dropout on the input of the factors."""
     targets: tuple[str, ...] = ()
     """Full paths of the linear layers; none means all of the language model."""
+    # left out of records while it is not set: a plan that does not use it is the plan it was
+    layers_from: int = Field(default=0, ge=0, exclude_if=lambda value: value == 0)
+    """Factors only on the language model's blocks from this one on, counted from 0. The backward pass ends there, and
+    what lies below is computed once for all roles that leave it alone (see `trunk_cache_mb`)."""
     start: Path | None = None
     """An adapter folder whose factors are the start; rank, alpha and targets are then that adapter's."""
     frozen: bool = False

@@ -28,6 +28,7 @@ from ._objective import Loss, Objective, as_objective
 from ._plan import FixedPlan, Planner
 from ._stepper import Stepper
 from ._trainable import Trainable, on
+from ._trunk import shared_trunk
 
 R = TypeVar("R")
 """Settings that change cost and not the result: a run may go on with others."""
@@ -89,7 +90,8 @@ def training(
     in `out` if there is one. On leaving, the model is as it came in.
 
     `run` is the identity of the training: all that decides its result, see `digest`. `keep_features` keeps the features
-    of images on disk, for loops that show an image more than once. For methods that need more than `fit`.
+    of images on disk, for loops that show an image more than once, and the states of the trunk from step to step. For
+    methods that need more than `fit`.
     """
     processes = processes or Processes(loaded, precision_of(loaded, config))
     with ExitStack() as stack:
@@ -101,6 +103,9 @@ def training(
             stack.callback(bare(trainable).gradient_checkpointing_disable)
         place = out / "checkpoint" / f"features-{processes.rank}.bin" if keep_features else None
         trainable.store = feature_store(trainable, config, place, features, stack)
+        trainable.trunk, trainable.unused_trunk = shared_trunk(
+            trainable, config.trunk_cache_mb << 20, lasting=keep_features, sharded=processes.sharded
+        )
         stepper = Stepper(trainable, config, processes, total, out, run)
         stack.callback(processes.accelerator.free_memory)
         if resume:
@@ -157,7 +162,7 @@ def _result(stepper: Stepper, artifact: Artifact, masks_checked: bool) -> FitRes
         lora_targets=tuple(trainable.lora_targets), precision=stepper.processes.precision,
         processes=stepper.processes.world, distributed=stepper.processes.kind,
         trainable_parameters=sum(parameter.numel() for parameter in trainable.trained().values()),
-        features=trainable.features, masks_checked=masks_checked,
+        features=trainable.features, masks_checked=masks_checked, trunk=trainable.sharing,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Losses as pure functions of a model and a batch. Suffixes: B sequences, P pairs, T tokens, N labelled tokens,
 V vocabulary, H hidden width."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -38,9 +39,9 @@ def label_logits(model: Any, batch: "Batch") -> tuple[Tensor, Tensor]:
     targets_BT = batch.labels[:, 1:]
     keep_BT = targets_BT != -100
     if batch.full_logits or needs_full_logits(model, batch):
-        logits_BTV = inner(**batch.inputs, use_cache=False).logits
+        logits_BTV = through(model, batch, lambda: inner(**batch.inputs, use_cache=False).logits)
         return logits_BTV[:, :-1][keep_BT].float(), targets_BT[keep_BT]
-    hidden = inner.base_model(**batch.inputs, use_cache=False).last_hidden_state
+    hidden = hidden_states(model, batch)
     return inner.get_output_embeddings()(hidden[:, :-1][keep_BT]).float(), targets_BT[keep_BT]
 
 
@@ -67,8 +68,14 @@ def sequence_logprobs(model: Any, batch: "Batch") -> Tensor:
 
 def hidden_states(model: Any, batch: "Batch") -> Tensor:
     """The last hidden states (B, T, H): what the output layer and every score head read."""
-    hidden: Tensor = bare(model).base_model(**batch.inputs, use_cache=False).last_hidden_state
-    return hidden
+    return through(model, batch, lambda: bare(model).base_model(**batch.inputs, use_cache=False).last_hidden_state)
+
+
+def through(model: Any, batch: "Batch", forward: Callable[[], Tensor]) -> Tensor:
+    """`forward()`, by the trunk where a `Trainable` has one."""
+    trunk = getattr(model, "trunk", None)
+    found: Tensor = forward() if trunk is None else trunk.run(model, batch, forward)
+    return found
 
 
 def last_valid(mask_BT: Tensor) -> Tensor:

@@ -99,6 +99,8 @@ class Stepper:
             line = {"loss": sums["loss"] / units, "learning_rate": rates[0], "grad_norm": norm} | metrics
         for name in COUNTED:
             self.counts[name] += sums[name]
+        if self.trainable.trunk is not None and not self.trainable.trunk.lasting:
+            self.trainable.trunk.clear()
         if advance:
             self.number += 1
             self.losses = [*self.losses, line["loss"]][-max(1, self.total // 10) :]
@@ -130,6 +132,10 @@ class Stepper:
         """Around forward passes of a loop of its own: the precision in which `step` computes."""
         with self._no_detour(), self.processes.autocast():
             yield
+
+    def pieces(self, sizes: Sequence[int]) -> list[list[int]]:
+        """Places of rows of so many tokens, split as `step` splits them into micro-batches, for a loop's own passes."""
+        return micro_batches(sizes, self.micro_tokens, self.processes.device.type)
 
     def save(self) -> None:
         """Write the checkpoint. All processes must call it; the main one writes."""
@@ -201,7 +207,7 @@ class Stepper:
         """Gradients of the step; from the start again with half the tokens at once when memory runs out."""
         while True:
             sizes = [objective.size(row) for row in encoded.rows]
-            micro = micro_batches(sizes, self.micro_tokens, self.processes.device.type)
+            micro = self.pieces(sizes)
             try:
                 return self._gradients(objective, encoded, micro)
             except (RuntimeError, MemoryError) as error:

@@ -27,6 +27,7 @@ from ._features import FeatureStore
 from ._groups import Group, Head, Lora
 from ._losses import LossOut, bare, hidden_states, last_valid
 from ._objective import Objective
+from ._trunk import Trunk
 
 
 class Trainable(nn.Module):
@@ -39,6 +40,9 @@ class Trainable(nn.Module):
         self.lora_targets: list[str] = []
         self.store: FeatureStore | None = None
         self.unused_store = ""
+        self.trunk: Trunk | None = None
+        self.unused_trunk = ""
+        self._off = False
         self.sharded = False
         self.full_logits: bool | None = None
         """Whether logits must come from the model's own forward; None: not asked yet (see `label_logits`)."""
@@ -126,14 +130,21 @@ class Trainable(nn.Module):
                 "reference model: the plan trains weights in place; train LoRA factors, and layers or the projector "
                 "beside them, so that they can be switched off"
             )
-        was_training = self.training
+        was_training, was_off = self.training, self._off
         try:
             with self.model.disable_adapter():
                 self.eval()
+                self._off = True
                 yield self
         finally:
+            self._off = was_off
             self.train(was_training)
             self._mark()  # PEFT freezes and unfreezes as it switches
+
+    @property
+    def active(self) -> str | None:
+        """The role that a pass computes now: a LoRA group, None for the reference, "" for weights trained in place."""
+        return None if self._off else str(self.model.active_adapter) if self.loras else ""
 
     def scores(self, head: str, batch: Batch) -> Tensor:
         """(B, outputs) in fp32: a head's numbers at the last token that is no padding, under either padding side."""
@@ -189,12 +200,20 @@ class Trainable(nn.Module):
         used = f"{self.store.hits} hits, {self.store.misses} computed"
         return used if self.store.path is not None else f"not kept, each image is seen once: {used}"
 
+    @property
+    def sharing(self) -> str:
+        """What the roles shared of the language model, in words (see `Trunk`)."""
+        return self.unused_trunk if self.trunk is None else self.trunk.describe()
+
     def train(self, mode: bool = True) -> "Trainable":
         """Parts without a trained parameter (the vision tower) stay in evaluation mode: constant features."""
         super().train(mode)
         for part in bare(self).base_model.children():
             if not any(parameter.requires_grad for parameter in part.parameters()):
                 part.eval()
+        if self.trunk is not None:  # nor has the trunk's dropout, if it has any, a part in training
+            for block in self.trunk.blocks[: self.trunk.depth]:
+                block.eval()
         return self
 
     def take_off(self) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,11 @@ from .._sources import Overlaps, in_turn, made_rows, rows_from
 from ._config import SafeRLHFConfig
 
 if TYPE_CHECKING:
-    from counterpoise.chat import Sample
+    from counterpoise.chat import Conversation, Sample
     from counterpoise.models import Loaded
 
     from ._data import Pairs
-    from ._scores import ScoreModel
+    from ._scores import Floats, ScoreModel
 
 OWN_PAIRS = 2752
 ROW_TOKENS = 160  # prompt and two replies of our own pairs
@@ -111,7 +111,10 @@ def _score_stage(
     rows = pairs.ordered("helpfulness" if stage == "reward" else "safety")
     if not rows:
         raise InputError(f"safe-rlhf-v: no pair has the order that a {stage} model is trained on; give other pairs")
-    lora = Lora(name=stage, rank=train.lora_rank, alpha=train.lora_alpha, dropout=train.lora_dropout)
+    lora = Lora(
+        name=stage, rank=train.lora_rank, alpha=train.lora_alpha, dropout=train.lora_dropout,
+        layers_from=config.layers_from,
+    )  # fmt: skip
     groups = (lora, Head(name=stage, learning_rate=scoring.head_learning_rate))
     settings = train.model_copy(update={"seed": config.seed, "groups": train.groups or groups})
     objective = RewardModel(scoring.mu) if stage == "reward" else CostModel(scoring.k, scoring.mu, scoring.sign)
@@ -147,6 +150,29 @@ def scoring_with(loaded: "Loaded", folder: Path, head: str) -> Iterator["ScoreMo
         yield ScoreModel(loaded, folder, head, engine)
 
 
+def both_scores(
+    loaded: "Loaded", reward_model: Path, cost_model: Path, asked: "Sequence[tuple[Conversation, str]]"
+) -> tuple["Floats", "Floats"]:
+    """(n,) rewards and (n,) costs of replies to conversations, both models on the loaded one at once: images are seen
+    once for both, and so are the blocks that neither changes. Raises InputError for models that do not fit."""
+    import tempfile
+
+    from counterpoise.train import Head, Lora, TrainConfig, training
+
+    from ._episodes import ask_both
+
+    groups = tuple(
+        kind(name=name, start=folder)
+        for name, folder in (("reward", reward_model), ("cost", cost_model))
+        for kind in (Lora, Head)
+    )
+    with (
+        tempfile.TemporaryDirectory() as nothing,
+        training(loaded, TrainConfig(groups=groups), Path(nothing), total=1, run="scores", resume=False) as stepper,
+    ):
+        return ask_both(stepper, asked)
+
+
 # Policy
 
 
@@ -166,14 +192,14 @@ def _ppo_stage(
                 f"{folder}: no {stage} model there; run --stage {stage} first, or --set {stage}_model=FOLDER"
             )
     ppo, train = config.ppo, config.ppo.train
-    actor = Lora(name="actor", rank=train.lora_rank, alpha=train.lora_alpha)
+    actor = Lora(name="actor", rank=train.lora_rank, alpha=train.lora_alpha, layers_from=config.layers_from)
     settings = train.model_copy(update={"seed": config.seed, "groups": roles(models[0], models[1], actor, ppo)})
     rows = instructions(config, loaded, out)
     asks = pairs.asks()
     prints = [read_artifact(folder).fingerprint for folder in models]
     kept = ppo.model_dump(exclude={"train": MEMORY_KNOBS})
-    run = digest([json.dumps(kept, sort_keys=True, default=str), config.seed, loaded.fingerprint, prints,
-                  [ask.prompt for ask in asks], rows])  # fmt: skip
+    run = digest([json.dumps(kept, sort_keys=True, default=str), config.layers_from, config.seed, loaded.fingerprint,
+                  prints, [ask.prompt for ask in asks], rows])  # fmt: skip
     place, done = out / "ppo", out / "ppo" / "done.json"
     if not resume:
         for old in (done, place / "checkpoint" / "state.pt"):
@@ -187,6 +213,7 @@ def _ppo_stage(
         last = Loop(stepper, ppo, asks, rows, config.seed, ppo.goal).run()
         artifact = stepper.artifact()
         found = {"steps": ppo.steps, "prompts": len(asks), "instructions": len(rows), "last": last,
+                 "trunk": stepper.trainable.sharing,
                  "seconds": round(stepper.seconds, 3), "reward_model": prints[0], "cost_model": prints[1]}  # fmt: skip
         if stepper.processes.main:
             write_json(done, {"run": run, "result": found})

@@ -44,12 +44,11 @@ def best_of_n(
     max_new_tokens: int = 128,
     seed: int = 0,
 ) -> list[Chosen]:
-    """Sample `n` answers to each prompt at temperature 1 and choose by both models, which are put on the loaded one in
-    turn. Raises InputError for n below 1, or for models that do not fit."""
+    """Sample `n` answers to each prompt at temperature 1 and choose by both models, which are put on the loaded one.
+    Raises InputError for n below 1, or for models that do not fit."""
     from counterpoise.models import Decoding, Engine
 
-    from ._align import scoring_with
-    from ._scores import COST, REWARD
+    from ._align import both_scores
 
     if n < 1:
         raise InputError(f"best of n: n {n}; must be at least 1")
@@ -62,10 +61,7 @@ def best_of_n(
     # a row needs a token to be scored: an empty reply becomes a full stop
     texts = [[answer.text.strip() or "." for answer in row] for row in zip(*copies, strict=True)]
     asked = [(prompt, text) for prompt, row in zip(prompts, texts, strict=True) for text in row]
-    found = []
-    for folder, name in ((reward_model, REWARD), (cost_model, COST)):
-        with scoring_with(loaded, folder, name) as model:
-            found.append(model.scores(asked).reshape(len(prompts), n))
+    found = [each.reshape(len(prompts), n) for each in both_scores(loaded, reward_model, cost_model, asked)]
     places = choose(found[0], found[1], budget)
     return [
         Chosen(row[place], float(rewards[place]), float(costs[place]), bool(costs[place] <= budget))

@@ -113,5 +113,9 @@ class SafeRLHFConfig(_Settings):
     """Reward and cost model."""
     ppo: PPOConfig = PPOConfig()
     """Policy."""
+    layers_from: int = Field(default=0, ge=0)
+    """Factors of all roles only on the language model's blocks from this one on, counted from 0. What lies below is
+    then computed once for all six, and backward passes end there. Models that were trained otherwise (`reward_model`)
+    are computed by themselves."""
     seed: int = 0
     """Draws, initialisation, sampling."""

@@ -5,10 +5,11 @@ again. The score is read at the end of turn, which a reply that hit its length l
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from counterpoise.train import Batch, Stepper, Tokens, Trainable, label_logits, 
 
 from ._config import PPOConfig
 from ._math import gae, leave_one_out, shape
-from ._scores import COST, REWARD, scored_tokens
+from ._scores import COST, REWARD, Floats, scored_tokens
 
 if TYPE_CHECKING:
     from counterpoise.models import Loaded
@@ -106,16 +107,21 @@ class Looked(NamedTuple):
 
 @torch.no_grad()
 def look(stepper: Stepper, episodes: Sequence[Episode], end: int) -> Looked:
-    """What all six roles say of the episodes, in micro-batches; `end` is the token that ends a turn."""
-    model, found = stepper.trainable, list[dict[str, list[Tensor]]]()
+    """What all six roles say of the episodes, in micro-batches of similar length; `end` is what ends a turn."""
+    model, found = stepper.trainable, dict[str, dict[int, Tensor]]()
+    closed = [_closed(episode, end) for episode in episodes]
     was_training = model.training
     model.eval()
     try:
-        for some in _pieces(episodes, stepper.micro_tokens):
-            batch = _batch(stepper, [episode.tokens for episode in some])
-            closed = _batch(stepper, [_closed(episode, end) for episode in some])
+        for places in stepper.pieces(list(map(len, closed))):
+            batch = _batch(stepper, [closed[place] for place in places])
             with stepper.precision():
-                found.append(_looks(model, batch, closed))
+                looks = _looks(model, batch)
+            for name, numbers in looks.items():
+                found.setdefault(name, {}).update(zip(places, numbers, strict=True))
+            if model.trunk is not None:  # updates see the episodes without the end of turn that was added
+                open_ = pad(stepper.loaded, [(episodes[place].tokens,) for place in places], once=True)
+                model.trunk.shorten(batch, open_)
     finally:
         model.train(was_training)
     lengths = [episode.tokens.n_labels for episode in episodes]
@@ -123,10 +129,10 @@ def look(stepper: Stepper, episodes: Sequence[Episode], end: int) -> Looked:
     mask = torch.arange(width) < torch.tensor(lengths)[:, None]
 
     def joined(name: str) -> Tensor:
-        rows = [row for piece in found for row in piece[name]]
+        rows = [found[name][place] for place in range(len(episodes))]
         return torch.stack([torch.nn.functional.pad(row, (0, width - len(row))) for row in rows])
 
-    scores = {name: torch.cat([torch.stack(piece[name]) for piece in found]) for name in (REWARD, COST)}
+    scores = {name: torch.stack([found[name][place] for place in range(len(episodes))]) for name in (REWARD, COST)}
     return Looked(
         mask=mask, logp=joined("logp"), ref_logp=joined("ref"), entropy=joined("entropy"),
         rewards=scores[REWARD], costs=scores[COST],
@@ -134,8 +140,9 @@ def look(stepper: Stepper, episodes: Sequence[Episode], end: int) -> Looked:
     )  # fmt: skip
 
 
-def _looks(model: Trainable, batch: Batch, closed: Batch) -> dict[str, list[Tensor]]:
-    """One micro-batch: a tensor per episode under each name."""
+def _looks(model: Trainable, batch: Batch) -> dict[str, list[Tensor]]:
+    """One micro-batch of closed episodes: a tensor per episode under each name. Scores are read at the end of turn; of
+    the tokens, nothing that stands before it sees it."""
     keep = response_places(batch)
     counts = keep.sum(1).tolist()
 
@@ -155,7 +162,7 @@ def _looks(model: Trainable, batch: Batch, closed: Batch) -> dict[str, list[Tens
     found = {"logp": split(logp_N), "entropy": split(entropy_N), "ref": split(ref_N)}
     for name in (REWARD, COST):
         with model.using(name):
-            found[name] = list(model.scores(name, closed)[:, 0].cpu())
+            found[name] = list(model.scores(name, batch)[:, 0].cpu())
     for name in (REWARD_CRITIC, COST_CRITIC):
         if name in model.heads:
             with model.using(name):
@@ -165,17 +172,24 @@ def _looks(model: Trainable, batch: Batch, closed: Batch) -> dict[str, list[Tens
     return found
 
 
-def _pieces(episodes: Sequence[Episode], micro_tokens: int) -> Iterator[list[Episode]]:
-    """Neighbours, about so many padded tokens at once."""
-    piece: list[Episode] = []
-    for episode in episodes:
-        longest = max(len(each.tokens) for each in (*piece, episode)) + 1
-        if piece and longest * (len(piece) + 1) > micro_tokens:
-            yield piece
-            piece = []
-        piece.append(episode)
-    if piece:
-        yield piece
+@torch.no_grad()
+def ask_both(stepper: Stepper, asked: Sequence[tuple[Conversation, str]]) -> tuple[Floats, Floats]:
+    """(n,) rewards and (n,) costs of replies to conversations, in micro-batches of similar length."""
+    model, rows = stepper.trainable.eval(), list[Tokens]()
+    for prompt, reply in asked:
+        tokens = scored_tokens(stepper.loaded, prompt, reply, None)
+        assert tokens is not None
+        rows.append(tokens)
+    found = {name: np.zeros(len(rows)) for name in (REWARD, COST)}
+    for places in stepper.pieces(list(map(len, rows))):
+        batch = _batch(stepper, [rows[place] for place in places])
+        with stepper.precision():
+            for name, numbers in found.items():
+                with model.using(name):
+                    numbers[places] = model.scores(name, batch)[:, 0].double().cpu().numpy()
+        if model.trunk is not None:
+            model.trunk.clear()
+    return found[REWARD], found[COST]
 
 
 def _closed(episode: Episode, end: int) -> Tokens:
@@ -185,7 +199,7 @@ def _closed(episode: Episode, end: int) -> Tokens:
         return tokens
     row, types = tokens.row, tokens.row.types
     row = row._replace(ids=[*row.ids, end], types=None if types is None else [*types, 0])
-    return Tokens(row, (*tokens.labels, end), tokens.key)
+    return Tokens(row, (*tokens.labels, IGNORED), tokens.key)
 
 
 def _batch(stepper: Stepper, rows: Sequence[Tokens]) -> Batch:

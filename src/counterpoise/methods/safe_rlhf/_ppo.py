@@ -199,11 +199,14 @@ class Loop:
             raise InputError("PPO: the model gave no reply with finite logits; load it in float32, or lower the rate")
         rolled = time.monotonic() - started
         looked = look(stepper, episodes, self.end)
+        scored = time.monotonic() - started
         multiplier = self.multiplier.update(_gathered(looked.costs.tolist(), processes))
         estimates = estimate(looked, config, [episode.group for episode in episodes])
         advantages = mixed(estimates, multiplier, self.goal)
         rows = with_estimates(episodes, looked, estimates, advantages)
         losses = self.learn(rows)
+        if stepper.trainable.trunk is not None:
+            stepper.trainable.trunk.clear()  # the next update has other episodes
         line = processes.total(step_sums(episodes, looked, estimates))
         line = averaged(line) | losses
         line |= {
@@ -211,7 +214,8 @@ class Loop:
             "cost_window": self.multiplier.mean_cost,
             **processes.total({"dropped": float(dropped)}),
         }
-        line["rollout_seconds"], line["seconds"] = round(rolled, 3), round(time.monotonic() - started, 3)
+        spent = {"rollout_seconds": rolled, "scoring_seconds": scored - rolled, "seconds": time.monotonic() - started}
+        line |= {name: round(value, 3) for name, value in spent.items()}
         self.history = [*self.history, {name: line[name] for name in ("lambda", "refused", "broken", "reward", "cost")}]
         return line
 

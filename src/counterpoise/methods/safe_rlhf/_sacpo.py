@@ -50,6 +50,8 @@ class SACPOConfig(BaseModel):
     """As in `safe-rlhf-v`."""
     n_pairs: int | None = Field(default=None, ge=1)
     """Pairs that both steps draw from. Default: all."""
+    layers_from: int = Field(default=0, ge=0)
+    """Factors only on the language model's blocks from this one on, counted from 0."""
     seed: int = 0
     """Draws, order, initialisation."""
     train: TrainConfig = TrainConfig(learning_rate=2e-5, epochs=3, batch_size=32)
@@ -86,7 +88,7 @@ def align(
     there. Raises InputError for anything the user can mend.
     """
     from counterpoise.models import load
-    from counterpoise.train import DPO, fit
+    from counterpoise.train import DPO, Lora, fit
 
     from ._data import gather
 
@@ -101,6 +103,10 @@ def align(
         pairs = gather(SafeRLHFConfig(**given), loaded, out, overlaps)
     built = time.monotonic()
     train = config.train.model_copy(update={"seed": config.seed})
+    if config.layers_from and not train.groups:
+        lora = Lora(rank=train.lora_rank, alpha=train.lora_alpha, dropout=train.lora_dropout,
+                    layers_from=config.layers_from)  # fmt: skip
+        train = train.model_copy(update={"groups": (lora,)})
     record: dict[str, Any] = {}
     artifact: Artifact | None = None
     for step in ("helpfulness", "safety") if config.steps == "both" else (config.steps,):
