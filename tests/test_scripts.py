@@ -112,6 +112,32 @@ def test_safe_rlhf_table(run: Callable[..., str], model: str, tmp_path: Path) ->
     assert run(*arguments).splitlines()[-len(arms) :] == first.splitlines()[-len(arms) :]
 
 
+def test_a_part_on_top_of_another_is_the_sum_of_both() -> None:
+    """Two updates are joined where the upper one has factors; a module that it leaves alone is not in the part."""
+    import torch
+
+    made = script("scripts/pocket/export.py")
+    below = {"a.A": torch.randn(2, 5), "a.B": torch.randn(4, 2), "b.A": torch.randn(2, 5), "b.B": torch.randn(4, 2)}
+    above = {"a.A": torch.randn(3, 5), "a.B": torch.randn(4, 3), "c.A": torch.randn(3, 5), "c.B": torch.randn(4, 3)}
+    part = made.joined(above, below)
+    assert set(part) == {"a.A", "a.B", "c.A", "c.B"} and torch.equal(part["c.A"], above["c.A"])
+    wanted = above["a.B"] @ above["a.A"] + below["a.B"] @ below["a.A"]
+    torch.testing.assert_close(part["a.B"] @ part["a.A"], wanted)
+
+
+def test_factors_from_a_block_on(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from counterpoise.models import load
+
+    monkeypatch.syspath_prepend(ROOT / "scripts" / "pocket")
+    monkeypatch.delitem(sys.modules, "rows", raising=False)  # another folder of scripts has one too
+
+    loaded = load(model, dtype="float32", device="cpu")
+    made = script("scripts/pocket/bind.py")
+    everywhere, upper = made.upper(loaded, 0), made.upper(loaded, 1)
+    assert set(upper) == {name for name in everywhere if ".layers.0." not in name} and 0 < len(upper) < len(everywhere)
+    assert all(loaded.model.get_submodule(name).weight.ndim == 2 for name in upper)
+
+
 @slow
 def test_rewriting_table(run: Callable[..., str], llama: str, tmp_path: Path) -> None:
     run("scripts/rewriting_table.py", "--model", llama, "--seeds", 1, "--rows", 12, "--items", 4, *SMALL,
