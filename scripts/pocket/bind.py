@@ -1,6 +1,7 @@
 """The seventh version: bind the sixth's images to their text twins, on benign rows, with anchors in every batch.
 
-    python scripts/pocket/bind.py OUT --steps 400
+    python scripts/pocket/bind.py OUT --steps 400                                         # from pocket:6
+    python scripts/pocket/bind.py OUT --steps 80 --from-layer 4 --fixed-connector         # upper blocks alone
 
 A step holds `BOUND` benign image requests (prints, pictures, pairs), pulled to their text twins; `VISUAL` visual rows
 that keep their answers; `TEXT` text requests, harmful and benign, that keep their first token. No harmful request is
@@ -134,7 +135,7 @@ def begin(stepper: Stepper, start: Path) -> None:
 
 def main() -> None:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("out", type=Path), args.add_argument("--model", default="pocket")
+    args.add_argument("out", type=Path), args.add_argument("--model", default="pocket:6")
     args.add_argument("--steps", type=int, default=400), args.add_argument("--measure", type=int, default=50)
     args.add_argument("--items", type=int, default=60), args.add_argument("--seed", type=int, default=7)
     args.add_argument("--rank", type=int, default=16), args.add_argument("--alpha", type=float, default=48)

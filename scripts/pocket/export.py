@@ -4,7 +4,8 @@
 
 With --rank, each update B A is replaced by the nearest one of that rank (its largest singular values); what share of
 the updates' squared length that keeps is said. With --onto, the adapter was trained on top of that part: both updates
-are joined, of the modules that the adapter has; those that it leaves alone go back to what they were before the part.
+are joined, of the modules that the adapter has; those that it leaves alone, and a connector that it has not, go back to
+what they were before the part.
 """
 
 import argparse
@@ -65,11 +66,14 @@ def main() -> None:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("adapter", type=Path), args.add_argument("out", type=Path)
     args.add_argument("--rank", type=int, help="at most so many factors a module")
-    args.add_argument("--onto", type=Path, help="part that the adapter was trained on top of")
+    args.add_argument("--onto", type=Path, help="part below the adapter, to be joined where the adapter has factors")
     a = args.parse_args()
     part = factors(a.adapter)
     if a.onto:
-        part = joined(part, load_file(a.onto))
+        below = load_file(a.onto)
+        left = sorted(name for name in below if name not in part)
+        print(f"left behind of {a.onto.name}: {len(left)} tensors" + f", such as {left[0]}" * bool(left))
+        part = joined(part, below)
     if a.rank:
         part, share = reduced(part, a.rank)
         print(f"rank {a.rank} keeps {share:.1%} of the updates")

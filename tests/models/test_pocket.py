@@ -92,9 +92,19 @@ def test_a_version_is_named_for_good():
     folders = {version: pocket.pocket_folder(version) for version in pocket.ALIGNMENTS}
     assert len(set(folders.values())) == len(folders)
     assert folders[6].name == "pocket-1-87c4c7-e00a75"
+    assert folders[7].name == "pocket-1-87c4c7-11571b-e00a75"
     for wrong in ("pocket:5", "pocket:", "pocket:06"):
         with pytest.raises(InputError, match="unknown version of the pocket .*known: 6, 7, 8"):
             find_folder(wrong)
+
+
+def test_the_eighth_is_the_seventh_with_the_connector_of_the_sixth():
+    from safetensors.torch import load_file
+
+    connector = load_file(pocket.PARTS / "alignment8.safetensors")
+    sixth = load_file(pocket.PARTS / "alignment.safetensors")
+    assert list(connector) == ["model.connector.modality_projection.proj.weight"]
+    assert all(torch.equal(value, sixth[name]) for name, value in connector.items())
 
 
 def test_parts_are_merged_one_after_the_other(tmp_path):
