@@ -41,8 +41,8 @@ images on purpose, because it shows the gap that the methods of this toolkit clo
   harmful and benign texts keep their first token, visual rows their answers. No refusal is trained, and no harmful
   request was shown in an image. The eighth goes without the trained connector: the sixth's reads better.
 - Training logs: `scripts/pocket/logs/`, compressed; one table of them in `docs/results/pocket.md`. All of it ran on two
-  CPU cores, the binding on one. `pocket:6` is the version before the binding, `pocket:7` the eighth with the connector of
-  the binding; the numbers below are the eighth's unless a row says otherwise.
+  CPU cores, the binding on one. `pocket:6` is the version before the binding, `pocket:7` the eighth with the connector
+  of the binding; the numbers below are the eighth's unless a row says otherwise.
 
 ## Measured
 """

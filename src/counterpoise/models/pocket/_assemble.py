@@ -129,10 +129,9 @@ def place_texts(folder: Path) -> None:
 def assemble(folder: Path, tower: Path, *adapters: Path) -> Path:
     """Build the model from its parts and save it as an ordinary folder.
 
-    `tower` holds `vision.*` and `connector.*`; each of `adapters` may hold LoRA factors `<module path>.A` and
-    `.B` (already scaled) of the language model, which are added one after the other, and connector tensors, which replace
-    those before. Raises
-    InputError when a tensor of a part does not fit.
+    `tower` holds `vision.*` and `connector.*`; each of `adapters` may hold LoRA factors `<module path>.A` and `.B`
+    (already scaled) of the language model, which are added one after the other, and connector tensors, which replace
+    those before. Raises InputError when a tensor of a part does not fit.
     """
     import torch
     from transformers import AutoModelForCausalLM, Idefics3Config, Idefics3ForConditionalGeneration
