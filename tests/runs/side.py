@@ -10,7 +10,7 @@ from counterpoise.base import InputError
 
 def meet(folder, own, other):
     """Ends only while the other one runs as well."""
-    (folder / own).write_text(str(os.getpid()))
+    (folder / own).write_text(str(os.getpid()), encoding="utf-8")
     for _ in range(600):
         if (folder / other).exists() and (folder / other).read_text():
             return int((folder / other).read_text()), os.getpid()
@@ -34,5 +34,5 @@ def threads(*_):
 
 
 def sleeps(file):
-    Path(file).write_text(str(os.getpid()))
+    Path(file).write_text(str(os.getpid()), encoding="utf-8")
     time.sleep(300)
