@@ -121,7 +121,7 @@ def test_fusion_adds_weighted_logits_and_falls_back_on_the_guard_that_knows() ->
     unknown = np.array([2, 1, 2, 0], np.int8), np.array([0.9, 0.9, nan, nan])
     other = np.array([0, 2, 2, 1], np.int8), np.array([0.1, nan, nan, 0.8])
     label, p = fused(unknown, other, 0.5)
-    assert label.tolist() == [0, 1, 2, 1] and p.tolist() == [0.0, 1.0, 1.0, 1.0]
+    assert label.tolist() == [0, 1, 2, 1] and p.tolist() == [0.1, 0.9, 1.0, 0.8]
 
 
 def test_fusion_leans_on_the_better_guard_and_its_tuned_weight_is_the_best_on_the_training_rows() -> None:
