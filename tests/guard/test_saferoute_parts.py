@@ -118,10 +118,10 @@ def test_fusion_adds_weighted_logits_and_falls_back_on_the_guard_that_knows() ->
     label, p = fused(*guards([1 / (1 + math.exp(-z[0]))], [1 / (1 + math.exp(-z[1]))]), 0.7)
     assert p[0] == pytest.approx(1 / (1 + math.exp(-(0.7 * 2 - 0.3)))) and label.tolist() == [1]
     nan = float("nan")
-    unknown = np.array([2, 1, 2, 0], np.int8), np.array([0.9, 0.9, nan, nan])
-    other = np.array([0, 2, 2, 1], np.int8), np.array([0.1, nan, nan, 0.8])
+    unknown = np.array([2, 1, 2, 0, 2], np.int8), np.array([0.9, 0.9, nan, nan, 0.3])
+    other = np.array([0, 2, 2, 1, 2], np.int8), np.array([0.1, nan, nan, 0.8, 0.2])
     label, p = fused(unknown, other, 0.5)
-    assert label.tolist() == [0, 1, 2, 1] and p.tolist() == [0.1, 0.9, 1.0, 0.8]
+    assert label.tolist() == [0, 1, 2, 1, 2] and p.tolist() == [0.1, 0.9, 1.0, 0.8, 0.3]
 
 
 def test_fusion_leans_on_the_better_guard_and_its_tuned_weight_is_the_best_on_the_training_rows() -> None:

@@ -61,7 +61,8 @@ def fused(
     """Both guards on every row: labels and P = sigmoid(weight logit P_small + (1 - weight) logit P_large), each (N).
 
     Each guard is its labels (0 safe, 1 unsafe, 2 unknown) and probabilities. Where one of them knows nothing the other
-    stands, with its probability; where a probability is missing, the worse of the two. 1 where neither knows."""
+    stands, with its probability; where a probability is missing, or neither knows, the worse of the two, 1 for unknown
+    without a probability (as for one guard alone)."""
     (a, p), (b, q) = small, large
     both = (a != 2) & (b != 2) & ~np.isnan(p) & ~np.isnan(q)
     z = weight * _logit(np.nan_to_num(p, nan=0.5)) + (1 - weight) * _logit(np.nan_to_num(q, nan=0.5))
@@ -69,8 +70,8 @@ def fused(
     label = np.where(a == 2, b, np.where(b == 2, a, np.maximum(a, b)))
     label = np.where(both, mixed > 0.5, label).astype(np.int8)
     first, second = (np.where(np.isnan(own), (said != 0).astype(float), own) for said, own in (small, large))
-    alone = np.where(a == 2, second, np.where(b == 2, first, np.maximum(first, second)))
-    return label, np.where(both, mixed, np.where(label == 2, 1.0, alone))
+    alone = np.where((a == 2) == (b == 2), np.maximum(first, second), np.where(a == 2, second, first))
+    return label, np.where(both, mixed, alone)
 
 
 class Fitted(NamedTuple):
