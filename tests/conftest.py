@@ -7,10 +7,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from installed import install
+
+if TYPE_CHECKING:
+    from counterpoise.models import Loaded
 
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 # rows that the user of this machine has fetched are none of the tests' business
@@ -45,6 +49,22 @@ def public(data_dir: Path) -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model of pocket's architecture."""
+    import tiny
+
+    return tiny.build("smolvlm", tmp_path_factory.mktemp("m"))
+
+
+@pytest.fixture
+def model(folder: Path) -> "Loaded":
+    """That model in memory, fresh for each test."""
+    from counterpoise.models import load
+
+    return load(str(folder), dtype="float32", device="cpu")
 
 
 @pytest.fixture(scope="module")

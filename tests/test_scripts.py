@@ -125,19 +125,6 @@ def test_a_part_on_top_of_another_is_the_sum_of_both() -> None:
     torch.testing.assert_close(part["a.B"] @ part["a.A"], wanted)
 
 
-def test_factors_from_a_block_on(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from counterpoise.models import load
-
-    monkeypatch.syspath_prepend(ROOT / "scripts" / "pocket")
-    monkeypatch.delitem(sys.modules, "rows", raising=False)  # another folder of scripts has one too
-
-    loaded = load(model, dtype="float32", device="cpu")
-    made = script("scripts/pocket/bind.py")
-    everywhere, upper = made.upper(loaded, 0), made.upper(loaded, 1)
-    assert set(upper) == {name for name in everywhere if ".layers.0." not in name} and 0 < len(upper) < len(everywhere)
-    assert all(loaded.model.get_submodule(name).weight.ndim == 2 for name in upper)
-
-
 @slow
 def test_rewriting_table(run: Callable[..., str], llama: str, tmp_path: Path) -> None:
     run("scripts/rewriting_table.py", "--model", llama, "--seeds", 1, "--rows", 12, "--items", 4, *SMALL,

@@ -14,7 +14,6 @@ import argparse
 import itertools
 import json
 import random
-import re
 import shutil
 import time
 from pathlib import Path
@@ -24,7 +23,6 @@ from held_out import line, measured
 from peft import set_peft_model_state_dict
 from rows import visual
 from safetensors.torch import load_file
-from torch import nn
 
 from counterpoise.chat import Sample
 from counterpoise.data import pocket_sets, twins
@@ -102,13 +100,6 @@ def batches(
     ], scale
 
 
-def upper(loaded: Loaded, first: int) -> tuple[str, ...]:
-    """Paths of the linear layers of the language model's decoder from layer `first` on."""
-    found = (re.search(r"text_model\.layers\.(\d+)\.", name) for name, each in loaded.model.named_modules()
-             if isinstance(each, nn.Linear))  # fmt: skip
-    return tuple(match.string for match in found if match and int(match[1]) >= first)
-
-
 def look(stepper: Stepper, items: int, modalities: list[str], out: Path, started: float) -> None:
     """Measure the weights as they are, and keep them."""
     with stepper.generating() as engine:
@@ -157,7 +148,7 @@ def main() -> None:
     plan, scale = batches(loaded, layers, a.steps, a.seed, a.out, a.drawn)
     objective = Binding(layers, first=a.first, anchor=a.anchor, reply=a.reply, along=a.along, scale=scale,
                         odds=a.odds, token=refusal_token(loaded))  # fmt: skip
-    lora = Lora(rank=a.rank, alpha=a.alpha, targets=upper(loaded, a.from_layer))
+    lora = Lora(rank=a.rank, alpha=a.alpha, layers_from=a.from_layer)
     groups = (lora,) if a.fixed_connector else (lora, Projector(learning_rate=a.lr / 8))
     config = TrainConfig(
         learning_rate=a.lr, groups=groups, batch_size=BOUND + VISUAL + TEXT, seed=a.seed, micro_batch_tokens=1600,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_safe_rlhf_train import TRAIN, config, folder, model, pairs, trained  # noqa: F401  (fixtures)
+from test_safe_rlhf_train import TRAIN, config, pairs, trained  # noqa: F401  (fixture)
 
 from counterpoise.base import InputError
 from counterpoise.methods import get
@@ -27,7 +27,7 @@ def logits(loaded: Loaded) -> torch.Tensor:
     return out
 
 
-def test_the_second_step_starts_where_the_first_ended_and_a_merge_lies_between(model: Loaded, tmp_path: Path) -> None:  # noqa: F811
+def test_the_second_step_starts_where_the_first_ended_and_a_merge_lies_between(model: Loaded, tmp_path: Path) -> None:
     """q = 0 is the first step, q = 1 both, and weights between them are in proportion."""
     method, out = get("sacpo"), tmp_path / "out"
     both = method.align(model, given(tmp_path / "d"), out)
@@ -47,7 +47,7 @@ def test_the_second_step_starts_where_the_first_ended_and_a_merge_lies_between(m
     torch.testing.assert_close(weight(half_way), (first + second) / 2, atol=1e-6, rtol=0)
 
 
-def test_one_step_is_dpo_on_one_order(model: Loaded, tmp_path: Path) -> None:  # noqa: F811
+def test_one_step_is_dpo_on_one_order(model: Loaded, tmp_path: Path) -> None:
     """The two orders of these pairs are opposite, so the two rivals move the replies' margin in opposite directions."""
     from counterpoise.models import Engine
 
@@ -84,7 +84,7 @@ def test_two_exact_steps_are_the_joint_optimum() -> None:
     assert torch.allclose((first.log() + 0 * g).softmax(0), first)
 
 
-def test_adapters_that_do_not_belong_together_are_refused(model: Loaded, tmp_path: Path) -> None:  # noqa: F811
+def test_adapters_that_do_not_belong_together_are_refused(model: Loaded, tmp_path: Path) -> None:
     from counterpoise.methods.safe_rlhf._sacpo import merged
 
     made = get("sacpo").align(model, given(tmp_path / "d"), tmp_path / "out")
@@ -101,7 +101,7 @@ def test_the_best_answer_within_the_budget_is_chosen_and_the_cheapest_where_none
 
 
 def test_best_of_n_lowers_the_cost_and_names_what_breaks_the_budget(
-    model: Loaded,  # noqa: F811
+    model: Loaded,
     trained: Path,  # noqa: F811
 ) -> None:
     prompts = [row.prompt for row in pairs(4)]

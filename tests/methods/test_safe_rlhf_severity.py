@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_safe_rlhf_train import TRAIN, folder, model, pairs  # noqa: F401  (fixtures)
+from test_safe_rlhf_train import TRAIN, pairs
 
 from counterpoise.base import InputError
 from counterpoise.chat import Conversation, user
@@ -37,7 +37,7 @@ def test_grades_of_both_published_schemas(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def guard_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+def guard_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from counterpoise.models import load
 
     loaded = load(str(folder), dtype="float32", device="cpu")
@@ -61,7 +61,7 @@ def test_the_guard_learns_its_rows_and_stands_in_the_guard_layer(guard_folder: P
     assert verdicts[0].inspected.complete and verdicts[2].inspected.images == 1
 
 
-def test_a_folder_without_a_guard_is_refused(model: Loaded, tmp_path: Path) -> None:  # noqa: F811
+def test_a_folder_without_a_guard_is_refused(model: Loaded, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="severity.json"):
         SeverityGuard(model, tmp_path)
     with pytest.raises(InputError, match="severity:FOLDER"):

@@ -52,16 +52,6 @@ def pairs(n: int = 6) -> list[Preference]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.build("smolvlm", tmp_path_factory.mktemp("m"))
-
-
-@pytest.fixture
-def model(folder: Path) -> Loaded:
-    return load(str(folder), dtype="float32", device="cpu")
-
-
-@pytest.fixture(scope="module")
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reward and a cost model of the tiny model."""
     out = tmp_path_factory.mktemp("scores")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_safe_rlhf_train import PPO, TRAIN, config, folder, model, pairs  # noqa: F401  (fixtures)
+from test_safe_rlhf_train import PPO, TRAIN, config, pairs
 
 import tiny
 from counterpoise.methods import get
@@ -87,14 +87,14 @@ def test_updates_with_a_trunk_are_those_without(arch: str, tmp_path: Path) -> No
     assert shared[4][0] == 0 and shared[4][1] >= plain[4][1] == plain[4][0] > 0
 
 
-def test_a_reward_model_on_all_blocks_is_computed_by_itself(model: Loaded, tmp_path: Path) -> None:  # noqa: F811
+def test_a_reward_model_on_all_blocks_is_computed_by_itself(model: Loaded, tmp_path: Path) -> None:
     models = scores(model, tmp_path / "scores", reward_from=0)
     shared = updates(model, models, tmp_path / "shared")
     assert shared[3].endswith("each by itself: reward, reward_critic")
     same(shared, updates(model, models, tmp_path / "plain", trunk_cache_mb=0))
 
 
-def test_all_stages_share_and_say_so(model: Loaded, tmp_path: Path) -> None:  # noqa: F811
+def test_all_stages_share_and_say_so(model: Loaded, tmp_path: Path) -> None:
     given = config(tmp_path / "d", layers_from=1, ppo=PPO.model_copy(update={"epochs": 2}))
     run = get("safe-rlhf-v").align(model, given, tmp_path / "out").run
     from safetensors.torch import load_file
@@ -112,7 +112,7 @@ def test_all_stages_share_and_say_so(model: Loaded, tmp_path: Path) -> None:  # 
         get("safe-rlhf-v").align(model, given.model_copy(update={"layers_from": 0, "stage": "ppo"}), tmp_path / "out")
 
 
-def test_sacpo_trains_the_upper_blocks_alone(model: Loaded, tmp_path: Path) -> None:  # noqa: F811
+def test_sacpo_trains_the_upper_blocks_alone(model: Loaded, tmp_path: Path) -> None:
     files = config(tmp_path / "d").pairs
     given = SACPOConfig(pairs=files, layers_from=1, train=TRAIN, merge=0.5)
     run = get("sacpo").align(model, given, tmp_path / "out").run
@@ -122,7 +122,7 @@ def test_sacpo_trains_the_upper_blocks_alone(model: Loaded, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("cost_from", [0, 1])
-def test_both_models_at_once_say_what_each_says(cost_from: int, model: Loaded, tmp_path: Path) -> None:  # noqa: F811
+def test_both_models_at_once_say_what_each_says(cost_from: int, model: Loaded, tmp_path: Path) -> None:
     models = scores(model, tmp_path, cost_from=cost_from)
     asked = [(row.prompt, reply.text) for row in pairs() for reply in row.replies]
     folders = [models / name / "adapter" for name in (REWARD, COST)]

@@ -40,16 +40,6 @@ CONFIG = worker.CONFIG.model_copy(update={"lora_dropout": 0.0, "epochs": 1})
 SMALL = {"rank": 4, "alpha": 8}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.build("smolvlm", tmp_path_factory.mktemp("m"))
-
-
-@pytest.fixture
-def model(folder: Path) -> Loaded:
-    return load(str(folder), dtype="float32", device="cpu")
-
-
 def planned(*groups: Group, **changes: Any) -> TrainConfig:
     return CONFIG.model_copy(update={"groups": groups, **changes})
 

@@ -32,6 +32,7 @@ from counterpoise.train import (
     pad,
     training,
 )
+from counterpoise.train._attach import adapter_config
 
 CONFIG = worker.CONFIG.model_copy(update={"lora_dropout": 0.0})
 UPPER = (
@@ -39,16 +40,6 @@ UPPER = (
     Head(name="value"),
 )  # fmt: skip
 VLMS = ("llava", "smolvlm", "gemma3", "qwen2_5_vl", "qwen3_vl")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.build("smolvlm", tmp_path_factory.mktemp("m"))
-
-
-@pytest.fixture
-def model(folder: Path) -> Loaded:
-    return load(str(folder), dtype="float32", device="cpu")
 
 
 @contextmanager
@@ -320,6 +311,12 @@ def test_blocks_that_are_not_there_are_told(model: Loaded, tmp_path: Path) -> No
         stepping(model, tmp_path, Lora(rank=2, alpha=4, layers_from=2)),
     ):
         pass
+
+
+def test_factors_from_a_block_on(model: Loaded) -> None:
+    everywhere, upper = (adapter_config(model, Lora(layers_from=first), ())[2] for first in (0, 1))
+    assert set(upper) == {name for name in everywhere if ".layers.0." not in name} and 0 < len(upper) < len(everywhere)
+    assert all(model.model.get_submodule(name).weight.ndim == 2 for name in upper)
 
 
 def test_a_plan_without_it_is_recorded_as_before() -> None:

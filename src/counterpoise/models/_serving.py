@@ -17,10 +17,9 @@ that an adapter was trained on."""
 
 def served_system(folder: Path | None) -> str:
     """The system text that a folder names, "" when it names none. Raises InputError for anything but text."""
-    if folder is None or not (folder / FILE).is_file():
+    if folder is None:
         return ""
-    value = _read(folder)
-    found = value.get("system", "")
+    found = _read(folder).get("system", "")
     if not isinstance(found, str):
         raise InputError(f'{folder / FILE}: "system" is {type(found).__name__}; expected text')
     return found.strip()
@@ -28,25 +27,26 @@ def served_system(folder: Path | None) -> str:
 
 def save_system(folder: Path, text: str) -> None:
     """Name the system text of a model or an artifact; the other keys of its file stay."""
-    value = _read(folder) if (folder / FILE).is_file() else {}
-    write_json(folder / FILE, value | {"system": text})
+    write_json(folder / FILE, _read(folder) | {"system": text})
 
 
 def save_base(adapter: Path, base: Path) -> None:
     """Note in an adapter's folder which weights it was trained on; the other keys of its file stay."""
-    value = _read(adapter) if (adapter / FILE).is_file() else {}
-    write_json(adapter / FILE, value | {"base_weights": weights_hash(base)})
+    write_json(adapter / FILE, _read(adapter) | {"base_weights": weights_hash(base)})
 
 
 def say_other_base(adapter: Path, base: Path, name: str) -> None:
     """One line where an adapter is put on other weights than it was trained on: shapes may fit all the same, and what
     is then measured is neither model. Adapters that note nothing, as those of other tools, are taken as they are."""
-    known = _read(adapter).get("base_weights") if (adapter / FILE).is_file() else None
+    known = _read(adapter).get("base_weights")
     if known is not None and known != weights_hash(base):
         notice(f"{adapter}: was trained on other weights than those of {name}; numbers are of this combination")
 
 
 def _read(folder: Path) -> dict[str, Any]:
+    """What a folder says; nothing where it has no such file."""
+    if not (folder / FILE).is_file():
+        return {}
     value = read_json(folder / FILE)
     if not isinstance(value, dict):
         raise InputError(f"{folder / FILE}: expected an object")

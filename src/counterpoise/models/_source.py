@@ -1,8 +1,8 @@
 """From a name to a folder with weights: "pocket", a folder, or a Hugging Face id; and what identifies that folder."""
 
 import json
-import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +108,17 @@ def weights_hash(folder: Path) -> str:
 
 
 def _identity(file: Path) -> str:
-    """SHA-256 of a file. A file of the hub's cache is named by it; of a very large one samples are hashed."""
+    """SHA-256 of a file. A file of the hub's cache is named by it; of a very large one samples are hashed. A file that
+    is as it was is not read again: loading a model asks for its weights more than once."""
     real = file.resolve()
     if real.parent.name == "blobs" and len(real.name) == 64:
         return real.name
-    size = os.path.getsize(real)
+    at = real.stat()
+    return _hashed(real, at.st_size, (at.st_ino, at.st_mtime_ns, at.st_ctime_ns))
+
+
+@lru_cache(maxsize=1024)
+def _hashed(real: Path, size: int, _: tuple[int, int, int]) -> str:
     if size <= _SAMPLED_ABOVE:
         return sha256_file(real)
     with real.open("rb") as stream:

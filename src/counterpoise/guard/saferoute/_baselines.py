@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._labels import Bools, Floats, routing_labels
-from ._metrics import best_threshold, decided, scores
+from ._metrics import best_threshold, decided, ranked, scores
 
 BITS = 0.5
 """Entropy above which a verdict is not trusted; 0.1100 < P < 0.8900."""
@@ -69,7 +69,7 @@ def fused(
     mixed = _sigmoid(z)
     label = np.where(a == 2, b, np.where(b == 2, a, np.maximum(a, b)))
     label = np.where(both, mixed > 0.5, label).astype(np.int8)
-    first, second = (np.where(np.isnan(own), (said != 0).astype(float), own) for said, own in (small, large))
+    first, second = ranked(a, p), ranked(b, q)
     alone = np.where((a == 2) == (b == 2), np.maximum(first, second), np.where(a == 2, second, first))
     return label, np.where(both, mixed, alone)
 

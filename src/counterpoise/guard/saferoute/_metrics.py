@@ -65,6 +65,11 @@ def best_threshold(values: Floats, truth: Bools) -> float:
     )
 
 
+def ranked(label: NDArray[Any], p: Floats) -> Floats:
+    """P(unsafe), or the label as 0 or 1 where there is none; 1 for unknown: what AUPRC is computed from."""
+    return np.where(np.isnan(p), (label != 0).astype(float), p)
+
+
 def average_precision(truth: Bools, p: Floats) -> float | None:
     """Area under the precision-recall curve, sum over (R_k - R_{k-1}) P_k from probabilities, ties taken together; None
     without a positive row."""

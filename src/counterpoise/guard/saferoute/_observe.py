@@ -14,6 +14,7 @@ from .._kept import NAMED, Arrays, content_key, kept_blocks
 from .._labelled import Labelled
 from .._values import Exchange, Guard, Verdict, identity
 from ._labels import Bools, Floats
+from ._metrics import ranked
 from ._router import FeatureSpec
 
 BLOCK = 64  # a guard model's batch: a stopped run loses no more than this
@@ -43,8 +44,8 @@ class Observed:
 
     @property
     def decision(self) -> Floats:
-        """P(unsafe), or the label as 0 or 1 where there is none; 1 for unknown: what AUPRC is computed from."""
-        return np.where(np.isnan(self.p), (self.label != 0).astype(float), self.p)
+        """What its rows are ranked by, see `ranked`."""
+        return ranked(self.label, self.p)
 
     def at(self, places: NDArray[Any] | Sequence[int]) -> "Observed":
         """The same of some rows."""

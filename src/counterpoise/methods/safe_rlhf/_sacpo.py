@@ -104,9 +104,9 @@ def align(
     built = time.monotonic()
     train = config.train.model_copy(update={"seed": config.seed})
     if config.layers_from and not train.groups:
-        lora = Lora(rank=train.lora_rank, alpha=train.lora_alpha, dropout=train.lora_dropout,
-                    layers_from=config.layers_from)  # fmt: skip
-        train = train.model_copy(update={"groups": (lora,)})
+        upper = {"layers_from": config.layers_from}
+        groups = (each.model_copy(update=upper) if isinstance(each, Lora) else each for each in train.plan())
+        train = train.model_copy(update={"groups": tuple(groups)})
     record: dict[str, Any] = {}
     artifact: Artifact | None = None
     for step in ("helpfulness", "safety") if config.steps == "both" else (config.steps,):

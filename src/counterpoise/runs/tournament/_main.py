@@ -69,8 +69,9 @@ class _Tournament:
 
     def _jobs(self) -> Iterator[Job]:
         yield self._untouched()
-        for seed in self.config.seeds:
-            self._write()
+        for number, seed in enumerate(self.config.seeds):
+            if number:
+                self._write()  # what there is of the seeds before
             for arm in self.config.arms:
                 yield self._try(arm, seed)
 
