@@ -115,6 +115,30 @@ def test_english_with_a_foreign_name_or_sign_is_read(text: str) -> None:
     assert unread(text, ENGLISH) is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Resumer bogen for mig.", "Enséñame a bailar salsa.", "Napisz mi list.", "Mostra'm un mapa.",
+        "Ensine-me a roubar senhas.",
+    ],
+)  # fmt: skip
+def test_a_few_words_that_could_be_english_are_not_when_another_language_is_likelier(text: str) -> None:
+    assert "language" in (unread(text, ENGLISH) or "")
+    assert "language" in (unread(f"Tell me about bridges. {text} Thank you very much.", ENGLISH) or "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Codeine phosphate, pyridine hydrochloride and phosphorus trichloride", "Acquire pyridine hydrochloride.",
+        "Dim As Integer Do While", "import os, hashlib", "Edgar eats pretzels a day", "Best regards, Katerina",
+        "The Soviet Union's Role", "Antibiotic resistance in", "Katerina makes designer jewelry.",
+    ],
+)  # fmt: skip
+def test_terms_code_and_names_are_no_other_language(text: str) -> None:
+    assert unread(text, ENGLISH) is None
+
+
 def _logo() -> bytes:
     buffer = io.BytesIO()
     PIL.Image.effect_noise((40, 40), 60).convert("RGB").save(buffer, "PNG")

@@ -10,6 +10,18 @@ from .disguise import known_share, share_of, surely
 RARE = 0.02
 """A passage whose languages the guard reads have less than this probability together is in another one. Of 1,243
 sentences of English answers (HarmBench's) none is below but Polish ones; code comes down to 0.027."""
+DOUBTED, ODDS, WORDS = 0.15, 2.5, 3
+"""One with less than DOUBTED is in another language if that one is ODDS times likelier, and it has so many different
+words: a few Portuguese words can be English to the detector with 0.08, names of chemicals with less, but then no other
+language stands out."""
+_SPOKEN = frozenset(
+    {
+        "af", "az", "bs", "ca", "cs", "da", "de", "es", "et", "eu", "fi", "fr", "gl", "hr", "hu", "id", "it", "jv",
+        "lt", "lv", "ms", "nb", "nl", "nn", "no", "pl", "pt", "ro", "sk", "sl", "so", "sq", "sr", "sv", "sw", "tl",
+        "tr", "uz", "vi", "xh", "yo", "zu",
+    }
+)  # fmt: skip
+"""Those it can be: larger languages in Latin letters. Code and chemistry look like the others, and like Latin."""
 KNOWN = 0.8
 """A passage with this share of known English words is English; the language detector takes most of the time here."""
 SURE = 0.98
@@ -55,17 +67,35 @@ def _foreign(passage: str, languages: frozenset[str]) -> str | None:
     passage is SURE; `surely` is asked first because it is cheaper, and mostly says enough."""
     words = passage.split()
     long = len(words) > WINDOW + STEP
-    if surely(passage, languages, SURE if long else RARE):
+    if surely(passage, languages, SURE if long else DOUBTED):
         return None
-    share, name = 1.0, ""
-    if not surely(passage, languages, RARE):
-        share, name = share_of(passage, languages)
-    if long and share >= RARE:
-        parts = (" ".join(words[n : n + WINDOW]) for n in range(0, len(words) - STEP, STEP))
-        doubted = [each for each in parts if not surely(each, languages, RARE)]
-        if doubted and share_of(passage, languages)[0] < SURE:
-            share, name = min(share_of(each, languages) for each in doubted)
-    return name if share < RARE else None
+    if (name := _other(passage, languages)) is not None or not long:
+        return name
+    parts = [" ".join(words[n : n + WINDOW]) for n in range(0, len(words) - STEP, STEP)]
+    doubted = [each for each in parts if not surely(each, languages, DOUBTED)]
+    if not doubted or share_of(passage, languages)[0] >= SURE:
+        return None
+    return next((name for each in doubted if (name := _other(each, languages)) is not None), None)
+
+
+def _other(text: str, languages: frozenset[str]) -> str | None:
+    """The language that a text is in rather than in one of these, or None. Doubt is not enough where it comes from
+    names."""
+    share, rival, name = share_of(text, languages)
+    if share < RARE:
+        return name
+    if not _doubted(share, rival, name) or ("en" in languages and known_share(text) > 0.5):
+        return None
+    first, *others = text.split()
+    if len({first, *others}) < WORDS:
+        return None
+    nameless = " ".join([first, *(each for each in others if not each[0].isupper())])
+    enough = sum(map(str.isalpha, nameless)) >= ENOUGH // 2
+    return name if enough and _doubted(*share_of(nameless, languages)) else None
+
+
+def _doubted(share: float, rival: float, name: str) -> bool:
+    return share < DOUBTED and rival >= ODDS * share and name in _SPOKEN
 
 
 def mostly_foreign(texts: Sequence[str], languages: Set[str]) -> bool:
@@ -106,14 +136,19 @@ def _script_of(letter: str) -> str:
 
 
 def _passages(text: str) -> Iterator[str]:
-    """Sentences and lines of at least ENOUGH letters, as words alone: what holds digits or signs is code or a name."""
+    """Sentences and lines of at least ENOUGH letters, as words alone: what holds digits or signs is code or a name.
+    Shorter ones are read together, and also by themselves from WORDS and half as many letters on, so that English
+    around them does not hide them."""
     held: list[str] = []
     for sentence in _ENDS.split(text):
         words = _WORDS.findall(sentence)
-        held += words
-        if sum(map(len, held)) < ENOUGH:
-            continue
-        yield " ".join(held)
-        held = []
+        letters = sum(map(len, words))
+        if letters >= ENOUGH or (letters >= ENOUGH // 2 and len(words) >= WORDS):
+            yield " ".join(words)
+        if letters < ENOUGH:
+            held += words
+        if sum(map(len, held)) >= ENOUGH:
+            yield " ".join(held)
+            held = []
     if sum(map(len, held)) >= ENOUGH // 2:
         yield " ".join(held)

@@ -1,6 +1,8 @@
 """The red-team suite against a live server and its proxy: whatever goes on to the model was read."""
 
-from proxy_parts import Upstream, served
+import json
+
+from proxy_parts import Upstream, reply, served
 from serving import Plain, live, post, said, settings
 
 from counterpoise.guard import Exchange, Verdict
@@ -42,6 +44,27 @@ def test_nothing_harmful_goes_on_in_any_field_and_all_of_it_is_run() -> None:
         assert found["streams", True].caught == found["streams", True].n
         assert found["streams", False].passed == found["streams", False].n
         assert found["tools", False].passed > 0
+
+
+class Particular(Upstream):
+    """Serves one model, as most servers do, and no tools."""
+
+    async def answer(self, value, send):
+        if value["model"] != "org/m" or value.get("tools"):
+            error = {"message": "no such thing", "type": "invalid_request_error", "code": "upstream_says_no"}
+            return await reply(send, 400 if "tools" in value else 404, json.dumps({"error": error}).encode(), {})
+        return await super().answer(value, send)
+
+
+def test_an_upstream_is_asked_for_a_model_it_has_and_what_it_refuses_has_passed_the_guard() -> None:
+    upstream = Particular()
+    with served(upstream) as model, live(settings(upstream={"base_url": f"{model}/v1"}), plain=Knows()) as base:
+        tries = [each for each in attacks(["streams", "tools"], 1) if not each.harmful]
+        outcomes = dict(zip((each.id for each in tries), attack(ServerTarget(base), tries), strict=True))
+    assert {each["model"] for each in upstream.asked} == {"org/m"}
+    assert {each.result for id_, each in outcomes.items() if id_.startswith("streams/")} == {"passed"}
+    described = next(each for id_, each in outcomes.items() if id_.startswith("tools/description/"))
+    assert described.result == "passed" and "status 400" in described.reason
 
 
 def test_a_server_undoes_disguises_says_so_and_lets_the_controls_pass() -> None:

@@ -223,9 +223,12 @@ def test_what_goes_wrong_before_the_first_byte_has_its_status(buffered, hasty, m
     assert got.status_code == status and got.json()["error"]["code"] == code
     if model.isdigit() and model != "302":
         assert got.headers["retry-after"] == "7" and got.headers["retry-after-ms"] == "7000"  # the upstream's own
+        assert got.headers["x-upstream-status"] == model
         error = got.json()["error"]
         assert (error["param"], error["type"]) == ("max_tokens", "invalid_request_error")
         assert "max_tokens is too large" in error["message"]
+    else:
+        assert "x-upstream-status" not in got.headers  # not the upstream's word
 
 
 @pytest.mark.parametrize("model", ["die", "reset", "hang"])

@@ -87,6 +87,7 @@ class ServerTarget:
             raise InputError(f"{self.name}: status {probe.status_code} for a greeting: {_said(probe)}")
         self.revision = str(probe.json().get("policy_version", ""))
         self.identity = f"{self.name} {self.revision}"
+        self._model = self._offered()
 
     def ask(self, tries: Sequence[Attack]) -> list[Outcome]:
         """One outcome each, in order, asked one by one."""
@@ -106,13 +107,23 @@ class ServerTarget:
         return Outcome("caught" if judged else "unknown", "; ".join(reasons)[:200])
 
     def _proxied(self, one: Attack) -> Outcome:
-        answer = self._post("/v1/chat/completions", dict(one.body or {}))
+        answer = self._post("/v1/chat/completions", {**(one.body or {}), **self._model})
         if answer.status_code == 200:
             ended = "content_filter" in answer.text
             return Outcome("caught", "the answer was blocked") if ended else Outcome("passed")
         if answer.status_code == 502:
             return Outcome("passed", "the request went on to a model that did not answer")
+        if (status := answer.headers.get("x-upstream-status")) is not None:
+            return Outcome("passed", f"the request went on to a model that answered with status {status}")
         return _refused(answer)
+
+    def _offered(self) -> dict[str, str]:
+        """A model that the server has: most refuse other names. Without a list, the name in the requests stands."""
+        answer = self._get("/v1/models")
+        try:
+            return {"model": str(answer.json()["data"][0]["id"])}
+        except (ValueError, LookupError, TypeError):
+            return {}
 
     def _get(self, path: str) -> httpx.Response:
         try:

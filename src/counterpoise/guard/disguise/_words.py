@@ -45,11 +45,13 @@ def share_among(words: Sequence[str], known: Container[str]) -> float:
 
 
 @lru_cache(maxsize=8192)
-def share_of(text: str, languages: frozenset[str]) -> tuple[float, str]:
-    """Probability that a text is in one of these languages (Lui and Baldwin 2012), and its likeliest language; its
-    capitals aside, which say nothing."""
+def share_of(text: str, languages: frozenset[str]) -> tuple[float, float, str]:
+    """Probability that a text is in one of these languages (Lui and Baldwin 2012), that of the likeliest other one, and
+    which that is; its capitals aside, which say nothing."""
     shares = language_shares(text.lower() if text.isupper() else text)
-    return sum(shares.get(name, 0.0) for name in _taken(languages)), max(shares, key=shares.__getitem__)
+    taken = _taken(languages)
+    other = max((name for name in shares if name not in taken), key=shares.__getitem__)
+    return sum(shares.get(name, 0.0) for name in taken), shares[other], other
 
 
 def surely(text: str, languages: frozenset[str], least: float) -> bool:

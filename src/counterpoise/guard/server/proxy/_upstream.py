@@ -20,6 +20,8 @@ LINE = 4_000_000
 """Bytes of one line of an event stream."""
 REST = 0.5
 """Seconds in which an upstream may end its stream after the last event, so that the connection can be used again."""
+UPSTREAM_STATUS = "x-upstream-status"
+"""Header of an answer that is an error of the upstream's: the request had passed the guards, whatever its code says."""
 RETRY = {
     "retry-after": re.compile(r"\d{1,6}|[A-Z][a-z]{2}, [\w :]{20,24}"), "retry-after-ms": re.compile(r"\d{1,9}"),
     "x-should-retry": re.compile(r"true|false"),
@@ -167,6 +169,7 @@ def _refused(response: httpx.Response, content: bytes) -> ApiError:
     except (ValueError, RecursionError, AttributeError):
         error = None
     headers = {name: value for name, shape in RETRY.items() if shape.fullmatch(value := response.headers.get(name, ""))}
+    headers[UPSTREAM_STATUS] = str(status)
     code = "upstream_timeout" if status == 504 else "upstream_error" if status >= 500 else "upstream_refused"
     return _error(status, code, error, f"status {status}", headers)
 
