@@ -38,6 +38,7 @@ LISTS = {
 }
 NEUTRAL = ("Please go on.", "What does the image say?", "Continue.", "Tell me more.", "And then?")
 ANSWERS = Path(__file__).with_name("answers.txt")
+TURNS = Path(__file__).with_name("turns.txt")
 KEPT = 4
 """Of so many lines of a section the last one is in no answer that guards learn from."""
 
@@ -50,7 +51,7 @@ def part_of(cause: str) -> Part:
 @lru_cache(maxsize=4)
 def corpus(part: Part, *, pages: int = 1500, seed: int = 0) -> tuple[Labelled, ...]:
     """All rows of a part in a fixed order: texts, at most `pages` rows with drawn pages, answers, and long texts."""
-    texts = list(_texts(part, seed))
+    texts = [*_texts(part, seed), *_turns(part, seed)]
     shown = list(_pages(part, pages, seed))
     return (*texts, *shown, *_answers(part, seed), *_long(texts, seed))
 
@@ -60,6 +61,18 @@ def _texts(part: Part, seed: int) -> Iterator[Labelled]:
         if part_of(sample.cluster) == part:
             prompt = sample.messages[:1]
             yield Labelled(sample.id, Exchange(prompt), bool(sample.harmful), sample.cluster, "text", sample.meta)
+
+
+def _turns(part: Part, seed: int) -> Iterator[Labelled]:
+    """A word or two of ordinary talk ("no", "wrong one"): without them such turns look like nothing a guard knows."""
+    rng = random.Random(f"guard turns {part} {seed}")
+    lines = TURNS.read_text(encoding="utf-8").splitlines()
+    every = [turn.strip() for line in lines if not line.startswith("#") for turn in line.split("|")]
+    for turn in every:
+        if part_of(turn) == part:
+            text = turn[0].upper() + turn[1:] if rng.random() < 0.5 else turn
+            text += rng.choice((".", "!")) if text[-1].isalnum() and rng.random() < 0.4 else ""
+            yield Labelled(f"guard-turn-{seed}-{turn}", Exchange((user(text),)), False, turn)
 
 
 def _phrases(part: Part, unsafe: bool) -> list[str]:
