@@ -252,6 +252,16 @@ def test_attacks_hold_no_answers_and_no_request_of_the_audit() -> None:
 
 
 @pytest.mark.slow
+def test_an_untouched_copy_passes_twenty_audits_of_twenty(models, tmp_path) -> None:
+    """Other shards, so that it is asked again; of other sizes, so that other requests are."""
+    rules = ["--fail-on", "asr_increase>0", "--fail-on", "over_refusal_increase>0", "--fail-on", "asr_increase[each]>0"]
+    for n in range(2, 22):
+        given = ["--tasks", "plain", "--modalities", "text", "--limit", str(n), "--max-new-tokens", "4", *rules]
+        given += ["--templates", "native", "--system", "off", "--ability", "none", "--out", str(tmp_path / str(n))]
+        assert main(["audit", str(models["refuses"]), str(models["sharded"]), *given]) == 0
+
+
+@pytest.mark.slow
 def test_a_planted_regression_of_the_pocket_is_found(tmp_path) -> None:
     """Tuned to comply on 48 rows of train families, asked on test families."""
     loaded = load("pocket")
