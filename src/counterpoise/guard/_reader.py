@@ -16,7 +16,7 @@ from ._languages import mostly_foreign, unread
 from ._values import Exchange, Guard, Inspected, Sees, Verdict, prepare, unknown, worst
 from .disguise import Readings, undo
 
-VERSION = "reader2"
+VERSION = "reader3"
 """Changes whenever texts are read otherwise."""
 
 
@@ -175,8 +175,8 @@ def _shown(exchange: Exchange, own: dict[str, Readings], number: int, images: Se
 
 
 def _verdict(given: Exchange, read: _Read, found: Sequence[Verdict], cost: float) -> Verdict:
-    """The worst over the readings. A reading that the guard could read speaks for those that it could not: what they
-    hold is in it, undisguised."""
+    """The worst over the readings. One without its disguises that the guard could read speaks for those that it could
+    not: what they hold is in it. The text as it stands speaks for none of them: what they hold is hidden in it."""
     told = [_told(each, given, shown, read.undone) for each, shown in zip(found, read.exchanges, strict=True)]
     readable = [v for v, why in zip(told, read.unread, strict=True) if not why and v.label != "unknown"]
     unsafe = [v for v in told if v.label == "unsafe"]
@@ -184,10 +184,12 @@ def _verdict(given: Exchange, read: _Read, found: Sequence[Verdict], cost: float
     top = replace(top, cost=sum(v.cost for v in found) + cost)
     if top.label == "unsafe" and told[0].label != "unsafe":
         top = replace(top, rationale="; ".join(filter(None, [f"read as {', '.join(read.undone)}", top.rationale])))
-    why = read.hidden or (None if readable else next((each for one in read.unread for each in one.values()), None))
+    meant = read.unread[1:] or read.unread
+    open_to = any(not why and v.label != "unknown" for v, why in zip(told[-len(meant) :], meant, strict=True))
+    why = read.hidden or (None if open_to else next((each for one in meant for each in one.values()), None))
     if why is None or top.label in ("unsafe", "unknown"):
         return top
-    left = max(1, min(len(one) for one in read.unread)) if not read.hidden else 1
+    left = max(1, min(len(one) for one in meant)) if not read.hidden else 1
     seen = replace(top.inspected, texts=max(0, top.inspected.texts - left))
     return replace(top, label="unknown", reason=why, inspected=seen)
 

@@ -15,6 +15,8 @@ from ._words import english_share, known_share
 
 LONG = 512
 """A code of at least so many characters that holds no text is a file; shorter ones are keys, hashes and names."""
+MANY = 12
+"""Bytes of letters beyond ASCII, as UTF-8, that are a text: six Cyrillic letters, four Chinese ones."""
 _64 = re.compile(
     r"(?:data:[\w.+-]+/[\w.+-]+(?:;[\w.+-]+=[^;,\s]*)*;base64,\s*)?"
     r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{8,}(?:\r?\n[A-Za-z0-9+/_-]{8,})*(?:\r?\n[A-Za-z0-9+/_-]{1,7}(?==))?={0,2}"
@@ -101,8 +103,11 @@ def _as_text(data: bytes) -> str | None:
 
 
 def _speaks(text: str) -> bool:
-    """Whether a text has words of some kind; a short one could be chance unless its words are known."""
-    return len(text) >= 24 or (text.isascii() and (known_share(text) >= 0.5 or english_share(text) >= 0.3))
+    """Whether a text has words of some kind; a short one could be chance unless its words are known, or it is in
+    letters of several bytes, which bytes that are no text hardly make."""
+    if len(text) >= 24 or sum(len(each.encode()) for each in text if each.isalpha() and not each.isascii()) >= MANY:
+        return True
+    return text.isascii() and (known_share(text) >= 0.5 or english_share(text) >= 0.3)
 
 
 def _from_64(run: str) -> bytes | None:
