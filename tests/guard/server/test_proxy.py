@@ -141,6 +141,7 @@ def test_the_log_line_has_the_verdicts_and_no_text(windowed, caplog, model, stre
             time.sleep(0.01)
     line = json.loads(Lines().format(lines[-1]))
     assert line["policy"] == "default" and {**line, **expected} == line
+    assert line["path"] == "/v1/chat/completions"
     assert not any(word in json.dumps(line) for word in ("private", "river", "calm", TOKEN))
 
 

@@ -53,10 +53,12 @@ def create_app(config: ServerConfig | None = None, guards: Mapping[str, Guard] |
     app.state.checker = checker
     _endpoints(app, checker)
     add_operations(app, checker)
-    app.include_router(proxy.router(config, checker))
-    app.include_router(page(config))
+    routers = (proxy.router(config, checker), page(config))
+    for router in routers:
+        app.include_router(router)
     add_handlers(app)
-    paths = tuple(path for route in app.routes if (path := getattr(route, "path", None)))
+    routes = [*app.routes, *(route for router in routers for route in router.routes)]  # not all FastAPIs copy them
+    paths = tuple(path for route in routes if (path := getattr(route, "path", None)))
     app.add_middleware(Surround, config=config, metrics=checker.metrics, routes=paths)
     return app
 
