@@ -2,9 +2,12 @@
 
 import json
 
+import httpx
+import pytest
 from proxy_parts import Upstream, reply, served
 from serving import Plain, live, post, said, settings
 
+from counterpoise.base import InputError
 from counterpoise.guard import Exchange, Verdict
 from counterpoise.guard._reader import reading
 from counterpoise.guard.attack import ON_SERVERS, ServerTarget, attack, attacks, not_run, shares
@@ -100,3 +103,24 @@ def test_without_an_upstream_it_is_said_why_nothing_was_run() -> None:
     with live() as base:
         outcomes = attack(ServerTarget(base), attacks(["streams"], 1))
     assert not_run(outcomes) == {"no_upstream": len(outcomes)}
+
+
+def test_a_request_that_an_upstream_is_too_slow_for_has_passed_the_guard() -> None:
+    def late(code: str) -> set[str]:
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.url.path == "/v1/chat/completions":
+                return httpx.Response(504, json={"error": {"code": code, "message": "late"}})
+            return httpx.Response(200, json={"blocked": False})
+
+        with httpx.Client(base_url="http://guard", transport=httpx.MockTransport(answer)) as client:
+            return {each.result for each in ServerTarget("http://guard", client=client).ask(attacks(["streams"], 1))}
+
+    assert late("upstream_timeout") == {"passed"} and late("guard_timeout") == {"not run"}
+
+
+@pytest.mark.parametrize("answer", [b'{"id": "c"}', b"[]", b"hello", b""])
+def test_a_server_that_answers_200_to_everything_is_no_guard_server(answer: bytes) -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=answer))
+    with httpx.Client(base_url="http://model", transport=transport) as client, pytest.raises(InputError) as error:
+        ServerTarget("http://model", client=client)
+    assert "guard server" in str(error.value)

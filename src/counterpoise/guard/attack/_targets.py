@@ -85,7 +85,7 @@ class ServerTarget:
         probe = self._post("/v1/guard/check", {"messages": [{"role": "user", "content": "Hello"}]})
         if probe.status_code != 200:
             raise InputError(f"{self.name}: status {probe.status_code} for a greeting: {_said(probe)}")
-        self.revision = str(probe.json().get("policy_version", ""))
+        self.revision = str(self._verdict(probe).get("policy_version", ""))
         self.identity = f"{self.name} {self.revision}"
         self._model = self._offered()
 
@@ -98,7 +98,7 @@ class ServerTarget:
         answer = self._post("/v1/guard/check", {"messages": messages})
         if answer.status_code != 200:
             return _refused(answer)
-        value = answer.json()
+        value = self._verdict(answer)
         if not value["blocked"]:
             return Outcome("passed")
         labels = [guard["label"] for guard in value["guards"]]
@@ -106,12 +106,22 @@ class ServerTarget:
         judged = "unsafe" in labels or "unknown" not in labels  # a policy's own threshold blocks what is labelled safe
         return Outcome("caught" if judged else "unknown", "; ".join(reasons)[:200])
 
+    def _verdict(self, answer: httpx.Response) -> dict[str, Any]:
+        """What a guard server answers; others say 200 to anything as well."""
+        try:
+            value = answer.json()
+        except ValueError:
+            value = None
+        if not isinstance(value, dict) or not isinstance(value.get("blocked"), bool):
+            raise InputError(f"{self.name}: answers without a verdict; is it a counterpoise guard server?")
+        return value
+
     def _proxied(self, one: Attack) -> Outcome:
         answer = self._post("/v1/chat/completions", {**(one.body or {}), **self._model})
         if answer.status_code == 200:
             ended = "content_filter" in answer.text
             return Outcome("caught", "the answer was blocked") if ended else Outcome("passed")
-        if answer.status_code == 502:
+        if answer.status_code == 502 or (answer.status_code == 504 and _code(answer) == "upstream_timeout"):
             return Outcome("passed", "the request went on to a model that did not answer")
         if (status := answer.headers.get("x-upstream-status")) is not None:
             return Outcome("passed", f"the request went on to a model that answered with status {status}")
@@ -153,12 +163,16 @@ def _said(answer: httpx.Response) -> str:
         return answer.text[:100]
 
 
+def _code(answer: httpx.Response) -> str | None:
+    try:
+        return str(answer.json()["error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def _refused(answer: httpx.Response) -> Outcome:
     """A request that was not taken: blocked for its content, or not understood, which is not passing either."""
-    try:
-        error = answer.json()["error"]
-        code = str(error.get("code"))
-    except (ValueError, KeyError, TypeError):
+    if (code := _code(answer)) is None:
         return Outcome("not run", f"status {answer.status_code}")
     if code == "content_blocked":
         reasons = [each["text"] if isinstance(each, dict) else each for each in answer.json()["x_guard"]["reasons"]]
