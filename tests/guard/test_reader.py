@@ -176,6 +176,25 @@ def test_another_language_in_a_disguise_within_english_is_unknown(hidden: str) -
     assert both.label == "unsafe"
 
 
+@pytest.mark.parametrize("between", ["_", ".", "/", " #", " @", "- -", "+"])
+def test_signs_between_the_words_mostly_do_not_hide_another_language(between: str) -> None:
+    """Lines of fewer than five different words could be code."""
+    texts = [text for own in translations().values() for texts in own.values() for text in texts]
+    missed = [text for text in texts if unread(text.replace(" ", between), ENGLISH) is None]
+    assert len(texts) == 126 and len(missed) <= 8, missed
+
+
+def test_code_and_addresses_are_no_other_language() -> None:
+    for text in (
+        "import os.path as osp, sys.argv, re.compile, json.loads, base64.b64decode",
+        "https://docs.example.com/en/latest/user_guide/install.html#from-source",
+        "self._client.chat.completions.create(model=name, messages=turns, max_tokens=n_tokens)",
+        "/usr/local/lib/python3.11/site-packages/torch/nn/modules/linear.py",
+        "#travel #food #foodie #instagood #sunset #photography",
+    ):
+        assert unread(text, ENGLISH) is None, text
+
+
 def test_guards_made_by_name_have_one_reader() -> None:
     guard = make_guard("keyword")
     assert isinstance(guard, Reader) and reading(guard) is guard
