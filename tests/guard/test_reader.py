@@ -190,6 +190,8 @@ def test_code_and_addresses_are_no_other_language() -> None:
         "https://docs.example.com/en/latest/user_guide/install.html#from-source",
         "self._client.chat.completions.create(model=name, messages=turns, max_tokens=n_tokens)",
         "/usr/local/lib/python3.11/site-packages/torch/nn/modules/linear.py",
+        "class A:\n    def noop(self):\n        pass\n\n    def call(self, *args, **kwargs):\n        pass",
+        "def find(cls, value: str) -> dict[str, int]:\n    return {name: n for name, n in value}",
         "#travel #food #foodie #instagood #sunset #photography",
     ):
         assert unread(text, ENGLISH) is None, text

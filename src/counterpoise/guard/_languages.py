@@ -53,6 +53,17 @@ SOME, MARKED = 5, 0.005
 """Different words of a line whose words have signs between them, and the probability of the guard's languages below
 which it is in another. Of 76,323 such lines of Python packages and their pages 6 are below: 4 in other languages."""
 
+_CODE = frozenset(
+    {
+        "args", "argv", "async", "attr", "attrs", "await", "bool", "bytes", "cls", "config", "const", "def", "dict",
+        "dtype", "elif", "endif", "enum", "env", "func", "hasattr", "href", "impl", "init", "int", "isinstance",
+        "kwargs", "lambda", "len", "nargs", "noqa", "npm", "null", "num", "numpy", "obj", "os", "params", "pprint",
+        "printf", "py", "repr", "req", "self", "setattr", "sizeof", "stderr", "stdin", "stdout", "str", "struct",
+        "sudo", "sys", "tmp", "tuple", "typedef", "url", "utf", "uuid", "xs", "yaml",
+    }
+)  # fmt: skip
+"""Words of code that no larger language has: beside them a detector takes code for any language."""
+
 
 def unread(text: str, languages: Set[str]) -> str | None:
     """Why a guard that reads these languages (ISO 639) cannot have read a text, or None."""
@@ -161,9 +172,9 @@ def _passages(text: str) -> Iterator[str]:
     around them does not hide them."""
     held: list[str] = []
     for sentence in _ENDS.split(text):
-        words = _WORDS.findall(sentence)
+        words = [each for each in _WORDS.findall(sentence) if each not in _CODE]
         letters = sum(map(len, words))
-        if letters >= ENOUGH or (letters >= ENOUGH // 2 and len(words) >= WORDS):
+        if letters >= ENOUGH or (letters >= ENOUGH // 2 and len({each for each in words if len(each) > 1}) >= WORDS):
             yield " ".join(words)
         if letters < ENOUGH:
             held += words
