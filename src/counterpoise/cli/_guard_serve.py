@@ -30,8 +30,9 @@ def serve(
 
     require("uvicorn", purpose="the guard server", install="counterpoise[serve]")
     settings = read_config(config, port=port, host=host, fail_open=fail_open or None)
-    from counterpoise.guard.server import configure_logs, create_app, run_server
+    from counterpoise.guard.server import check_address, configure_logs, create_app, run_server
 
+    check_address(settings)
     configure_logs()
     app = create_app(settings)
     typer.echo(f"http://{settings.host}:{settings.port}  policies: {', '.join(settings.policies)}")

@@ -57,7 +57,7 @@ _CODE = frozenset(
     {
         "args", "argv", "async", "attr", "attrs", "await", "bool", "bytes", "cls", "config", "const", "def", "dict",
         "dtype", "elif", "endif", "enum", "env", "func", "hasattr", "href", "impl", "init", "int", "isinstance",
-        "kwargs", "lambda", "len", "nargs", "noqa", "npm", "null", "num", "numpy", "obj", "os", "params", "pprint",
+        "kwargs", "lambda", "len", "nargs", "noqa", "npm", "null", "numpy", "obj", "params", "pprint",
         "printf", "py", "repr", "req", "self", "setattr", "sizeof", "stderr", "stdin", "stdout", "str", "struct",
         "sudo", "sys", "tmp", "tuple", "typedef", "url", "utf", "uuid", "xs", "yaml",
     }

@@ -1,5 +1,6 @@
 """Settings and the tables that need no running server."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from serving import BLUE, Plain, data_url
 
 from counterpoise.base import InputError
 from counterpoise.chat import Image, assistant, user
+from counterpoise.cli import main
 from counterpoise.guard import Exchange, Sees
 from counterpoise.guard.server import read_config
 from counterpoise.guard.server._categories import KEYS, TABLE, to_keys
@@ -19,6 +21,14 @@ def write(folder: Path, text: str) -> Path:
     file = folder / "guard.yaml"
     file.write_text(text)
     return file
+
+
+def test_a_port_that_is_taken_is_one_line_and_no_address_is_announced(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["guard", "serve", "--port", str(port)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith(f"error: 127.0.0.1:{port}: ") and said.err.count("\n") == 1
 
 
 def test_defaults() -> None:

@@ -6,16 +6,18 @@ from ._config import ServerConfig, read_config
 
 if TYPE_CHECKING:
     from ._observe import configure as configure_logs
+    from ._serve import check_address
     from ._serve import run as run_server
     from .app import create_app
 
 _PLACES = {
+    "check_address": ("_serve", "check_address"),
     "configure_logs": ("_observe", "configure"),
     "create_app": ("app", "create_app"),
     "run_server": ("_serve", "run"),
 }
 
-__all__ = ["ServerConfig", "configure_logs", "create_app", "read_config", "run_server"]
+__all__ = ["ServerConfig", "check_address", "configure_logs", "create_app", "read_config", "run_server"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from counterpoise.base import InputError
 
 from ._config import Limits, ServerConfig
 
@@ -24,6 +27,15 @@ def options(config: ServerConfig) -> dict[str, Any]:
         "http": patient(config.limits), "ws": "none", "log_config": None, "access_log": False, "server_header": False,
         "timeout_keep_alive": 30, "limit_concurrency": CONNECTIONS,
     }  # fmt: skip
+
+
+def check_address(config: ServerConfig) -> None:
+    """Raises InputError for an address that cannot be listened on, before guards are loaded and the address is told."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        socket.create_server((config.host, config.port), family=family).close()
+    except OSError as error:
+        raise InputError(f"{config.host}:{config.port}: {(error.strerror or str(error)).lower()}") from error
 
 
 def run(app: FastAPI, config: ServerConfig) -> None:
