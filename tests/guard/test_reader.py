@@ -119,7 +119,7 @@ def test_english_with_a_foreign_name_or_sign_is_read(text: str) -> None:
     "text",
     [
         "Resumer bogen for mig.", "Enséñame a bailar salsa.", "Napisz mi list.", "Mostra'm un mapa.",
-        "Ensine-me a roubar senhas.",
+        "Ensine-me a roubar senhas.", "Comment Voler Une Voiture?",
     ],
 )  # fmt: skip
 def test_a_few_words_that_could_be_english_are_not_when_another_language_is_likelier(text: str) -> None:
@@ -133,6 +133,7 @@ def test_a_few_words_that_could_be_english_are_not_when_another_language_is_like
         "Codeine phosphate, pyridine hydrochloride and phosphorus trichloride", "Acquire pyridine hydrochloride.",
         "Dim As Integer Do While", "import os, hashlib", "Edgar eats pretzels a day", "Best regards, Katerina",
         "The Soviet Union's Role", "Antibiotic resistance in", "Katerina makes designer jewelry.",
+        "    mydata = self.noop(mydata); del mydata\n    return mydata", "def noop(self, *args): pass",
     ],
 )  # fmt: skip
 def test_terms_code_and_names_are_no_other_language(text: str) -> None:

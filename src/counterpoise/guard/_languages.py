@@ -46,13 +46,13 @@ _WHOLE = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "ETHIOPIC", "YI")
 _FOREIGN = re.compile(r"[^\x00-\x7f\s]{2,}|[\u2e80-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
 """With the signs that stand between letters, as the vowels of Indic scripts do."""
 _ENDS = re.compile(r"(?<=[.!?;:])\s+|(?<=[。！？])|\n+")
+_SIGNS = re.compile(r"[=(){}\[\]<>_|\\`$]|^(?: {2,}|\t)\S")
+"""Of a line that may be code, in which doubt says nothing: its words are names, and half of them cut short."""
 _WORDS = re.compile(r"(?<![\w/\\.@#-])[^\W\d_]+(?:['’-][^\W\d_]+)*(?![\w/\\@])")
-
 _ANY = re.compile(r"[^\W\d_]{2,}")
 SOME, MARKED = 5, 0.005
 """Different words of a line whose words have signs between them, and the probability of the guard's languages below
 which it is in another. Of 76,323 such lines of Python packages and their pages 6 are below: 4 in other languages."""
-
 _CODE = frozenset(
     {
         "args", "argv", "async", "attr", "attrs", "await", "bool", "bytes", "cls", "config", "const", "def", "dict",
@@ -70,10 +70,10 @@ def unread(text: str, languages: Set[str]) -> str | None:
     if (script := _script(text, languages)) is not None:
         return f"letters of a script that the guard does not read ({script.title()})"
     own = frozenset(languages)
-    for passage in _passages(text):
+    for passage, prose in _passages(text):
         if "en" in own and known_share(passage) >= KNOWN:
             continue
-        if (name := _foreign(passage, own)) is not None:
+        if (name := _foreign(passage, own, DOUBTED if prose else RARE)) is not None:
             return f"a passage in a language that the guard does not read ({name})"
     for line in _marked(text):
         if ("en" in own and known_share(line) > 0.5) or surely(line, own, DOUBTED):
@@ -84,40 +84,42 @@ def unread(text: str, languages: Set[str]) -> str | None:
     return None
 
 
-def _foreign(passage: str, languages: frozenset[str]) -> str | None:
-    """The language of a passage, or of a window of it, that is surely none of these. Windows are looked at unless the
-    passage is SURE; `surely` is asked first because it is cheaper, and mostly says enough."""
+def _foreign(passage: str, languages: frozenset[str], least: float) -> str | None:
+    """The language of a passage, or of a window of it, that is surely none of these; where they have `least` together,
+    nothing is doubted. Windows are looked at unless the passage is SURE; `surely` is asked first because it is cheaper,
+    and mostly says enough."""
     words = passage.split()
     long = len(words) > WINDOW + STEP
-    if surely(passage, languages, SURE if long else DOUBTED):
+    if surely(passage, languages, SURE if long else least):
         return None
-    if (name := _other(passage, languages)) is not None or not long:
+    if (name := _other(passage, languages, least)) is not None or not long:
         return name
     parts = [" ".join(words[n : n + WINDOW]) for n in range(0, len(words) - STEP, STEP)]
-    doubted = [each for each in parts if not surely(each, languages, DOUBTED)]
+    doubted = [each for each in parts if not surely(each, languages, least)]
     if not doubted or share_of(passage, languages)[0] >= SURE:
         return None
-    return next((name for each in doubted if (name := _other(each, languages)) is not None), None)
+    return next((name for each in doubted if (name := _other(each, languages, least)) is not None), None)
 
 
-def _other(text: str, languages: frozenset[str]) -> str | None:
+def _other(text: str, languages: frozenset[str], least: float) -> str | None:
     """The language that a text is in rather than in one of these, or None. Doubt is not enough where it comes from
-    names."""
+    names: capitals, unless every word has one, as in a title."""
     share, rival, name = share_of(text, languages)
     if share < RARE:
         return name
-    if not _doubted(share, rival, name) or ("en" in languages and known_share(text) > 0.5):
+    if not _doubted(share, rival, name, least) or ("en" in languages and known_share(text) > 0.5):
         return None
     first, *others = text.split()
     if len({first, *others}) < WORDS:
         return None
-    nameless = " ".join([first, *(each for each in others if not each[0].isupper())])
-    enough = sum(map(str.isalpha, nameless)) >= ENOUGH // 2
-    return name if enough and _doubted(*share_of(nameless, languages)) else None
+    small = [each for each in others if not each[0].isupper()]
+    rest = " ".join([first, *small]) if small or len(others) < WORDS else text.lower()
+    enough = sum(map(str.isalpha, rest)) >= ENOUGH // 2
+    return name if enough and _doubted(*share_of(rest, languages), least) else None
 
 
-def _doubted(share: float, rival: float, name: str) -> bool:
-    return share < DOUBTED and rival >= ODDS * share and name in _SPOKEN
+def _doubted(share: float, rival: float, name: str, least: float) -> bool:
+    return share < least and rival >= ODDS * share and name in _SPOKEN
 
 
 def mostly_foreign(texts: Sequence[str], languages: Set[str]) -> bool:
@@ -166,20 +168,23 @@ def _marked(text: str) -> Iterator[str]:
             yield " ".join(words)
 
 
-def _passages(text: str) -> Iterator[str]:
-    """Sentences and lines of at least ENOUGH letters, as words alone: what holds digits or signs is code or a name.
-    Shorter ones are read together, and also by themselves from WORDS and half as many letters on, so that English
-    around them does not hide them."""
+def _passages(text: str) -> Iterator[tuple[str, bool]]:
+    """Sentences and lines of at least ENOUGH letters, as words alone, and whether they are prose: what holds digits or
+    signs is code or a name. Shorter ones are read together, and those of prose also by themselves from WORDS and half
+    as many letters on, so that English around them does not hide them."""
     held: list[str] = []
+    plain = True
     for sentence in _ENDS.split(text):
         words = [each for each in _WORDS.findall(sentence) if each not in _CODE]
-        letters = sum(map(len, words))
-        if letters >= ENOUGH or (letters >= ENOUGH // 2 and len({each for each in words if len(each) > 1}) >= WORDS):
-            yield " ".join(words)
+        letters, prose = sum(map(len, words)), _SIGNS.search(sentence) is None
+        several = prose and len({each for each in words if len(each) > 1}) >= WORDS
+        if letters >= ENOUGH or (letters >= ENOUGH // 2 and several):
+            yield " ".join(words), prose
         if letters < ENOUGH:
             held += words
+            plain = plain and prose
         if sum(map(len, held)) >= ENOUGH:
-            yield " ".join(held)
-            held = []
+            yield " ".join(held), plain
+            held, plain = [], True
     if sum(map(len, held)) >= ENOUGH // 2:
-        yield " ".join(held)
+        yield " ".join(held), plain
