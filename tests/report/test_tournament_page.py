@@ -88,6 +88,8 @@ def test_the_page_and_its_markdown_say_the_same(found, tmp_path):
     shown = f"{rate.value * 100:.1f}\N{NO-BREAK SPACE}%"
     assert shown in html and shown in text and "rank 1 to 2" in text
     assert text == markdown(found, {"model": "<pocket>", "suite": "smoke"})
+    judged = {row.scorer for row in next(iter(found.arms[0].folders.values())).rows}
+    assert judged and all(f"by {each}" in text and f"by {each}" in html for each in judged)
 
 
 def test_an_arm_without_measurements_is_shown_with_its_reason(found, tmp_path):

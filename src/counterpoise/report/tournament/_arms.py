@@ -75,6 +75,14 @@ def measures(base: EvalFolder) -> list[Measure]:
     return list(found)
 
 
+def scorers(base: EvalFolder) -> str:
+    """Who judged what, in words: `asr, over_refusal by counterpoise-refusal:v3; broken by broken:v2`."""
+    found: dict[str, dict[str, None]] = {}
+    for row in verdict_rows(base.rows):
+        found.setdefault(row.scorer, {}).setdefault(row.metric)
+    return "; ".join(f"{', '.join(metrics)} by {scorer}" for scorer, metrics in found.items())
+
+
 def _measure(row: Row) -> Measure:
     family = family_of(row.metric)
     if family == "capability":

@@ -11,7 +11,7 @@ from .._html import write_page
 from .._words import interval, percent, points
 from .._words import text as e
 from ..board import packaged
-from ._arms import Arm, Measure
+from ._arms import Arm, Measure, scorers
 from ._outcome import Outcome
 from ._picture import Axis, Dot, Place, scatter
 
@@ -25,7 +25,8 @@ NOTE = (
 def write_tournament(out: Path, found: Outcome, facts: Mapping[str, Any]) -> Path:
     """Write `out` (ending in .html) and the same tables beside it in Markdown; return `out`. It requests nothing."""
     title = f"Tournament of {len(found.arms) - 1} corrections: {facts.get('model', '')}"
-    body = _pictures(found) + _standings(found) + _matrices(found) + _cost(found) + _context(found.arms) + _made(facts)
+    body = _pictures(found) + _standings(found) + _matrices(found) + _cost(found) + _context(found.arms)
+    body += _made({**facts, "scorers": _scorers(found)})
     write_page(out, title, title, headline(found), body)
     with atomic_write(out.with_suffix(".md")) as file:
         file.write(markdown(found, facts))
@@ -51,6 +52,10 @@ def headline(found: Outcome) -> str:
         return f"{first}; each of them pays for it in over-refusal, capability or broken replies."
     rest = "no loss on any other measure is shown" + ("" if len(free) == len(safer) else f" for {_joined(free)}")
     return f"{first}; {rest}."
+
+
+def _scorers(found: Outcome) -> str:
+    return scorers(next(iter(found.measured[0].folders.values())))
 
 
 def _joined(names: Sequence[str]) -> str:
@@ -229,7 +234,7 @@ def markdown(found: Outcome, facts: Mapping[str, Any]) -> str:
     if published := literature(found.arms):
         lines += ["", "What the papers report (other models, items and judges):", ""]
         lines += [f"- {name}: {words}" for name, words in published]
-    lines += ["", *(f"- {name}: {value}" for name, value in facts.items())]
+    lines += ["", *(f"- {name}: {value}" for name, value in facts.items()), f"- scorers: {_scorers(found)}"]
     return "\n".join(lines) + "\n"
 
 
