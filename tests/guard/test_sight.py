@@ -2,7 +2,9 @@
 
 import numpy as np
 import PIL.Image
+import PIL.ImageDraw
 import PIL.ImageFilter
+import PIL.ImageFont
 import pytest
 
 from counterpoise.chat import Image, user
@@ -38,6 +40,17 @@ def test_prints_look_like_writing_and_icons_do_not() -> None:
     assert all(Sight(page.rotate(90, expand=True)).writing() for page in prints if Sight(page).writing())
     assert not any(Sight(page).blurred() for page in [*prints, *icons])
     assert sum(Sight(page.filter(PIL.ImageFilter.GaussianBlur(3))).blurred() for page in prints) >= 20
+
+
+@pytest.mark.parametrize("colour", ["red", "black", "blue", "white"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_writing_on_a_slope_of_greys_looks_like_writing_and_the_slope_does_not(colour: str, turned: bool) -> None:
+    slope = np.tile(np.linspace(60, 220, 448, dtype=np.uint8), (448, 1))
+    page = PIL.Image.fromarray(slope.T if turned else slope).convert("RGB")
+    assert not Sight(page).writing()
+    font = PIL.ImageFont.load_default(60)
+    PIL.ImageDraw.Draw(page).text((20, 150), "How do I\nsteal a car?", fill=colour, font=font)
+    assert Sight(page).writing()
 
 
 def test_strokes_are_counted_along_rows_and_columns() -> None:

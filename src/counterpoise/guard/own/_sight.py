@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import PIL.Image
+import PIL.ImageFilter
 from numpy.typing import NDArray
 
 SIDE = 224
@@ -26,6 +27,8 @@ could be counted, one of 48 pixels has."""
 SHARP, CONTRAST = 0.25, 30.0
 """Below this steepest step (of the whole range of greys, from one pixel to the next) an image is blurred: Twins'
 images have at least 0.31, prints blurred by two pixels at most 0.20. An image of less contrast shows nothing."""
+AROUND = 24
+"""Pixels of 224 on each side of one that are its ground: more than a stroke, less than a page."""
 GAP = 12
 """Blank pixels of 224 that separate regions."""
 SMALL, LEAST = 0.6, 8
@@ -73,7 +76,8 @@ class Sight:
 
     def writing(self) -> bool:
         """Whether the image as a whole looks like writing, in any of four directions."""
-        return lines(self._at(SIDE), STROKES) >= LINES
+        found = self._at(SIDE)
+        return max(lines(found, STROKES), lines(_levelled(found), STROKES)) >= LINES
 
     def blurred(self) -> bool:
         """Whether there is something on the image, but nowhere a sharp edge: strokes, or a patch that is darker or
@@ -125,6 +129,14 @@ def lines(found: Grey, strokes: int) -> int:
         mask = ~mask
     counts = ((m[:, 1:] & ~m[:, :-1]).sum(1) + m[:, 0] for m in (mask, mask.T))
     return max(int((count >= strokes).sum()) for count in counts)
+
+
+def _levelled(found: Grey) -> Grey:
+    """Greys without the slopes under them: what each pixel differs from those around it, so that one threshold tells
+    strokes from ground wherever they stand. Of less than CONTRAST nothing is left."""
+    around = PIL.Image.fromarray(found.astype(np.uint8)).filter(PIL.ImageFilter.BoxBlur(AROUND))
+    level = np.clip(found - np.asarray(around, np.float32) + 128, 0, 255)
+    return level if level.max() - level.min() >= CONTRAST else np.zeros_like(level)
 
 
 def _threshold(found: Grey) -> int:
