@@ -76,7 +76,7 @@ def unread(text: str, languages: Set[str]) -> str | None:
         if (name := _foreign(passage, own, DOUBTED if prose else RARE)) is not None:
             return f"a passage in a language that the guard does not read ({name})"
     for line in _marked(text):
-        if ("en" in own and known_share(line) > 0.5) or surely(line, own, DOUBTED):
+        if _mostly_known(line, own) or surely(line, own, DOUBTED):
             continue
         share, _, name = share_of(line, own)
         if share < MARKED and name in _SPOKEN:
@@ -94,10 +94,10 @@ def _foreign(passage: str, languages: frozenset[str], least: float) -> str | Non
         return None
     if (name := _other(passage, languages, least)) is not None or not long:
         return name
-    parts = [" ".join(words[n : n + WINDOW]) for n in range(0, len(words) - STEP, STEP)]
-    doubted = [each for each in parts if not surely(each, languages, least)]
-    if not doubted or share_of(passage, languages)[0] >= SURE:
+    if share_of(passage, languages)[0] >= SURE:
         return None
+    parts = (" ".join(words[n : n + WINDOW]) for n in range(0, len(words) - STEP, STEP))
+    doubted = (each for each in parts if not surely(each, languages, least))
     return next((name for each in doubted if (name := _other(each, languages, least)) is not None), None)
 
 
@@ -107,7 +107,7 @@ def _other(text: str, languages: frozenset[str], least: float) -> str | None:
     share, rival, name = share_of(text, languages)
     if share < RARE:
         return name
-    if not _doubted(share, rival, name, least) or ("en" in languages and known_share(text) > 0.5):
+    if not _doubted(share, rival, name, least) or _mostly_known(text, languages):
         return None
     first, *others = text.split()
     if len({first, *others}) < WORDS:
@@ -116,6 +116,11 @@ def _other(text: str, languages: frozenset[str], least: float) -> str | None:
     rest = " ".join([first, *small]) if small or len(others) < WORDS else text.lower()
     enough = sum(map(str.isalpha, rest)) >= ENOUGH // 2
     return name if enough and _doubted(*share_of(rest, languages), least) else None
+
+
+def _mostly_known(text: str, languages: frozenset[str]) -> bool:
+    """Whether most words of a text are English ones that are known, for a guard that reads English."""
+    return "en" in languages and known_share(text) > 0.5
 
 
 def _doubted(share: float, rival: float, name: str, least: float) -> bool:

@@ -77,7 +77,7 @@ class Sight:
     def writing(self) -> bool:
         """Whether the image as a whole looks like writing, in any of four directions."""
         found = self._at(SIDE)
-        return max(lines(found, STROKES), lines(_levelled(found), STROKES)) >= LINES
+        return lines(found, STROKES) >= LINES or lines(_levelled(found), STROKES) >= LINES
 
     def blurred(self) -> bool:
         """Whether there is something on the image, but nowhere a sharp edge: strokes, or a patch that is darker or
