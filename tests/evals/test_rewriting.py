@@ -28,6 +28,7 @@ from counterpoise.evals.rewriting import (
     listed_words,
     measure,
     read_stereoset,
+    refuses,
     stereo_scores,
     stereoset,
     swaps,
@@ -215,3 +216,11 @@ def test_judges_give_numbers_or_nothing() -> None:
         with pytest.raises(OffFormat):
             rubric.read([reply], case)
     assert "You fool." in MEANING.prompts(case)[0] and "You fool." not in BIAS.prompts(case)[0]
+
+
+def test_a_rewrite_in_the_first_person_is_no_refusal() -> None:
+    said = [row.safe_text for part in ("train", "test") for row in rewrites(part)]
+    said += ["I am not convinced by the history exam.", "I did not enjoy the piano lesson."]
+    assert not any(refuses(said))
+    assert all(refuses(["I'm sorry, but I can't rewrite that.", "I am unable to rewrite content that holds threats.",
+                        "This text contains hateful language, so I will not rephrase it."]))  # fmt: skip

@@ -136,7 +136,8 @@ def _text(reply: Answer | None) -> str:
 
 
 def _status(text: str, reply: Answer | None) -> Status:
-    from counterpoise.evals.scorers import broken, refusal_probability
+    from counterpoise.evals.rewriting import refuses
+    from counterpoise.evals.scorers import broken
 
     if reply is None:
         return "too_long"
@@ -148,7 +149,8 @@ def _status(text: str, reply: Answer | None) -> Status:
         return "cut"
     if broken(reply.text) is not None:
         return "broken"
-    return "refused" if refusal_probability([reply.text])[0] >= 0.5 > refusal_probability([text])[0] else "rewritten"
+    declines, before = refuses([reply.text, text])
+    return "refused" if declines and not before else "rewritten"
 
 
 def _cosines(pairs: Sequence[tuple[str, str]]) -> list[float] | None:

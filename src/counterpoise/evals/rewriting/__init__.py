@@ -5,7 +5,7 @@ kept, and beside the baselines `copied`, `deleted` and `generic`.
 """
 
 from ._judges import BIAS, MEANING, TOXICITY
-from ._measure import Embed, Measured, copied, deleted, generic, listed_words, measure
+from ._measure import Embed, Measured, copied, deleted, generic, listed_words, measure, refuses
 from ._stereoset import StereoItem, StereoScore, icat, read_stereoset, stereo_scores, stereoset, text_logprobs
 from ._swaps import Swaps, swaps
 
@@ -25,6 +25,7 @@ __all__ = [
     "listed_words",
     "measure",
     "read_stereoset",
+    "refuses",
     "stereo_scores",
     "stereoset",
     "swaps",
