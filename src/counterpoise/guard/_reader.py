@@ -16,7 +16,7 @@ from ._languages import mostly_foreign, unread
 from ._values import Exchange, Guard, Inspected, Sees, Verdict, prepare, unknown, worst
 from .disguise import Readings, undo
 
-VERSION = "reader3"
+VERSION = "reader4"
 """Changes whenever texts are read otherwise."""
 
 

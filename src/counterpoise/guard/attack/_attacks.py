@@ -7,6 +7,7 @@ refuse, at the level of public benchmarks, and never how it is done.
 import base64
 import codecs
 import random
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -118,6 +119,9 @@ def _languages(_: Sequence[Pair]) -> Iterator[Attack]:
                     "within English": MIXED.format(text),
                     "base64 within English": CODED.format(coded),
                 }
+                letters = [each for each in text if each.isalpha()]
+                if all("LATIN" in unicodedata.name(each) for each in letters):
+                    forms["letters apart"] = " ".join(letters)
                 for variant, said in forms.items():
                     name = f"languages/{variant}/{language}/{family}/{side}"
                     yield Attack(name, "languages", variant, harmful, family, (user(said),))

@@ -6,12 +6,14 @@ is undone is a reading besides the text as it stands; guards look at both, and t
 
 from ._letters import TAGS, plain_letters
 from ._undo import Readings, undo
-from ._words import ENGLISH, english_share, known_share, known_words, share_of, surely
+from ._words import DICTIONARIES, ENGLISH, dictionary, english_share, known_share, known_words, share_of, surely
 
 __all__ = [
+    "DICTIONARIES",
     "ENGLISH",
     "TAGS",
     "Readings",
+    "dictionary",
     "english_share",
     "known_share",
     "known_words",

@@ -103,8 +103,10 @@ def _as_text(data: bytes) -> str | None:
 
 
 def _speaks(text: str) -> bool:
-    """Whether a text has words of some kind; a short one could be chance unless its words are known, or it is in
-    letters of several bytes, which bytes that are no text hardly make."""
+    """Whether a text has words of some kind; a short one could be chance unless its words are known, it is in letters
+    of several bytes, or it is of letters and blanks alone, which bytes that are no text hardly make."""
+    if len(text) >= 10 and " " in text.strip() and all(each.isalpha() or each == " " for each in text):
+        return True
     if len(text) >= 24 or sum(len(each.encode()) for each in text if each.isalpha() and not each.isascii()) >= MANY:
         return True
     return text.isascii() and (known_share(text) >= 0.5 or english_share(text) >= 0.3)

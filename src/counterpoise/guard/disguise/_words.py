@@ -2,7 +2,7 @@
 
 import re
 import string
-from collections.abc import Container, Sequence, Set
+from collections.abc import Container, Mapping, Sequence, Set
 from functools import cache, lru_cache
 
 from counterpoise.data import lexicon, twins
@@ -10,6 +10,8 @@ from counterpoise.data.pocket_sets import phrases
 from counterpoise.evals.scorers import language_shares, likeliest_language
 
 LISTS = ("harmful", "contrast_harmful", "lookalikes", "contrast_benign", "everyday", "questions")
+DICTIONARIES = frozenset({"ar", "de", "en", "es", "eu", "fa", "fr", "it", "lv", "nl", "pt", "ru"})
+"""Languages that pyspellchecker has words of; 160,000 English ones."""
 _ALSO = {"en": ("pcm", "sco")}
 """Languages that the detector takes for one: short English for Pidgin and Scots."""
 ENGLISH = frozenset({"en"})
@@ -27,6 +29,15 @@ def known_words() -> frozenset[str]:
         texts += [family.harmful.text, family.benign.text, family.print_instruction, family.pair_instruction]
     found = {word for text in texts for word in words_of(text)}
     return frozenset(word for word in found if len(word) > 1 or word in _ONE_LETTER)
+
+
+@cache
+def dictionary(languages: frozenset[str]) -> Mapping[str, int]:
+    """The words of these languages (those of `DICTIONARIES`), in small letters, and how often each occurs in texts."""
+    from spellchecker import SpellChecker
+
+    words: Mapping[str, int] = SpellChecker(language=sorted(languages)).word_frequency.dictionary
+    return words
 
 
 def words_of(text: str) -> list[str]:
