@@ -35,7 +35,7 @@ def small_model() -> str:
     return str(language_model(pocket_folder().parent / "smollm2-135m-instruct"))
 
 
-def settings(arm: str, rows: int, seed: int) -> dict[str, Any]:
+def settings(arm: str, rows: int, seed: int, rounds: int = 3) -> dict[str, Any]:
     """What a small model needs, where it differs from the method's defaults; `rows` training rows, half of them safety
     rows, in every arm. DPO's pairs have two replies, so that it gets half as many epochs."""
     half = rows // 2
@@ -43,7 +43,7 @@ def settings(arm: str, rows: int, seed: int) -> dict[str, Any]:
     own: dict[str, dict[str, Any]] = {
         "sit": {"n_instructions": rows - half, "n_safety": half, "train.epochs": 3},
         "constrained-sft": {"n_instructions": rows - half, "n_safety": half, "train.epochs": 3},
-        "raft": {"n_harmful": half, "n_harmless": rows - half, "samples": 4, "iterations": 3, "max_new_tokens": 40},
+        "raft": {"n_harmful": half, "n_harmless": rows - half, "samples": 4, "iterations": rounds, "max_new_tokens": 40},
         "dpo": {"n_pairs": rows, "train.epochs": 2, "train.learning_rate": 5e-5},
     }
     return train | own[arm] | {"seed": seed}
@@ -142,6 +142,7 @@ def main() -> None:
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=200, help="training rows (or pairs, or prompts) of every arm")
+    parser.add_argument("--rounds", type=int, default=3, help="of RAFT, each with four samples a prompt")
     parser.add_argument("--items", type=int, default=120, help="items of each measure, both sides together")
     parser.add_argument("--out", type=Path, default=Path("runs/safe-to-serve"))
     args = parser.parse_args()
@@ -155,7 +156,7 @@ def main() -> None:
             out = args.out / f"{arm}-{seed}"
             began = time.monotonic()
             chosen = method(arm)
-            made = chosen.align(loaded, chosen.resolve(None, settings(arm, args.rows, seed)), out)
+            made = chosen.align(loaded, chosen.resolve(None, settings(arm, args.rows, seed, args.rounds)), out)
             tuned = load(args.model or small_model(), artifact=made.artifact)
             run = measure(Engine(tuned), args.items, kinds, args.out / "replies.jsonl")
             found[arm].append(run | {"times": {"train": round(time.monotonic() - began, 1)}})
