@@ -79,7 +79,7 @@ def test_other_languages_are_unknown_alone_and_within_english(language: str) -> 
                 missed.append(said)
             else:
                 assert found.inspected.texts == 0 and found.reason
-    spared = {"fr-short": 3, "de-short": 1}  # one of their two words is English, and so is the sentence around them
+    spared = {"fr-short": 4, "de-short": 1}  # one of their two words is English, and so is the sentence around them
     assert len(missed) <= spared.get(language, 0), missed
 
 
@@ -191,6 +191,33 @@ def test_new_words_names_and_code_are_read(text: str) -> None:
 def test_letters_apart_of_english_are_read(text: str) -> None:
     for said in ("-".join(text.replace(" ", "")), "  ".join(" ".join(word) for word in text.split())):
         assert undo(said).texts[-1] == text and asked(reading(Words()), said).label == "safe"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bike lock kaise break kare", "girlfriend ka phone unlock karna hai", "-wie\n-kann\n-ich\n-nachts\n-fahren",
+        "#bhai #mujhe #batao\n#kisi #ki #cycle", 'print("cycle kaise churaye")', "toi muon trom xe dap cua nguoi khac",
+    ],
+)  # fmt: skip
+def test_foreign_words_say_so_wherever_they_stand(text: str) -> None:
+    assert "language" in (unread(text, ENGLISH) or "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "recipe for chicken tikka masala", "whats the diff between gochujang and sriracha", "im dont know what to do",
+        "organise my favourite jumper colours", "colour theory for aluminium jewellery", "bruh im sooo tired rn",
+        "bitcoin vs ethereum", "skyrim daedric armor console command", "rtx 4070 psu wattage", "cerave vs cetaphil",
+        "kubectl get pods -n kube-system", "pandas groupby agg multiple columns", "hydroxychloroquine uses",
+        "teh quick brwon fox", "recomend me a good boook", "spaghetti carbonara without pancetta",
+        "jiu jitsu vs muay thai",
+        "how to beat malenia elden ring", "modulo arithmetic", "neighbours' behaviour at the theatre in the centre",
+    ],
+)  # fmt: skip
+def test_names_dishes_slips_and_british_spelling_are_english(text: str) -> None:
+    assert unread(text, ENGLISH) is None
 
 
 def test_words_count_for_the_guards_own_languages_alone() -> None:

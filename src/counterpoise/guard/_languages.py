@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence, Set
 from functools import lru_cache
 
-from ._dictionary import outside
+from ._dictionary import foreign
 from .disguise import known_share, share_of, surely
 
 RARE = 0.02
@@ -51,14 +51,6 @@ _STOPS = re.compile(r"(?<=[.!?:])\s+|(?<=[。！？])|\n+")
 """As above but for what follows a semicolon, which in code has no signs of its own."""
 _SIGNS = re.compile(r"[=(){}\[\]<>_|\\`$]|^(?: {2,}|\t)\S")
 """Of a line that may be code, in which doubt says nothing: its words are names, and half of them cut short."""
-_STATEMENT = re.compile(
-    r"\w[(\[]|\w=|[=!<>]=|\s[=<>|]\s|[{}\\`]|\w_\w|->|^(?: {2,}|\t)\S|"
-    r"^(?:from [\w.]+ )?import [\w.]+(?: as \w+)?$|"
-    r"^(?:async|class|def|del|elif|for|global|if|nonlocal|raise|return|while|with|yield) [\w, ]+:?$"
-)
-"""Of a line that is code in a text of code; in any other text it counts as prose if it has words alone."""
-_PART = 1 / 4
-"""Lines of a text of code that are statements."""
 _WORDS = re.compile(r"(?<![\w/\\.@#-])[^\W\d_]+(?:['’-][^\W\d_]+)*(?![\w/\\@])")
 _FREE = re.compile(r"(?<!\S)[(\[\"'“‘]?([^\W\d_]+(?:['’-][^\W\d_]+)*)[)\]\"'”’]?[.,:;!?]*(?!\S)")
 _ANY = re.compile(r"[^\W\d_]{2,}")
@@ -93,9 +85,8 @@ def unread(text: str, languages: Set[str]) -> str | None:
         share, _, name = share_of(line, own)
         if share < MARKED and name in _SPOKEN:
             return f"a line in a language that the guard does not read ({name})"
-    sentences, code = _sentences(text)
-    if any(outside(words, own, code) for words in sentences):
-        return "words that are in no language that the guard reads"
+    if foreign(list(_sentences(text)), frozenset(_ANY.findall(text)), own):
+        return "words of a language that the guard does not read"
     return None
 
 
@@ -188,18 +179,13 @@ def _marked(text: str) -> Iterator[str]:
             yield " ".join(words)
 
 
-def _sentences(text: str) -> tuple[list[list[str]], bool]:
-    """The words of sentences and lines, single letters and words of code left out, and whether the text is code. Of
-    that its statements are left out, of other texts only words that hang on signs."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    code = len(lines) > 1 and sum(_STATEMENT.search(line) is not None for line in lines) > _PART * len(lines)
-    found = []
+def _sentences(text: str) -> Iterator[list[str]]:
+    """The words of sentences and lines, single letters and words of code left out; of lines with signs those words
+    that stand free."""
     for sentence in _STOPS.split(text):
-        if not (code and _STATEMENT.search(sentence)):
-            shown = sentence.lower() if sentence.isupper() else sentence
-            words = _FREE.findall(shown) if _SIGNS.search(shown) else _WORDS.findall(shown)
-            found.append([each for each in words if len(each) > 1 and each not in _CODE])
-    return found, code
+        shown = sentence.lower() if sentence.isupper() else sentence
+        words = _FREE.findall(shown) if _SIGNS.search(shown) else _WORDS.findall(shown)
+        yield [each for each in words if len(each) > 1 and each not in _CODE]
 
 
 def _passages(text: str) -> Iterator[tuple[str, bool]]:

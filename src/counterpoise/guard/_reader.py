@@ -14,7 +14,7 @@ from counterpoise.chat import Image, Message, Part
 
 from ._languages import mostly_foreign, unread
 from ._values import Exchange, Guard, Inspected, Sees, Verdict, prepare, unknown, worst
-from .disguise import Readings, undo
+from .disguise import ENGLISH, Readings, undo
 
 VERSION = "reader4"
 """Changes whenever texts are read otherwise."""
@@ -63,7 +63,9 @@ class Reader:
     def prepare(self) -> None:
         """Load what the guard and the reading of texts need."""
         undo("Hello. How are you? Ubj ner lbh gbqnl?")
-        unread("Hello, how are you today?", frozenset({"en"}))
+        if (languages := self.sees.languages) is not None:
+            unread("Hello, how are you today?", languages)
+            unread("uccidere", languages)  # a foreign word loads all lists
         prepare(self.inner)
 
     def check(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
@@ -106,10 +108,15 @@ class Reader:
         shown = [_shown(exchange, own, number, images) for number in range(most)]
         undone = tuple(dict.fromkeys(name for each in own.values() for name in each.undone))
         unreads = [
-            {text: why for text, each in own.items() if (why := self._unread(_at(each, n))) is not None}
-            for n in range(most)
+            {text: why for text, each in own.items() if (why := self._why(each, n)) is not None} for n in range(most)
         ]
         return _Read(shown, unreads, undone, hidden)
+
+    def _why(self, readings: Readings, number: int) -> str | None:
+        """Why the guard cannot read one of the readings of a text."""
+        if readings.lost and number and self.sees.languages == ENGLISH:
+            return "letters apart that make no English words"
+        return self._unread(_at(readings, number))
 
     def _unread(self, text: str) -> str | None:
         if (languages := self.sees.languages) is not None and (why := unread(text, languages)) is not None:

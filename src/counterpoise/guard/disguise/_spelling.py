@@ -9,7 +9,7 @@ from functools import cache
 from itertools import product
 from math import log
 
-from ._words import ENGLISH, dictionary, known_words
+from ._words import english_counts, known_words
 
 _LETTER = r"[^\W\d_]"
 _APART = re.compile(
@@ -26,6 +26,8 @@ _SHORT = 4
 """A shorter word with a digit in it is a name or a quantity (3D, H2O), unless the text has several words in digits."""
 _MOST = 64
 """Readings of one word in digits that are tried."""
+UNCUT, LONGEST = 12, 2000
+"""Letters in a row."""
 _RARE = 50
 """Words of at most so many of the dictionary's counts are parts of others, mostly."""
 _MOST_COST = 2.8
@@ -35,14 +37,19 @@ _ONLY_TURNED = re.compile("[ɐɔǝɟƃɥᴉɾʞɯɹʇʌʍʎ]")
 _TOKEN = re.compile(r"[A-Za-z]{4,}")
 
 
-def joined(text: str) -> str:
-    """Letters that stand apart as words again: `s t e a l`, `s.t.e.a.l`, `s-t-e-a-l  a  c-a-r`."""
-    return _APART.sub(lambda found: _words_of(found[0], found["gap"]), text)
+def joined(text: str) -> tuple[str, bool]:
+    """Letters that stand apart as words again: `s t e a l`, `s.t.e.a.l`, `s-t-e-a-l  a  c-a-r`. And whether UNCUT of
+    them in a row make no English words, so that they are in another language or none."""
+    lost = False
 
+    def read(found: re.Match[str]) -> str:
+        nonlocal lost
+        words = ["".join(re.findall(r"[^\W\d_]", part)) for part in _parts(found[0], found["gap"])]
+        shown = [cut(word) if len(word) > 3 else word for word in words]
+        lost = lost or any(made is None and len(word) >= UNCUT for made, word in zip(shown, words, strict=True))
+        return " ".join(made or word for made, word in zip(shown, words, strict=True))
 
-def _words_of(run: str, gap: str) -> str:
-    words = ["".join(re.findall(r"[^\W\d_]", part)) for part in _parts(run, gap)]
-    return " ".join(cut(word) if len(word) > 3 else word for word in words)
+    return _APART.sub(read, text), lost
 
 
 def _parts(run: str, gap: str) -> list[str]:
@@ -53,26 +60,27 @@ def _parts(run: str, gap: str) -> list[str]:
 
 def _cost(word: str) -> float:
     """Minus the logarithm of a word's share of English texts; rare and unknown ones cost more the longer they are."""
-    counts = dictionary(ENGLISH)
-    count = counts.get(word, 0) if len(word) > 1 or word in "ai" else 0
+    count = english_counts().get(word, 0) if len(word) > 1 or word in "ai" else 0
     return log(_total() / count) if count > _RARE else 12.0 + 2.5 * len(word)
 
 
 @cache
 def _total() -> int:
-    return sum(dictionary(ENGLISH).values())
+    return sum(english_counts().values())
 
 
-def cut(letters: str) -> str:
-    """Letters without blanks cut into the likeliest English words (unigrams); as they are where these are so unlikely
-    that the letters are in another language, or none."""
+def cut(letters: str) -> str | None:
+    """Letters without blanks cut into the likeliest English words (unigrams); None where these are so unlikely that the
+    letters are in another language, or none, and where there are more than LONGEST."""
+    if len(letters) > LONGEST:
+        return None
     low, longest = letters.lower(), 24
     best: list[tuple[float, int]] = [(0.0, 0)]
     for end in range(1, len(low) + 1):
         starts = range(max(0, end - longest), end)
         best.append(min((best[start][0] + _cost(low[start:end]), start) for start in starts))
     if best[-1][0] > _MOST_COST * len(low):
-        return letters
+        return None
     words, end = [], len(low)
     while end:
         start = best[end][1]

@@ -34,6 +34,8 @@ class Readings:
     """The text as it stands, and the readings of what is disguised in it; files in it are taken out."""
     undone: tuple[str, ...] = ()
     """Names of the disguises that were undone, for people."""
+    lost: bool = False
+    """Whether letters that stood apart make no English words."""
     files: tuple[bytes, ...] = ()
     """Files that were written into the text: what was decoded and is no text."""
 
@@ -43,9 +45,10 @@ def undo(text: str) -> Readings:
     """The readings of a text: one where there is nothing to undo."""
     undone: dict[str, None] = {}
     files: list[bytes] = []
-    shown, found = text, text
+    shown, found, lost = text, text, False
     for number in range(ROUNDS):
-        made, names, inside = _round(found)
+        made, names, inside, unread = _round(found)
+        lost = lost or unread
         if number == 0 and inside:
             shown = decode(text).text
         undone |= dict.fromkeys(names)
@@ -60,20 +63,28 @@ def undo(text: str) -> Readings:
     if names:
         undone |= dict.fromkeys(names)
         texts.append(words)
-    return Readings(tuple(dict.fromkeys(texts)), tuple(undone), tuple(files))
+    return Readings(tuple(dict.fromkeys(texts)), tuple(undone), lost, tuple(files))
 
 
 def _same(a: str, b: str) -> bool:
     return a.split() == b.split()
 
 
-def _round(text: str) -> tuple[str, tuple[str, ...], tuple[bytes, ...]]:
+class _Round(NamedTuple):
+    text: str
+    undone: tuple[str, ...]
+    files: tuple[bytes, ...]
+    lost: bool
+
+
+def _round(text: str) -> _Round:
     letters, names = plain_letters(text)
     decoded = decode(letters)
     undone = [*names, *decoded.undone]
     made = decoded.text
-    for name, step in (("letters apart", joined), ("digits for letters", unleeted)):
-        if (other := step(made)) != made:
+    together, lost = joined(made)
+    for name, other in (("letters apart", together), ("digits for letters", unleeted(together))):
+        if other != made:
             undone.append(name)
             made = other
     passages = []
@@ -82,7 +93,7 @@ def _round(text: str) -> tuple[str, tuple[str, ...], tuple[bytes, ...]]:
         if best.name:
             undone.append(best.name)
         passages.append(best.text)
-    return "".join(passages), tuple(undone), decoded.files
+    return _Round("".join(passages), tuple(undone), decoded.files, lost)
 
 
 def passages_of(text: str) -> list[str]:

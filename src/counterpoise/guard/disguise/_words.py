@@ -31,13 +31,19 @@ def known_words() -> frozenset[str]:
     return frozenset(word for word in found if len(word) > 1 or word in _ONE_LETTER)
 
 
-@cache
-def dictionary(languages: frozenset[str]) -> Mapping[str, int]:
-    """The words of these languages (those of `DICTIONARIES`), in small letters, and how often each occurs in texts."""
+def dictionary(languages: Set[str]) -> Mapping[str, int]:
+    """The words of these languages (those of `DICTIONARIES`), in small letters, and how often each occurs in texts.
+    Read anew each time (up to 1.5 s a language): keep what is needed of it."""
     from spellchecker import SpellChecker
 
     words: Mapping[str, int] = SpellChecker(language=sorted(languages)).word_frequency.dictionary
     return words
+
+
+@cache
+def english_counts() -> Mapping[str, int]:
+    """English words and how often each occurs in texts."""
+    return dictionary(ENGLISH)
 
 
 def words_of(text: str) -> list[str]:
