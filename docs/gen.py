@@ -103,7 +103,18 @@ def method_pages() -> Iterator[tuple[str, str]]:
         for knob in method.knobs:
             facts += f"| Dose knob `{knob.name}` | {knob.label}, {knob.direction} |\n"
         head = f"# {method.title}\n\n{_unwrap(method.description)}\n\n{facts}"
-        yield f"methods/{name}.md", f"{head}\n## Settings\n\n{table}\n"
+        yield f"methods/{name}.md", f"{head}\n{_measured(name)}## Settings\n\n{table}\n"
+
+
+def _measured(name: str) -> str:
+    """Links to the pages of results that name a method."""
+    links = []
+    for path in sorted((DOCS / "results").glob("**/*.md")):
+        text = path.read_text(encoding="utf-8")
+        if re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w/-])", text):
+            title = text.splitlines()[0].lstrip("# ")
+            links.append(f"- [{title}](../{path.relative_to(DOCS).as_posix()})")
+    return "## Measured\n\n" + "\n".join(links) + "\n\n" if links else ""
 
 
 def benchmark_pages() -> Iterator[tuple[str, str]]:

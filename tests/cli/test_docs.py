@@ -9,12 +9,25 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_command_has_a_page_with_its_options():
+@pytest.fixture
+def gen():
     pytest.importorskip("mkdocs", reason="needs pip install 'counterpoise[docs]'")
     spec = importlib.util.spec_from_file_location("gen", ROOT / "docs" / "gen.py")
     assert spec and spec.loader
-    gen = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(gen)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_methods_page_names_where_it_was_measured(gen):
+    pages = dict(gen.method_pages())
+    for name, page in (("mirage", "tournament-pocket"), ("sr-llm", "rewriting-pocket")):
+        assert f"(../results/{page}.md)" in pages[f"methods/{name}.md"], name
+        assert (ROOT / "docs" / "results" / f"{page}.md").is_file()
+    assert "Measured" not in pages["methods/uce.md"]
+
+
+def test_every_command_has_a_page_with_its_options(gen):
     pages = dict(gen.command_pages())
     assert {"commands/judge.md", "commands/index.md"} <= set(pages) and len(pages) >= 10
     assert "`--target`" in pages["commands/run.md"] and "## counterpoise pocket build" in pages["commands/pocket.md"]
