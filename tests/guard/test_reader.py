@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from counterpoise.chat import Image, user
-from counterpoise.guard import Exchange, Guard, Inspected, Sees, Verdict, make_guard, unknown, unseen
+from counterpoise.guard import Exchange, Guard, Inspected, Sees, Verdict, _dictionary, make_guard, unknown, unseen
 from counterpoise.guard._languages import unread
 from counterpoise.guard._reader import Reader, reading
 from counterpoise.guard.attack import translations
@@ -218,6 +218,12 @@ def test_foreign_words_say_so_wherever_they_stand(text: str) -> None:
 )  # fmt: skip
 def test_names_dishes_slips_and_british_spelling_are_english(text: str) -> None:
     assert unread(text, ENGLISH) is None
+
+
+def test_words_that_nobody_wrote_are_not_remembered() -> None:
+    before = _dictionary._known.cache_info().currsize
+    unread("Please read this. Wort " + "b" * 100_000 + " thank you", ENGLISH)
+    assert _dictionary._known.cache_info().currsize - before <= 5
 
 
 def test_words_count_for_the_guards_own_languages_alone() -> None:

@@ -53,6 +53,8 @@ _SIGNS = re.compile(r"[=(){}\[\]<>_|\\`$]|^(?: {2,}|\t)\S")
 """Of a line that may be code, in which doubt says nothing: its words are names, and half of them cut short."""
 _WORDS = re.compile(r"(?<![\w/\\.@#-])[^\W\d_]+(?:['’-][^\W\d_]+)*(?![\w/\\@])")
 _FREE = re.compile(r"(?<!\S)[(\[\"'“‘]?([^\W\d_]+(?:['’-][^\W\d_]+)*)[)\]\"'”’]?[.,:;!?]*(?!\S)")
+LONGEST = 40
+"""Letters of a word that is looked up, and remembered."""
 _ANY = re.compile(r"[^\W\d_]{2,}")
 SOME, MARKED = 5, 0.005
 """Different words of a line whose words have signs between them, and the probability of the guard's languages below
@@ -85,7 +87,7 @@ def unread(text: str, languages: Set[str]) -> str | None:
         share, _, name = share_of(line, own)
         if share < MARKED and name in _SPOKEN:
             return f"a line in a language that the guard does not read ({name})"
-    if foreign(list(_sentences(text)), frozenset(_ANY.findall(text)), own):
+    if foreign(list(_sentences(text)), frozenset(each for each in _ANY.findall(text) if len(each) <= LONGEST), own):
         return "words of a language that the guard does not read"
     return None
 
@@ -185,7 +187,7 @@ def _sentences(text: str) -> Iterator[list[str]]:
     for sentence in _STOPS.split(text):
         shown = sentence.lower() if sentence.isupper() else sentence
         words = _FREE.findall(shown) if _SIGNS.search(shown) else _WORDS.findall(shown)
-        yield [each for each in words if len(each) > 1 and each not in _CODE]
+        yield [each for each in words if 1 < len(each) <= LONGEST and each not in _CODE]
 
 
 def _passages(text: str) -> Iterator[tuple[str, bool]]:

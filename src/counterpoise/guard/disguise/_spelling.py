@@ -27,7 +27,7 @@ _SHORT = 4
 _MOST = 64
 """Readings of one word in digits that are tried."""
 UNCUT, LONGEST = 12, 2000
-"""Letters in a row."""
+"""Letters in a row: so many that make no words are a text, and more than that nobody cuts in one piece."""
 _RARE = 50
 """Words of at most so many of the dictionary's counts are parts of others, mostly."""
 _MOST_COST = 2.8
