@@ -40,10 +40,11 @@ def settings(arm: str, rows: int, seed: int, rounds: int = 3) -> dict[str, Any]:
     rows, in every arm. DPO's pairs have two replies, so that it gets half as many epochs."""
     half = rows // 2
     train = {f"train.{name}": value for name, value in TRAIN.items()}
+    drawn = {"samples": 4, "iterations": rounds, "max_new_tokens": 40}
     own: dict[str, dict[str, Any]] = {
         "sit": {"n_instructions": rows - half, "n_safety": half, "train.epochs": 3},
         "constrained-sft": {"n_instructions": rows - half, "n_safety": half, "train.epochs": 3},
-        "raft": {"n_harmful": half, "n_harmless": rows - half, "samples": 4, "iterations": rounds, "max_new_tokens": 40},
+        "raft": {"n_harmful": half, "n_harmless": rows - half, **drawn},
         "dpo": {"n_pairs": rows, "train.epochs": 2, "train.learning_rate": 5e-5},
     }
     return train | own[arm] | {"seed": seed}
