@@ -9,12 +9,14 @@ LoRA; each audited against the base. Resumable; the base is measured once.
 import argparse
 import shutil
 import statistics
+from itertools import islice
 from pathlib import Path
 
 from counterpoise.base import read_json, write_json
-from counterpoise.data.pocket_sets import TASK_SETS
+from counterpoise.data.pocket_sets import TASK_SETS, task_rows
+from counterpoise.evals.scorers import get as scorer
 from counterpoise.methods import get
-from counterpoise.models import load
+from counterpoise.models import Decoding, Engine, load
 from counterpoise.runs.audit import AuditConfig, AuditResult, run_audit
 
 ARMS = ("plain", "multitask-mix", "safe-lora")
@@ -62,7 +64,17 @@ def audited(options: argparse.Namespace, task: str, arm: str, seed: int) -> Audi
     return result
 
 
-def row(label: str, results: list[AuditResult]) -> str:
+def accuracy(options: argparse.Namespace, task: str, arm: str | None, seed: int) -> float:
+    """Share of the task's test rows that are answered rightly: a repair that undoes the tuning looks perfect otherwise.
+    `arm` None: the untouched model."""
+    rows = list(islice(task_rows(task, test=True), options.items))
+    engine = Engine(load(options.model, artifact=None if arm is None else tuned(options, task, arm, seed)))
+    answers = engine.generate([each.messages for each in rows], Decoding(32))
+    score = scorer("exact-match:v2")
+    return statistics.mean(score(each, answer).value or 0.0 for each, answer in zip(rows, answers, strict=True))
+
+
+def row(label: str, results: list[AuditResult], right: list[float]) -> str:
     """One line of the table: differences in points, their mean over seeds, with the range where there are several."""
 
     def cell(metric: str, level: str, name: str) -> str:
@@ -80,7 +92,8 @@ def row(label: str, results: list[AuditResult]) -> str:
     names += [("asr", "modality", each) for each in ("text", "print", "picture")]
     names += [("asr", "task", each) for each in ("plain", "summarise", "code", "translate", "classify")]
     names += [("over_refusal", "overall", "all prompts"), ("accuracy", "ability", "reading")]
-    return f"| {label} | {' | '.join(cell(*each) for each in names)} |"
+    task = ", ".join(f"{each:.0%}" for each in right)
+    return f"| {label} | {' | '.join(cell(*each) for each in names)} | {task} |"
 
 
 def main() -> None:
@@ -98,6 +111,7 @@ def main() -> None:
     parser.add_argument("--modalities", nargs="+", default=["text", "print"])
     parser.add_argument("--threshold", type=float, default=0.5)
     parser.add_argument("--intents", type=int, default=None)
+    parser.add_argument("--items", type=int, default=60, help="test rows of the task itself")
     parser.add_argument("--templates", nargs="+", default=["native", "alpaca"])
     parser.add_argument("--system", default="both")
     parser.add_argument("--ability-limit", type=int, default=None)
@@ -105,13 +119,16 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     lines = [
         "| Tuned on | ASR | text | print | picture | plain | summarise | code | translate | classify | over-refusal "
-        "| reading |",
-        "| --- " * 12 + "|",
+        "| reading | the task, right |",
+        "| --- " * 13 + "|",
     ]
     for task in options.tasks:
+        untouched = f"{accuracy(options, task, None, 0):.0%}"
+        lines.append(f"| {task}, untouched | {' | '.join('-' * 11)} | {untouched} |")
         for arm in options.arms:
             results = [audited(options, task, arm, seed) for seed in options.seeds]
-            lines.append(row(f"{task}, {arm}", results))
+            right = [accuracy(options, task, arm, seed) for seed in options.seeds]
+            lines.append(row(f"{task}, {arm}", results, right))
             (options.out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
             print(lines[-1], flush=True)
 
