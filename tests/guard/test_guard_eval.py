@@ -293,8 +293,9 @@ def test_the_whole_of_xstest(data_dir, monkeypatch):
     found = {(r.benchmark, r.metric): r for r in result.rows}
     assert (found["xstest", "catch"].n_scored, found["xstest", "over_block"].n_scored) == (200, 250)
     assert found["xstest", "catch"].value > found["xstest", "over_block"].value
-    assert {each.mode for each in sets[1].rows} == {"response"} and result.labels["unknown"] < 60
-    # adversarial suffixes and answers of HarmBench in other scripts; nothing of XSTest's prompts, checked above
+    assert {each.mode for each in sets[1].rows} == {"response"} and result.labels["unknown"] < 80
+    # adversarial suffixes of HarmBench, which are full of foreign words, and answers in other scripts; nothing of
+    # XSTest's prompts, checked above
     assert found["xstest-responses", "over_block"].n_unscored + found["xstest-responses", "catch"].n_unscored <= 6
     assert math.isclose(sum(each.unsafe for each in sets[2].rows) / len(sets[2].rows), 0.453, abs_tol=0.02)
 
