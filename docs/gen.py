@@ -6,6 +6,7 @@ entry. Nothing is written into docs/: the pages exist only in the built site.
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,19 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
     """`<!-- results -->` in the notebook becomes the list of pages under docs/results."""
     if "<!-- results -->" not in markdown:
         return markdown
-    links = []
-    for path in sorted((DOCS / "results").glob("**/*.md")):
-        title = re.search(r"^# (.+)$", path.read_text(encoding="utf-8"), re.M)
-        links.append(f"- [{title[1] if title else path.stem}]({path.relative_to(DOCS).as_posix()})")
+    links = [f"- [{title}]({name})" for title, name, _ in _results()]
     return markdown.replace("<!-- results -->", "\n".join(links))
+
+
+@cache
+def _results() -> list[tuple[str, str, str]]:
+    """(title, path below docs, text) of every page of results."""
+    found = []
+    for path in sorted((DOCS / "results").glob("**/*.md")):
+        text = path.read_text(encoding="utf-8")
+        title = re.search(r"^# (.+)$", text, re.M)
+        found.append((title[1] if title else path.stem, path.relative_to(DOCS).as_posix(), text))
+    return found
 
 
 def pages() -> Iterator[tuple[str, str]]:
@@ -108,12 +117,8 @@ def method_pages() -> Iterator[tuple[str, str]]:
 
 def _measured(name: str) -> str:
     """Links to the pages of results that name a method."""
-    links = []
-    for path in sorted((DOCS / "results").glob("**/*.md")):
-        text = path.read_text(encoding="utf-8")
-        if re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w/-])", text):
-            title = text.splitlines()[0].lstrip("# ")
-            links.append(f"- [{title}](../{path.relative_to(DOCS).as_posix()})")
+    named = re.compile(rf"(?<![\w./-]){re.escape(name)}(?![\w/-])")
+    links = [f"- [{title}](../{path})" for title, path, text in _results() if named.search(text)]
     return "## Measured\n\n" + "\n".join(links) + "\n\n" if links else ""
 
 

@@ -6,7 +6,7 @@ dictionary knows a word says nothing by itself: most such words are names, produ
 """
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from functools import cache, lru_cache
 
 from .disguise import DICTIONARIES, dictionary, known_words
@@ -41,8 +41,8 @@ _INFORMAL = frozenset(
         "afaik", "afk", "alot", "asap", "bc", "bday", "bot", "brb", "bro", "bruh", "btw", "cuz", "dm", "dunno", "faq",
         "fyi", "gg", "gimme", "gm", "gonna", "gotta", "haha", "hahaha", "hbu", "hmm", "hmmm", "hw", "idc", "idk",
         "iirc", "ik", "ikr", "imho", "imo", "irl", "kinda", "lemme", "lmao", "lmk", "lol", "lowkey", "meme", "memes",
-        "nah", "ngl", "nite", "nope", "nvm", "ok", "okay", "omg", "pls", "plz", "ppl", "rn", "rofl", "smh", "sooo",
-        "soooo", "sorta", "sth", "sus", "tbh", "tho", "thru", "thx", "tldr", "tmrw", "tonite", "tysm", "u", "ugh",
+        "nah", "ngl", "nite", "nope", "nvm", "ok", "okay", "omg", "pls", "plz", "ppl", "rn", "rofl", "smh", "sorta",
+        "sth", "sus", "tbh", "tho", "thru", "thx", "tldr", "tmrw", "tonite", "tysm", "u", "ugh",
         "ur", "wanna", "wp", "wtf", "wyd", "ya", "yall", "yay", "yeah", "yep", "yup",
     }
 )  # fmt: skip
@@ -79,7 +79,7 @@ _PARTS = re.compile("['’-]")
 _MORE = re.compile(r"(.)\1{2,}")
 
 
-def foreign(sentences: Sequence[Sequence[str]], anywhere: Set[str], languages: Set[str]) -> bool:
+def foreign(sentences: Iterable[Sequence[str]], anywhere: Iterable[str], languages: Set[str]) -> bool:
     """Whether a text is partly in another language than these, by its words.
 
     Args:
@@ -88,12 +88,12 @@ def foreign(sentences: Sequence[Sequence[str]], anywhere: Set[str], languages: S
             first word beside others.
         anywhere: all words of the text, those that hang on signs too: SEVERAL foreign ones in small letters say so.
 
-    Without a dictionary of each language nothing is known, and nothing said.
+    Without a dictionary of each language nothing is known, nothing said, and neither is looked at.
     """
     own = frozenset(languages)
     if not own <= DICTIONARIES:
         return False
-    return any(_foreign(words, own) for words in sentences) or _several(anywhere, own)
+    return any(_foreign(words, own) for words in sentences) or _several(frozenset(anywhere), own)
 
 
 def _foreign(words: Sequence[str], languages: frozenset[str]) -> bool:

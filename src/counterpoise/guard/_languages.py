@@ -87,7 +87,7 @@ def unread(text: str, languages: Set[str]) -> str | None:
         share, _, name = share_of(line, own)
         if share < MARKED and name in _SPOKEN:
             return f"a line in a language that the guard does not read ({name})"
-    if foreign(list(_sentences(text)), frozenset(each for each in _ANY.findall(text) if len(each) <= LONGEST), own):
+    if foreign(_sentences(text), (each for each in _ANY.findall(text) if len(each) <= LONGEST), own):
         return "words of a language that the guard does not read"
     return None
 
