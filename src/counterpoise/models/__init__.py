@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from ._provider import CounterpoiseAPI, to_conversation
     from ._reply import ReasoningMarkers, Reply, split_reply
     from ._score import last_states
-    from ._serving import save_base, save_system, served_system, with_system
-    from ._source import find_folder, fingerprint
+    from ._serving import on_other_base, save_base, save_system, served_system, with_system
+    from ._source import adapter_base, find_folder, fingerprint
     from ._steering import (
         AppliedSteering,
         Steering,
@@ -93,6 +93,7 @@ _WHERE = {
     "encode": "_encoding",
     "encode_completion": "_completion",
     "encode_row": "_encoding",
+    "adapter_base": "_source",
     "find_folder": "_source",
     "fingerprint": "_source",
     "is_dual": "_dual",
@@ -118,6 +119,7 @@ _WHERE = {
     "resolve_dtype": "_device",
     "refuse_carrying": "_edit",
     "save_edit": "_edit",
+    "on_other_base": "_serving",
     "save_base": "_serving",
     "save_system": "_serving",
     "served_system": "_serving",
@@ -156,6 +158,7 @@ __all__ = [
     "Reply",
     "Steering",
     "TensorEdit",
+    "adapter_base",
     "alpaca",
     "apply_edit",
     "changed_states",
@@ -177,6 +180,7 @@ __all__ = [
     "lora_targets",
     "merge_adapter",
     "merge_edit",
+    "on_other_base",
     "out_of_memory",
     "output_layer",
     "plain",

@@ -35,11 +35,17 @@ def save_base(adapter: Path, base: Path) -> None:
     write_json(adapter / FILE, _read(adapter) | {"base_weights": weights_hash(base)})
 
 
+def on_other_base(adapter: Path, base: Path) -> bool:
+    """Whether an adapter says that it was trained on other weights than those in a folder. Adapters that note nothing,
+    as those of other tools, are taken as they are."""
+    known = _read(adapter).get("base_weights")
+    return known is not None and known != weights_hash(base)
+
+
 def say_other_base(adapter: Path, base: Path, name: str) -> None:
     """One line where an adapter is put on other weights than it was trained on: shapes may fit all the same, and what
-    is then measured is neither model. Adapters that note nothing, as those of other tools, are taken as they are."""
-    known = _read(adapter).get("base_weights")
-    if known is not None and known != weights_hash(base):
+    is then measured is neither model."""
+    if on_other_base(adapter, base):
         notice(f"{adapter}: was trained on other weights than those of {name}; numbers are of this combination")
 
 

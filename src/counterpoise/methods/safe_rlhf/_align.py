@@ -154,23 +154,30 @@ def both_scores(
     loaded: "Loaded", reward_model: Path, cost_model: Path, asked: "Sequence[tuple[Conversation, str]]"
 ) -> tuple["Floats", "Floats"]:
     """(n,) rewards and (n,) costs of replies to conversations, both models on the loaded one at once: images are seen
-    once for both, and so are the blocks that neither changes. Raises InputError for models that do not fit."""
+    once for both, and so are the blocks that neither changes. One that was trained on other weights is loaded beside it
+    for the time being. Raises InputError for models that do not fit."""
     import tempfile
 
     from counterpoise.train import Head, Lora, TrainConfig, training
 
-    from ._episodes import ask_both
+    from ._episodes import ask_models
+    from ._scores import apart
 
-    groups = tuple(
-        kind(name=name, start=folder)
-        for name, folder in (("reward", reward_model), ("cost", cost_model))
-        for kind in (Lora, Head)
-    )
-    with (
-        tempfile.TemporaryDirectory() as nothing,
-        training(loaded, TrainConfig(groups=groups), Path(nothing), total=1, run="scores", resume=False) as stepper,
-    ):
-        return ask_both(stepper, asked)
+    folders = {"reward": reward_model, "cost": cost_model}
+    found = {}
+    for name, folder in folders.items():
+        if (model := apart(loaded, folder, name)) is not None:
+            found[name] = model.scores(asked)
+            model.engine.close()
+    left = [name for name in folders if name not in found]
+    groups = tuple(kind(name=name, start=folders[name]) for name in left for kind in (Lora, Head))
+    if groups:
+        with (
+            tempfile.TemporaryDirectory() as nothing,
+            training(loaded, TrainConfig(groups=groups), Path(nothing), total=1, run="scores", resume=False) as stepper,
+        ):
+            found |= ask_models(stepper, asked)
+    return found["reward"], found["cost"]
 
 
 # Policy
@@ -184,19 +191,19 @@ def _ppo_stage(
     from counterpoise.train import MEMORY_KNOBS, Lora, digest, training
 
     from ._ppo import Loop, roles
+    from ._scores import apart
 
-    models = [_given(config, stage) or out / stage / "adapter" for stage in ("reward", "cost")]
-    for stage, folder in zip(("reward", "cost"), models, strict=True):
+    models = {stage: _given(config, stage) or out / stage / "adapter" for stage in ("reward", "cost")}
+    for stage, folder in models.items():
         if not (folder / "adapter_config.json").is_file():
             raise InputError(
                 f"{folder}: no {stage} model there; run --stage {stage} first, or --set {stage}_model=FOLDER"
             )
     ppo, train = config.ppo, config.ppo.train
     actor = Lora(name="actor", rank=train.lora_rank, alpha=train.lora_alpha, layers_from=config.layers_from)
-    settings = train.model_copy(update={"seed": config.seed, "groups": roles(models[0], models[1], actor, ppo)})
     rows = instructions(config, loaded, out)
     asks = pairs.asks()
-    prints = [read_artifact(folder).fingerprint for folder in models]
+    prints = [read_artifact(folder).fingerprint for folder in models.values()]
     kept = ppo.model_dump(exclude={"train": MEMORY_KNOBS})
     run = digest([json.dumps(kept, sort_keys=True, default=str), config.layers_from, config.seed, loaded.fingerprint,
                   prints, [ask.prompt for ask in asks], rows])  # fmt: skip
@@ -209,12 +216,17 @@ def _ppo_stage(
         if value["run"] != run:
             raise InputError(f"{place}: holds a training with other rows, settings or models; choose another --out")
         return read_artifact(place / "adapter"), value["result"]
+    own = {name: model for name, folder in models.items() if (model := apart(loaded, folder, name)) is not None}
+    shared = {name: folder for name, folder in models.items() if name not in own}
+    plan = roles(shared.get("reward"), shared.get("cost"), actor, ppo)
+    settings = train.model_copy(update={"seed": config.seed, "groups": plan})
     with training(loaded, settings, place, total=ppo.steps, run=run, resume=resume, keep_features=True) as stepper:
-        last = Loop(stepper, ppo, asks, rows, config.seed, ppo.goal).run()
+        last = Loop(stepper, ppo, asks, rows, config.seed, ppo.goal, own).run()
         artifact = stepper.artifact()
         found = {"steps": ppo.steps, "prompts": len(asks), "instructions": len(rows), "last": last,
                  "trunk": stepper.trainable.sharing,
-                 "seconds": round(stepper.seconds, 3), "reward_model": prints[0], "cost_model": prints[1]}  # fmt: skip
+                 "seconds": round(stepper.seconds, 3), "reward_model": prints[0], "cost_model": prints[1],
+                 "separate": {name: model.loaded.name for name, model in own.items()}}  # fmt: skip
         if stepper.processes.main:
             write_json(done, {"run": run, "result": found})
             (place / "checkpoint" / "state.pt").unlink(missing_ok=True)

@@ -102,7 +102,8 @@ class SafeRLHFConfig(_Settings):
     sampled: int = Field(default=0, ge=0)
     """Pairs of our own whose replies the model itself samples, rated by the same rule, beside the written ones."""
     reward_model: Path | None = None
-    """Adapter folder of a reward model that is trained already."""
+    """Adapter folder of a reward model that is trained already. One that was trained on another base than the policy is
+    loaded beside it, on its own, and reads the replies as text."""
     cost_model: Path | None = None
     """The same of a cost model."""
     instructions: Files = ()

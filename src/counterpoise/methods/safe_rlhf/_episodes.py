@@ -5,8 +5,9 @@ again. The score is read at the end of turn, which a reply that hit its length l
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from counterpoise.train import Batch, Stepper, Tokens, Trainable, label_logits, 
 
 from ._config import PPOConfig
 from ._math import gae, leave_one_out, shape
-from ._scores import COST, REWARD, Floats, scored_tokens
+from ._scores import COST, REWARD, Floats, ScoreModel, scored_tokens
 
 if TYPE_CHECKING:
     from counterpoise.models import Loaded
@@ -43,6 +44,7 @@ class Episode:
 
     id: str
     tokens: Tokens
+    prompt: Conversation
     text: str
     whole: bool
     """The model ended it itself."""
@@ -86,9 +88,8 @@ def roll_out(stepper: Stepper, asks: Sequence[Ask], config: PPOConfig, seed: int
                 key = tuple(image.sha256 for message in ask.prompt for image in message.images)
                 labels = (*[IGNORED] * len(row.ids), *answer.ids)
                 tokens = Tokens(row._replace(ids=ids, types=types), labels, key)
-                episodes.append(
-                    Episode(f"{ask.id}-{copy}", tokens, answer.text, answer.finish == "stop", ask.harmful, number)
-                )
+                name, whole = f"{ask.id}-{copy}", answer.finish == "stop"
+                episodes.append(Episode(name, tokens, ask.prompt, answer.text, whole, ask.harmful, number))
     return episodes, dropped
 
 
@@ -106,8 +107,11 @@ class Looked(NamedTuple):
 
 
 @torch.no_grad()
-def look(stepper: Stepper, episodes: Sequence[Episode], end: int) -> Looked:
-    """What all six roles say of the episodes, in micro-batches of similar length; `end` is what ends a turn."""
+def look(
+    stepper: Stepper, episodes: Sequence[Episode], end: int, models: Mapping[str, ScoreModel] = MappingProxyType({})
+) -> Looked:
+    """What all six roles say of the episodes, in micro-batches of similar length; `end` is what ends a turn. Reward and
+    cost model are those of the plan, or separate `models`, which read the replies' texts by their own tokenizers."""
     model, found = stepper.trainable, dict[str, dict[int, Tensor]]()
     closed = [_closed(episode, end) for episode in episodes]
     was_training = model.training
@@ -132,7 +136,13 @@ def look(stepper: Stepper, episodes: Sequence[Episode], end: int) -> Looked:
         rows = [found[name][place] for place in range(len(episodes))]
         return torch.stack([torch.nn.functional.pad(row, (0, width - len(row))) for row in rows])
 
-    scores = {name: torch.stack([found[name][place] for place in range(len(episodes))]) for name in (REWARD, COST)}
+    said = [(episode.prompt, episode.text) for episode in episodes]
+    scores = {
+        name: torch.from_numpy(models[name].said(said)).float()
+        if name in models
+        else torch.stack([found[name][place] for place in range(len(episodes))])
+        for name in (REWARD, COST)
+    }
     return Looked(
         mask=mask, logp=joined("logp"), ref_logp=joined("ref"), entropy=joined("entropy"),
         rewards=scores[REWARD], costs=scores[COST],
@@ -160,7 +170,7 @@ def _looks(model: Trainable, batch: Batch) -> dict[str, list[Tensor]]:
     with model.reference():
         ref_N = all_and_said()[1]
     found = {"logp": split(logp_N), "entropy": split(entropy_N), "ref": split(ref_N)}
-    for name in (REWARD, COST):
+    for name in _of_plan(model):
         with model.using(name):
             found[name] = list(model.scores(name, batch)[:, 0].cpu())
     for name in (REWARD_CRITIC, COST_CRITIC):
@@ -173,14 +183,15 @@ def _looks(model: Trainable, batch: Batch) -> dict[str, list[Tensor]]:
 
 
 @torch.no_grad()
-def ask_both(stepper: Stepper, asked: Sequence[tuple[Conversation, str]]) -> tuple[Floats, Floats]:
-    """(n,) rewards and (n,) costs of replies to conversations, in micro-batches of similar length."""
+def ask_models(stepper: Stepper, asked: Sequence[tuple[Conversation, str]]) -> dict[str, Floats]:
+    """(n,) scores of replies to conversations by the reward and cost model of the plan, in micro-batches of similar
+    length."""
     model, rows = stepper.trainable.eval(), list[Tokens]()
     for prompt, reply in asked:
         tokens = scored_tokens(stepper.loaded, prompt, reply, None)
         assert tokens is not None
         rows.append(tokens)
-    found = {name: np.zeros(len(rows)) for name in (REWARD, COST)}
+    found = {name: np.zeros(len(rows)) for name in _of_plan(model)}
     for places in stepper.pieces(list(map(len, rows))):
         batch = _batch(stepper, [rows[place] for place in places])
         with stepper.precision():
@@ -189,7 +200,12 @@ def ask_both(stepper: Stepper, asked: Sequence[tuple[Conversation, str]]) -> tup
                     numbers[places] = model.scores(name, batch)[:, 0].double().cpu().numpy()
         if model.trunk is not None:
             model.trunk.clear()
-    return found[REWARD], found[COST]
+    return found
+
+
+def _of_plan(model: Trainable) -> list[str]:
+    """Those of reward and cost model that share the backbone."""
+    return [name for name in (REWARD, COST) if name in model.heads]
 
 
 def _closed(episode: Episode, end: int) -> Tokens:

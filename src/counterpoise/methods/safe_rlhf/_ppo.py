@@ -1,7 +1,8 @@
 """PPO with a Lagrange multiplier (Safe RLHF-V, arXiv 2503.17682) on one backbone.
 
 Six roles share the model's weights: the actor, the reward and the cost model (frozen) and two critics are LoRA adapters
-with heads of one row each, the reference is the model with all adapters off. An update (`Loop.update`): `roll_out`
+with heads of one row each, the reference is the model with all adapters off. A reward or cost model that was trained on
+other weights is a model of its own beside them. An update (`Loop.update`): `roll_out`
 samples answers, `look` asks all roles, the multiplier moves, `estimate` turns scores into advantages of reward and cost
 (masked GAE or leave-one-out), which are mixed, and then actor, reward critic, cost critic and instruction rows learn,
 one optimizer step each.
@@ -9,9 +10,9 @@ one optimizer step each.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -54,7 +55,7 @@ from ._episodes import (
     with_estimates,
 )
 from ._math import mix, policy_loss, value_loss
-from ._scores import COST, REWARD
+from ._scores import COST, REWARD, ScoreModel
 from ._watch import averaged, early_warnings, step_sums
 
 if TYPE_CHECKING:
@@ -113,32 +114,33 @@ class Instructions(SFT):
         return LossOut(self.coefficient * out.loss, out.n, out.metrics)
 
 
-def roles(reward: Path, cost: Path, actor: Lora, config: PPOConfig) -> tuple[Group, ...]:
+def roles(reward: Path | None, cost: Path | None, actor: Lora, config: PPOConfig) -> tuple[Group, ...]:
     """The plan of one backbone: trained actor and critics, frozen reward and cost model. The critics start from the
-    reward and the cost model; without critics there are none."""
-    groups: list[Group] = [
-        actor.model_copy(update={"name": ACTOR}),
-        Lora(name=REWARD, start=reward, frozen=True),
-        Head(name=REWARD, start=reward, frozen=True),
-        Lora(name=COST, start=cost, frozen=True),
-        Head(name=COST, start=cost, frozen=True),
-    ]
+    reward and the cost model; of one that is a model of its own (None), from factors like the actor's. Without critics
+    there are none."""
+    starts = ((REWARD, REWARD_CRITIC, reward), (COST, COST_CRITIC, cost))
+    groups: list[Group] = [actor.model_copy(update={"name": ACTOR})]
+    for name, _, start in starts:
+        if start is not None:
+            groups += [Lora(name=name, start=start, frozen=True), Head(name=name, start=start, frozen=True)]
     if not config.critic_free:
-        for name, start in ((REWARD_CRITIC, reward), (COST_CRITIC, cost)):
+        rate = config.critic_learning_rate
+        for _, critic, start in starts:
+            lora = actor if start is None else Lora(start=start)
             groups += [
-                Lora(name=name, start=start, learning_rate=config.critic_learning_rate),
-                Head(name=name, learning_rate=config.critic_learning_rate),
+                lora.model_copy(update={"name": critic, "learning_rate": rate}),
+                Head(name=critic, learning_rate=rate),
             ]
     return tuple(groups)
 
 
 def start_critics(model: Trainable) -> None:
-    """Heads of the critics become those of the models they start from."""
+    """Heads of the critics become those of the models they start from, or 0 where these are models of their own."""
     with torch.no_grad():
         for critic, start in ((REWARD_CRITIC, REWARD), (COST_CRITIC, COST)):
             if critic in model.heads:
-                target, source = (model.heads[name].get_parameter("weight") for name in (critic, start))
-                target.copy_(source)
+                target = model.heads[critic].get_parameter("weight")
+                target.copy_(model.heads[start].get_parameter("weight") if start in model.heads else 0 * target)
 
 
 # The loop
@@ -154,6 +156,8 @@ class Loop:
     instructions: Sequence[Sample]
     seed: int
     goal: Goal = "both"
+    models: Mapping[str, ScoreModel] = field(default_factory=dict)
+    """Reward or cost model that is a model of its own."""
 
     def __post_init__(self) -> None:
         self.multiplier = Multiplier(self.config.multiplier)
@@ -198,7 +202,7 @@ class Loop:
         if not episodes:
             raise InputError("PPO: the model gave no reply with finite logits; load it in float32, or lower the rate")
         rolled = time.monotonic() - started
-        looked = look(stepper, episodes, self.end)
+        looked = look(stepper, episodes, self.end, self.models)
         scored = time.monotonic() - started
         multiplier = self.multiplier.update(_gathered(looked.costs.tolist(), processes))
         estimates = estimate(looked, config, [episode.group for episode in episodes])

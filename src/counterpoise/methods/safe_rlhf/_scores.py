@@ -123,10 +123,27 @@ class ScoreModel:
             rows.append(tokens.row)
         return self.rows(rows)
 
+    def said(self, asked: Sequence[tuple[Conversation, str]]) -> Floats:
+        """`scores`, of replies as a policy gave them: a row needs a token to be scored, an empty one is a full stop."""
+        return self.scores([(prompt, reply if reply.strip() else ".") for prompt, reply in asked])
+
     def rows(self, rows: Sequence[Any]) -> Floats:
         """(n,) scores of encoded rows at their last token."""
         looks = self.engine.look(rows, [0])
         return np.array([float(look.hidden.astype(np.float64) @ self.weight) for look in looks])
+
+
+def apart(loaded: "Loaded", folder: Path, head: str) -> ScoreModel | None:
+    """A reward or cost model that was trained on other weights than the loaded ones, on its own base beside them; None
+    of one that belongs on them. Raises InputError where its base cannot be found or loaded."""
+    from counterpoise.base import notice
+    from counterpoise.models import adapter_base, on_other_base
+
+    if not on_other_base(folder, Path(loaded.path)):
+        return None
+    base = adapter_base(folder)
+    notice(f"{folder}: the {head} model has a base of its own, {base}; it is loaded beside {loaded.name}")
+    return ScoreModel.load(base, folder, head, dtype=loaded.dtype, device=loaded.device)
 
 
 # Metrics
