@@ -3,7 +3,7 @@
     python scripts/safe_rlhf_table.py pocket --out runs/safe-rlhf-table --seeds 0 1 2
 
 Arms: base, dpo-helpful, dpo-safe, sacpo, p-sacpo, ppo-reward, ppo-cost, ppo, ppo-critic-free, best-of-n. Every arm
-answers the requests of Twins' validation families (harmful and benign, all modalities; --items limits them), greedily,
+answers the requests of Twins' validation families (harmful and benign, all modalities; --items limits them, other families for other seeds), greedily,
 and the rule `rate_reply` grades the answers: no judge. Reward and cost are those of the run's own models, which the
 policies were trained on: the rule's numbers are the honest ones. Runs go on where they were stopped. Writes
 OUT/table.json and prints a Markdown table with a line per arm and seed. `seconds` of a line are the process's own, by
@@ -41,6 +41,18 @@ DPO = {"dpo-helpful": {"steps": "helpfulness"}, "dpo-safe": {"steps": "safety"},
        "p-sacpo": {"merge": 0.5, "safety_coefficient": 0.01}}  # fmt: skip
 
 
+def asked(items: int, seed: int) -> list[Sample]:
+    """About so many of Twins' validation rows, whole families (harmful and benign, every modality); those of another
+    seed are other ones, as far as there are enough."""
+    families: dict[str, list[Sample]] = {}
+    for row in twins.samples("validation"):
+        families.setdefault(str(row.meta["family"]), []).append(row)
+    each = list(families.values())
+    n = max(1, items // len(each[0]))
+    step = max(1, len(each) // n)
+    return [row for family in each[seed % step :: step][:n] for row in family]
+
+
 def trained(name: str, arm: str, seed: int, out: Path, given: argparse.Namespace) -> Path | None:
     """The adapter of an arm; None of those that train no policy. Reward and cost model are trained once a seed."""
     models = {f"{kind}_model": out / "models" / kind / "adapter" for kind in ("reward", "cost")}
@@ -62,7 +74,8 @@ def trained(name: str, arm: str, seed: int, out: Path, given: argparse.Namespace
     ppo |= {"ppo.epochs": given.ppo_epochs, "ppo.train.learning_rate": given.ppo_rate or given.rate}
     ppo |= {"ppo.critic_learning_rate": given.critic_rate}
     # costs of this update and not of earlier ones: see the controllers in the page
-    ppo |= {"ppo.multiplier.window": given.prompts, "ppo.multiplier.rate": given.multiplier_rate}
+    ppo |= {"ppo.multiplier.window": given.prompts, "ppo.multiplier.rate": given.multiplier_rate,
+            "ppo.multiplier.budget": given.budget}  # fmt: skip
     config = get("safe-rlhf-v").resolve(loaded.path, common | {"stage": "ppo"} | ppo | models)
     return get("safe-rlhf-v").align(loaded, config, out / arm).artifact.path
 
@@ -70,8 +83,13 @@ def trained(name: str, arm: str, seed: int, out: Path, given: argparse.Namespace
 def scoring_models(name: str, seed: int, out: Path, given: argparse.Namespace) -> None:
     for stage in ("reward", "cost"):
         loaded = load(name)
-        settings = {"seed": seed, "n_pairs": given.pairs, "n_held_out": given.held_out, "stage": stage}
-        settings |= {"scoring.train.epochs": given.epochs, "scoring.train.learning_rate": given.rate}
+        n = (given.cost_pairs if stage == "cost" else None) or given.pairs
+        settings = {"seed": seed, "n_pairs": n, "n_held_out": given.held_out, "stage": stage}
+        settings |= {
+            "scoring.train.epochs": given.scoring_epochs or given.epochs,
+            "scoring.train.batch_size": given.batch,
+        }
+        settings |= {"scoring.train.learning_rate": given.rate, "scoring.head_learning_rate": given.head_rate}
         settings |= {"layers_from": given.layers_from}
         get("safe-rlhf-v").align(loaded, get("safe-rlhf-v").resolve(loaded.path, settings), out / "models")
 
@@ -81,7 +99,9 @@ def answers(name: str, arm: str, path: Path | None, rows: Sequence[Sample], out:
     loaded = load(name, artifact=path, merge=True) if path else load(name)
     if arm == "best-of-n":
         folders = [out / "models" / kind / "adapter" for kind in ("reward", "cost")]
-        chosen = best_of_n(loaded, folders[0], folders[1], prompts, n=given.n, max_new_tokens=given.tokens)
+        chosen = best_of_n(
+            loaded, folders[0], folders[1], prompts, n=given.n, budget=given.budget, max_new_tokens=given.tokens
+        )
         return [each.text for each in chosen]
     return [answer.text for answer in Engine(loaded).generate(prompts, Decoding(given.tokens))]
 
@@ -130,26 +150,29 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--pairs", type=int, default=1200)
+    parser.add_argument("--cost-pairs", type=int, help="of the cost model, which needs most; default: --pairs")
     parser.add_argument("--held-out", type=int, default=400)
     parser.add_argument("--items", type=int, default=312)
     parser.add_argument("--epochs", type=float, default=2)
+    parser.add_argument("--scoring-epochs", type=float, help="of reward and cost model; default: --epochs")
+    parser.add_argument("--batch", type=int, default=4, help="pairs of a step, of reward and cost model")
     parser.add_argument("--rate", type=float, default=3e-4, help="of reward and cost model")
+    parser.add_argument("--head-rate", type=float, default=1e-3, help="of their heads")
     parser.add_argument("--dpo-rate", type=float, default=5e-5, help="of DPO's arms")
     parser.add_argument("--layers-from", type=int, default=0, help="first block with factors, of all arms")
     parser.add_argument("--ppo-rate", type=float, help="of PPO's actor; default: --rate")
     parser.add_argument("--ppo-epochs", type=int, default=1, help="passes over the answers of an update")
     parser.add_argument("--critic-rate", type=float, default=3e-4)
     parser.add_argument("--multiplier-rate", type=float, default=0.1)
+    parser.add_argument("--budget", type=float, default=0.0, help="of the mean cost; also of best of n")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--n", type=int, default=8, help="of best of n")
     given = parser.parse_args()
-    every = twins.samples("validation")
-    rows = every[:: max(1, len(every) // given.items)][: given.items]
     table = []
     for seed in given.seeds:
-        out = given.out / f"seed-{seed}"
+        out, rows = given.out / f"seed-{seed}", asked(given.items, seed)
         clock = time.process_time
         started = clock()
         scoring_models(given.model, seed, out, given)

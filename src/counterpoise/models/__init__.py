@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from ._encoding import EncodedRow, collate_rows, encode, encode_row
     from ._engine import Engine, out_of_memory
+    from ._generate import reply_ends
     from ._load import load
     from ._loaded import AdapterProof, Loaded
     from ._parts import (
@@ -120,6 +121,7 @@ _WHERE = {
     "refuse_carrying": "_edit",
     "save_edit": "_edit",
     "on_other_base": "_serving",
+    "reply_ends": "_generate",
     "save_base": "_serving",
     "save_system": "_serving",
     "served_system": "_serving",
@@ -192,6 +194,7 @@ __all__ = [
     "refuse_carrying",
     "release_cores",
     "remove_edit",
+    "reply_ends",
     "resolve_device",
     "resolve_dtype",
     "save_base",

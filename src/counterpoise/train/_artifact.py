@@ -24,11 +24,13 @@ HEADS = "heads.safetensors"
 FACTOR = ".lora_A.weight"
 
 
-def save_artifact(trainable: "Trainable", values: dict[str, Tensor], out: Path, processes: Processes) -> Artifact:
+def save_artifact(
+    trainable: "Trainable", values: dict[str, Tensor], out: Path, processes: Processes, *, further: bool = True
+) -> Artifact:
     """Write what was trained and return the plan's first trained part. All processes must call it.
 
     `out/adapter/` holds the first trained LoRA group with its projector, layers and all heads; `out/roles/NAME/` every
-    further one; `out/weights/` the whole model when nothing of it is LoRA. Values of an adapter are float32.
+    `further` one; `out/weights/` the whole model when nothing of it is LoRA. Values of an adapter are float32.
     """
     if not trainable.loras:
         everything = {name: full(p) for name, p in trainable.named_parameters()} if processes.sharded else values
@@ -37,6 +39,7 @@ def save_artifact(trainable: "Trainable", values: dict[str, Tensor], out: Path, 
         processes.wait()
         return Artifact("weights", out / "weights", fingerprint(out / "weights", None, {}))
     roles = [group.name for group in trainable.loras if not group.frozen] or [trainable.loras[0].name]
+    roles = roles if further else roles[:1]
     folders = [out / "adapter", *(out / "roles" / role for role in roles[1:])]
     if processes.main:
         for role, folder in zip(roles, folders, strict=True):

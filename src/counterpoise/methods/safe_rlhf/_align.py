@@ -204,7 +204,8 @@ def _ppo_stage(
     rows = instructions(config, loaded, out)
     asks = pairs.asks()
     prints = [read_artifact(folder).fingerprint for folder in models.values()]
-    kept = ppo.model_dump(exclude={"train": MEMORY_KNOBS})
+    kept = ppo.model_dump(exclude={"train": MEMORY_KNOBS, "connections": True})
+    kept |= {"server": True} if ppo.server else {}  # whoever samples, not where
     run = digest([json.dumps(kept, sort_keys=True, default=str), config.layers_from, config.seed, loaded.fingerprint,
                   prints, [ask.prompt for ask in asks], rows])  # fmt: skip
     place, done = out / "ppo", out / "ppo" / "done.json"

@@ -64,6 +64,11 @@ class PPOConfig(_Settings):
     """Leave-one-out among the answers to a prompt in place of two critics."""
     critic_learning_rate: float = Field(default=5e-5, gt=0)
     """Of the critics' factors and heads. The paper's 5e-7 is for all weights."""
+    server: str | None = Field(default=None, pattern=r"^https?://.+/v1/?$", exclude_if=lambda value: value is None)
+    """Base URL (ending in /v1) of a vLLM server of the same model that samples the answers; see the page. Default: this
+    process does."""
+    connections: int = Field(default=64, ge=1, exclude_if=lambda value: value == 64)
+    """Requests to the server at a time."""
     goal: Literal["both", "reward", "cost"] = "both"
     """`reward` and `cost` are rivals: PPO on one signal."""
     multiplier: MultiplierConfig = MultiplierConfig()

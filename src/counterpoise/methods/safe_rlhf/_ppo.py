@@ -56,6 +56,7 @@ from ._episodes import (
 )
 from ._math import mix, policy_loss, value_loss
 from ._scores import COST, REWARD, ScoreModel
+from ._served import check_served, served
 from ._watch import averaged, early_warnings, step_sums
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ class Loop:
             self.multiplier.restore(self.stepper.extra["multiplier"])
         self.history: list[dict[str, float]] = list(self.stepper.extra.get("history", ()))
         self.end = end_of_turn(self.stepper.loaded)
+        self.server = served(self.config, self.stepper.out / "served")
 
     def run(self) -> dict[str, float]:
         """All steps that are left; returns the line of the last one."""
@@ -198,7 +200,7 @@ class Loop:
         started = time.monotonic()
         stepper, config, processes = self.stepper, self.config, self.stepper.processes
         asks = self.drawn(stepper.number)[processes.rank :: processes.world]
-        episodes, dropped = roll_out(stepper, asks, config, self.seed)
+        episodes, dropped = roll_out(stepper, asks, config, self.seed, self.server)
         if not episodes:
             raise InputError("PPO: the model gave no reply with finite logits; load it in float32, or lower the rate")
         rolled = time.monotonic() - started
@@ -208,11 +210,11 @@ class Loop:
         estimates = estimate(looked, config, [episode.group for episode in episodes])
         advantages = mixed(estimates, multiplier, self.goal)
         rows = with_estimates(episodes, looked, estimates, advantages)
-        losses = self.learn(rows)
+        line = averaged(processes.total(step_sums(episodes, looked, estimates)))
+        check_served(line)
+        line |= self.learn(rows)
         if stepper.trainable.trunk is not None:
             stepper.trainable.trunk.clear()  # the next update has other episodes
-        line = processes.total(step_sums(episodes, looked, estimates))
-        line = averaged(line) | losses
         line |= {
             "lambda": multiplier,
             "cost_window": self.multiplier.mean_cost,

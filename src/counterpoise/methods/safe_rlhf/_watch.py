@@ -26,6 +26,9 @@ def step_sums(episodes: Sequence[Episode], looked: Looked, estimates: Estimates)
         "reward_explained": explained_variance(looked.reward_values[kept], estimates.reward_returns[kept]) * n,
         "cost_explained": explained_variance(looked.cost_values[kept], estimates.cost_returns[kept]) * n,
     }  # fmt: skip
+    gaps = [abs(theirs - ours) for episode, logp in zip(episodes, looked.logp.tolist(), strict=True)
+            for theirs, ours in zip(episode.served, logp, strict=False)]  # fmt: skip
+    found |= {"served_tokens": float(len(gaps)), "served_gap": sum(gaps)}
     for side in (True, False):
         own = [seen for seen, episode in zip(refused, episodes, strict=True) if episode.harmful is side]
         name = "harmful" if side else "benign"
@@ -37,9 +40,9 @@ def averaged(sums: dict[str, float]) -> dict[str, float]:
     """Means over the episodes, or over the tokens, of all processes."""
     sums = dict(sums)
     per = {"kl_k1": "tokens", "kl_k3": "tokens", "entropy": "tokens", "refused_harmful": "harmful_episodes",
-           "refused_benign": "benign_episodes"}  # fmt: skip
-    counts = ("episodes", "tokens", "harmful_episodes", "benign_episodes")
-    found = {name: sums[name] for name in counts}
+           "refused_benign": "benign_episodes", "served_gap": "served_tokens"}  # fmt: skip
+    counts = ("episodes", "tokens", "harmful_episodes", "benign_episodes", "served_tokens")
+    found = {name: sums[name] for name in counts if name != "served_tokens"}
     for name, value in sums.items():
         if name not in counts:
             under = sums[per.get(name, "episodes")]
