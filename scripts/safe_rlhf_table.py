@@ -3,11 +3,11 @@
     python scripts/safe_rlhf_table.py pocket --out runs/safe-rlhf-table --seeds 0 1 2
 
 Arms: base, dpo-helpful, dpo-safe, sacpo, p-sacpo, ppo-reward, ppo-cost, ppo, ppo-critic-free, best-of-n. Every arm
-answers the requests of Twins' validation families (harmful and benign, all modalities; --items limits them, other families for other seeds), greedily,
-and the rule `rate_reply` grades the answers: no judge. Reward and cost are those of the run's own models, which the
-policies were trained on: the rule's numbers are the honest ones. Runs go on where they were stopped. Writes
-OUT/table.json and prints a Markdown table with a line per arm and seed. `seconds` of a line are the process's own, by
-part, so that a larger run can be planned.
+answers the requests of Twins' validation families (harmful and benign, all modalities; --items limits them, other
+families for other seeds), greedily, and the rule `rate_reply` grades the answers: no judge. Reward and cost are those of
+the run's own models, which the policies were trained on: the rule's numbers are the honest ones. Runs go on where they
+were stopped. Writes OUT/table.json and prints a Markdown table with a line per arm and seed. `seconds` of a line are
+the process's own, by part, so that a larger run can be planned.
 
 `--layers-from` puts all factors on the upper blocks: what lies below is computed once for all roles. What arms have in
 common is trained once: reward and cost model of a seed, and DPO on helpfulness, the first step of SACPO.
@@ -41,7 +41,7 @@ DPO = {"dpo-helpful": {"steps": "helpfulness"}, "dpo-safe": {"steps": "safety"},
        "p-sacpo": {"merge": 0.5, "safety_coefficient": 0.01}}  # fmt: skip
 
 
-def asked(items: int, seed: int) -> list[Sample]:
+def rows_of(items: int, seed: int) -> list[Sample]:
     """About so many of Twins' validation rows, whole families (harmful and benign, every modality); those of another
     seed are other ones, as far as there are enough."""
     families: dict[str, list[Sample]] = {}
@@ -172,7 +172,7 @@ def main() -> None:
     given = parser.parse_args()
     table = []
     for seed in given.seeds:
-        out, rows = given.out / f"seed-{seed}", asked(given.items, seed)
+        out, rows = given.out / f"seed-{seed}", rows_of(given.items, seed)
         clock = time.process_time
         started = clock()
         scoring_models(given.model, seed, out, given)
