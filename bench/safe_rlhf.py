@@ -60,8 +60,9 @@ def sft(model: str, rows: int, tokens: int, out: Path) -> dict[str, Any]:
 def ppo(
     model: str, rows: int, tokens: int, out: Path, clock: Callable[[], float] = time.monotonic, first: int = 0
 ) -> dict[str, Any]:
-    from counterpoise.methods.safe_rlhf._episodes import Ask, estimate, look, roll_out, with_estimates
+    from counterpoise.methods.safe_rlhf._episodes import estimate, look, with_estimates
     from counterpoise.methods.safe_rlhf._ppo import Loop, mixed, roles
+    from counterpoise.methods.safe_rlhf._rollouts import Ask, roll_out
     from counterpoise.methods.safe_rlhf._scores import CostModel, RewardModel
     from counterpoise.models import Decoding, Engine, load
 

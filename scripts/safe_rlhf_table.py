@@ -4,10 +4,10 @@
 
 Arms: base, dpo-helpful, dpo-safe, sacpo, p-sacpo, ppo-reward, ppo-cost, ppo, ppo-critic-free, best-of-n. Every arm
 answers the requests of Twins' validation families (harmful and benign, all modalities; --items limits them, other
-families for other seeds), greedily, and the rule `rate_reply` grades the answers: no judge. Reward and cost are those of
-the run's own models, which the policies were trained on: the rule's numbers are the honest ones. Runs go on where they
-were stopped. Writes OUT/table.json and prints a Markdown table with a line per arm and seed. `seconds` of a line are
-the process's own, by part, so that a larger run can be planned.
+families for other seeds), greedily, and the rule `rate_reply` grades the answers: no judge. Reward and cost are those
+of the run's own models, which the policies were trained on: the rule's numbers are the honest ones. Runs go on where
+they were stopped. Writes OUT/table.json and prints a Markdown table with a line per arm and seed. `seconds` of a line
+are the process's own, by part, so that a larger run can be planned.
 
 `--layers-from` puts all factors on the upper blocks: what lies below is computed once for all roles. What arms have in
 common is trained once: reward and cost model of a seed, and DPO on helpfulness, the first step of SACPO.

@@ -13,8 +13,9 @@ import tiny
 from counterpoise.base import InputError
 from counterpoise.methods import get
 from counterpoise.methods.safe_rlhf._align import both_scores
-from counterpoise.methods.safe_rlhf._episodes import Episode, end_of_turn, look, roll_out
+from counterpoise.methods.safe_rlhf._episodes import end_of_turn, look
 from counterpoise.methods.safe_rlhf._ppo import Loop, roles
+from counterpoise.methods.safe_rlhf._rollouts import Episode, roll_out
 from counterpoise.methods.safe_rlhf._scores import COST, REWARD, ScoreModel, apart, scored_tokens
 from counterpoise.models import Loaded, load
 from counterpoise.train import Lora, training

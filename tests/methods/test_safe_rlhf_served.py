@@ -12,8 +12,9 @@ from test_safe_rlhf_train import PPO, asks, config, plan, trained  # noqa: F401 
 from counterpoise.base import InputError
 from counterpoise.methods import get
 from counterpoise.methods.safe_rlhf import _served
-from counterpoise.methods.safe_rlhf._episodes import end_of_turn, look, roll_out
+from counterpoise.methods.safe_rlhf._episodes import end_of_turn, look
 from counterpoise.methods.safe_rlhf._ppo import Loop
+from counterpoise.methods.safe_rlhf._rollouts import roll_out
 from counterpoise.methods.safe_rlhf._served import Served
 from counterpoise.models import Loaded
 from counterpoise.train import training

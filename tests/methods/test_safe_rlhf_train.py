@@ -22,8 +22,9 @@ from counterpoise.data.pocket_sets import preference_pairs
 from counterpoise.methods import get
 from counterpoise.methods.safe_rlhf import MultiplierConfig, PPOConfig, SafeRLHFConfig, ScoringConfig
 from counterpoise.methods.safe_rlhf import _align as stages
-from counterpoise.methods.safe_rlhf._episodes import Ask, end_of_turn, estimate, look, roll_out, with_estimates
+from counterpoise.methods.safe_rlhf._episodes import end_of_turn, estimate, look, with_estimates
 from counterpoise.methods.safe_rlhf._ppo import Actor, Critic, Loop, roles
+from counterpoise.methods.safe_rlhf._rollouts import Ask, roll_out
 from counterpoise.methods.safe_rlhf._scores import COST, REWARD, CostModel, RewardModel, ScoreModel, scored_tokens
 from counterpoise.methods.safe_rlhf._watch import early_warnings
 from counterpoise.models import Loaded, load

@@ -13,8 +13,9 @@ import tiny
 from counterpoise.methods import get
 from counterpoise.methods.safe_rlhf import PPOConfig, SACPOConfig
 from counterpoise.methods.safe_rlhf._align import both_scores, scoring_with
-from counterpoise.methods.safe_rlhf._episodes import Ask, end_of_turn, look, roll_out
+from counterpoise.methods.safe_rlhf._episodes import end_of_turn, look
 from counterpoise.methods.safe_rlhf._ppo import Loop, roles
+from counterpoise.methods.safe_rlhf._rollouts import Ask, roll_out
 from counterpoise.methods.safe_rlhf._scores import COST, REWARD, CostModel, RewardModel
 from counterpoise.models import Loaded, decoder_layers, load
 from counterpoise.train import Head, Lora, fit, training

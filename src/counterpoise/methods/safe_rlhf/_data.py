@@ -16,7 +16,7 @@ from counterpoise.evals import Journal
 
 from .._sources import Overlaps
 from ._config import SafeRLHFConfig
-from ._episodes import Ask
+from ._rollouts import Ask
 
 if TYPE_CHECKING:
     from counterpoise.models import Loaded

@@ -44,17 +44,15 @@ from ._episodes import (
     ACTOR,
     COST_CRITIC,
     REWARD_CRITIC,
-    Ask,
-    Episode,
     Estimates,
     end_of_turn,
     estimate,
     look,
     response_places,
-    roll_out,
     with_estimates,
 )
 from ._math import mix, policy_loss, value_loss
+from ._rollouts import Ask, Episode, roll_out
 from ._scores import COST, REWARD, ScoreModel
 from ._served import check_served, served
 from ._watch import averaged, early_warnings, step_sums

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from counterpoise.chat import Sample
 from counterpoise.evals import scorers
 
-from ._episodes import Episode, Estimates, Looked
+from ._episodes import Estimates, Looked
 from ._math import divergence, explained_variance
+from ._rollouts import Episode
 
 
 def step_sums(episodes: Sequence[Episode], looked: Looked, estimates: Estimates) -> dict[str, float]:
