@@ -15,11 +15,11 @@ from ._config import MEMORY_KNOBS, TrainConfig
 from ._groups import Group, Head, Layers, Lora, Projector
 
 if TYPE_CHECKING:
-    from ._artifact import load_head, save_artifact
+    from ._artifact import load_head, save_artifact, save_head
     from ._binding import Binding, Bound
     from ._checkpoint import FitResult, Metrics
     from ._constrained import ConstrainedSFT, Uncut, WholeText, constrained_loss, reply_places
-    from ._encode import Batch, Tokens, collate, encode_sample, fit_length, pad
+    from ._encode import Batch, Tokens, collate, encode_sample, fit_length, length_limit, pad
     from ._features import FeatureStore
     from ._loop import fit, training
     from ._losses import (
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from ._trainable import Trainable
 
 _PLACES = {
-    "_artifact": ("load_head", "save_artifact"),
+    "_artifact": ("load_head", "save_artifact", "save_head"),
     "_binding": ("Binding", "Bound"),
     "_checkpoint": ("FitResult", "Metrics"),
     "_constrained": ("ConstrainedSFT", "Uncut", "WholeText", "constrained_loss", "reply_places"),
-    "_encode": ("Batch", "Tokens", "collate", "encode_sample", "fit_length", "pad"),
+    "_encode": ("Batch", "Tokens", "collate", "encode_sample", "fit_length", "pad", "length_limit"),
     "_features": ("FeatureStore",),
     "_loop": ("fit", "training"),
     "_losses": (
@@ -103,11 +103,13 @@ __all__ = [
     "label_logprobs",
     "last_valid",
     "late_layers",
+    "length_limit",
     "load_head",
     "pad",
     "pair_sample",
     "reply_places",
     "save_artifact",
+    "save_head",
     "sequence_logprobs",
     "sft_loss",
     "target_odds",

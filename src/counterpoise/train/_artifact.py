@@ -91,6 +91,13 @@ def _save_heads(trainable: "Trainable", values: dict[str, Tensor], part: Path) -
         save_file({name: value.detach().cpu().contiguous() for name, value in heads.items()}, part / HEADS)
 
 
+def save_head(folder: Path, name: str, weight: Tensor) -> None:
+    """Write one head by itself, as `load_head` reads it: (outputs, H) weights."""
+    from safetensors.torch import save_file
+
+    save_file({f"{name}.weight": weight.detach().cpu().contiguous()}, folder / HEADS)
+
+
 def load_head(folder: Path, name: str, layer: nn.Linear) -> None:
     """Fill a head from the folder of an earlier training. Raises InputError when it is not there or of another size."""
     from safetensors.torch import load_file

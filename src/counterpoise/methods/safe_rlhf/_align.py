@@ -103,8 +103,9 @@ def _score_stage(
     loaded: "Loaded", config: SafeRLHFConfig, out: Path, pairs: "Pairs", stage: str, resume: bool
 ) -> tuple[Artifact, dict[str, Any]]:
     """Train one of the two and measure it on the held-out pairs."""
-    from counterpoise.train import Head, Lora, digest, fit
+    from counterpoise.train import Head, Lora, digest, fit, length_limit
 
+    from ._probe import probed
     from ._scores import CostModel, RewardModel, cost_metrics, reward_metrics
 
     scoring, train = config.scoring, config.scoring.train
@@ -115,9 +116,14 @@ def _score_stage(
         name=stage, rank=train.lora_rank, alpha=train.lora_alpha, dropout=train.lora_dropout,
         layers_from=config.layers_from,
     )  # fmt: skip
-    groups = (lora, Head(name=stage, learning_rate=scoring.head_learning_rate))
-    settings = train.model_copy(update={"seed": config.seed, "groups": train.groups or groups})
     objective = RewardModel(scoring.mu) if stage == "reward" else CostModel(scoring.k, scoring.mu, scoring.sign)
+    start = None
+    if scoring.probe and not train.groups:
+        with in_turn(out):
+            start = probed(loaded, rows, objective, length_limit(loaded, train.max_length), out / "probe")
+    rate = scoring.head_learning_rate or (train.learning_rate / 10 if start else 1e-3)
+    groups = (lora, Head(name=stage, start=start, learning_rate=rate))
+    settings = train.model_copy(update={"seed": config.seed, "groups": train.groups or groups})
     result = fit(loaded, rows, objective, settings, out, resume=resume)
     found = dataclasses.asdict(result) | {"rows_with_order": len(rows)}
     file, run = out / "held_out.json", f"{result.fingerprint} {digest(pairs.held_out)}"

@@ -26,8 +26,12 @@ class ScoringConfig(_Settings):
     """Weight of the sign terms of the cost model."""
     sign: Literal["graded", "binary"] = "graded"
     """`graded`: -3 to 3, which scales the margin. `binary`: -1 and 1, as in Safe RLHF for texts."""
-    head_learning_rate: float = Field(default=1e-3, gt=0)
-    """Of the head, which starts at random; the paper trains all weights at one rate."""
+    probe: bool = True
+    """Start the head at a linear probe of the untouched model on the same pairs (LP-FT, one more pass over them).
+    Else at random, as in the paper."""
+    head_learning_rate: float | None = Field(default=None, gt=0)
+    """Of the head. Default: a tenth of the factors' rate behind a probe, 1e-3 from random; the paper trains all weights
+    at one rate."""
     train: TrainConfig = TrainConfig(learning_rate=3e-5, epochs=3, batch_size=4, lora_rank=8, lora_alpha=16)
     """Training of both. The paper trains all weights but the vision tower; LoRA factors of rank 8 came to the same
     accuracy at 1,024 pairs (78.5 and 80.1 %)."""

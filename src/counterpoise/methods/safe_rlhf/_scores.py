@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from counterpoise.chat import Conversation, Sample, assistant
 from counterpoise.data import Preference, Reply
@@ -56,7 +57,10 @@ class RewardModel(Objective[Preference]):
         return kept if len(kept) == 2 else None
 
     def loss(self, model: Trainable, batch: Batch) -> LossOut:
-        scores_B = model.scores(REWARD, batch)[:, 0]
+        return self.of(model.scores(REWARD, batch)[:, 0])
+
+    def of(self, scores_B: Tensor, signs_B: Tensor | None = None) -> LossOut:
+        """Of scores of pairs, the more helpful reply first."""
         return rm_loss(scores_B[0::2], scores_B[1::2], self.mu)
 
 
@@ -83,7 +87,10 @@ class CostModel(Objective[Preference]):
         return kept if len(kept) == 2 else None
 
     def loss(self, model: Trainable, batch: Batch) -> LossOut:
-        costs_B, signs_B = model.scores(COST, batch)[:, 0], batch.targets["sign"]
+        return self.of(model.scores(COST, batch)[:, 0], batch.targets["sign"])
+
+    def of(self, costs_B: Tensor, signs_B: Tensor) -> LossOut:
+        """Of costs of pairs, the less safe reply first, and the replies' signs."""
         return cm_loss(costs_B[0::2], costs_B[1::2], signs_B[0::2], signs_B[1::2], k=self.k, mu=self.mu)
 
 
