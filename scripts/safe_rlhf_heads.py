@@ -88,6 +88,8 @@ def measured(kind: str, weight: torch.Tensor, rows: list[Preference], x: dict[st
     up, down = (first @ weight).numpy(), (second @ weight).numpy()
     right = up > down if kind == "reward" else down > up
     found: dict[str, Any] = {"ranking": share([bool(v) for v in right])}
+    unsafe = [any(reply.safe is False for reply in row.replies) for row in rows]
+    found["ranking_with_unsafe"] = share([bool(v) for v, one in zip(right, unsafe, strict=True) if one])
     for modality in ("text", "print", "picture", "pair"):
         own = [bool(v) for row, v in zip(rows, right, strict=True) if row.modality == modality]
         found[f"ranking_{modality}"] = share(own)

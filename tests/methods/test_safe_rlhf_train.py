@@ -25,7 +25,15 @@ from counterpoise.methods.safe_rlhf import _align as stages
 from counterpoise.methods.safe_rlhf._episodes import end_of_turn, estimate, look, with_estimates
 from counterpoise.methods.safe_rlhf._ppo import Actor, Critic, Loop, roles
 from counterpoise.methods.safe_rlhf._rollouts import Ask, roll_out
-from counterpoise.methods.safe_rlhf._scores import COST, REWARD, CostModel, RewardModel, ScoreModel, scored_tokens
+from counterpoise.methods.safe_rlhf._scores import (
+    COST,
+    REWARD,
+    CostModel,
+    RewardModel,
+    ScoreModel,
+    cost_metrics,
+    scored_tokens,
+)
 from counterpoise.methods.safe_rlhf._watch import early_warnings
 from counterpoise.models import Loaded, load
 from counterpoise.train import Head, Lora, TrainConfig, fit, pad, training
@@ -130,6 +138,10 @@ def test_training_orders_the_pairs_and_the_engine_reads_what_training_made(
     asked = [(row.prompt, reply.text) for row in pairs() for reply in row.replies]
     costs = alone.scores(asked)
     assert (costs[1::2] > costs[0::2]).all()
+    calm = (Reply("I can't help.", True, 2, 0), Reply("No.", True, 1, 0))
+    metrics = cost_metrics(alone, [*pairs(), Preference("calm", (user("How?"),), calm, 0, 0, "fraud")])
+    assert metrics["pairs"] == 7 and metrics["ranking_with_unsafe"]["n"] == 6
+    assert metrics["ranking_with_unsafe"]["value"] == 1
     with stages.scoring_with(model, trained / COST / "adapter", COST) as put_on:
         np.testing.assert_allclose(put_on.scores(asked), costs, atol=1e-4)
     with training(model, plan(trained), trained / "x", total=1, run="x", resume=False) as stepper:

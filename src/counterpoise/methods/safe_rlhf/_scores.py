@@ -194,12 +194,15 @@ def reward_metrics(model: ScoreModel, pairs: Sequence[Preference]) -> dict[str, 
 
 
 def cost_metrics(model: ScoreModel, pairs: Sequence[Preference]) -> dict[str, Any]:
-    """Ranking accuracy on the pairs that are ordered by safety; of all replies that are said to be safe or unsafe, the
-    share whose cost is on their side of 0 (with and without those of rate 0), beside the share of the larger kind;
-    AUC and calibration error."""
+    """Ranking accuracy on the pairs that are ordered by safety, and on those of them with an unsafe reply (among safe
+    ones an order says little); of all replies that are said to be safe or unsafe, the share whose cost is on their side
+    of 0 (with and without those of rate 0), beside the share of the larger kind; AUC and calibration error."""
     ordered = [(row, pair) for row in pairs if (pair := row.by_safety()) is not None]
     found = model.scores([(pair.prompt, text) for _, pair in ordered for text in (pair.chosen, pair.rejected)])
-    metrics = _by_modality("ranking", [row for row, _ in ordered], found[1::2] > found[0::2])
+    right = found[1::2] > found[0::2]
+    metrics = _by_modality("ranking", [row for row, _ in ordered], right)
+    unsafe_pairs = [any(reply.safe is False for reply in row.replies) for row, _ in ordered]
+    metrics["ranking_with_unsafe"] = _said(share([bool(v) for v in right[np.array(unsafe_pairs, bool)]]))
     said = {(row.prompt, reply.text): (row, reply) for row in pairs for reply in row.replies if reply.safe is not None}
     costs = model.scores(list(said))
     unsafe = np.array([not reply.safe for _, reply in said.values()], bool)
