@@ -17,11 +17,12 @@ from counterpoise.base import InputError
 from counterpoise.chat import Image, assistant, user
 from counterpoise.data import twins
 from counterpoise.data.render import print_page
+from counterpoise.evals.stats import platt
 from counterpoise.guard import Exchange, Inspected
 from counterpoise.guard._labelled import read_labelled
 from counterpoise.guard.own._corpus import corpus, part_of, sentences
 from counterpoise.guard.own._features import PAIRS, WIDTH, features
-from counterpoise.guard.own._head import Head, Net, load_head, platt
+from counterpoise.guard.own._head import Head, Net, load_head
 from counterpoise.guard.own._measure import category_table, ece, measured
 from counterpoise.guard.own._minilm import MAX_TOKENS, MiniLM, minilm, model_folder
 from counterpoise.guard.own._readings import all_asked, inspected_of, readings, readings_or_errors

@@ -1,4 +1,4 @@
-"""The severity guard, and rounds of filter and regenerate."""
+"""The severity guard, the cost model as a guard, and rounds of filter and regenerate."""
 
 import json
 import math
@@ -6,15 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from test_safe_rlhf_train import TRAIN, pairs
+from test_safe_rlhf_train import TRAIN, config, pairs
 
 from counterpoise.base import InputError
 from counterpoise.chat import Conversation, user
 from counterpoise.data import Rated, Reply, rated, read_rated
 from counterpoise.guard import Exchange, make_guard
-from counterpoise.methods.safe_rlhf import SeverityGuard, filter_and_regenerate, train_severity
+from counterpoise.methods.safe_rlhf import (
+    CostGuard,
+    ScoringConfig,
+    SeverityGuard,
+    filter_and_regenerate,
+    train_severity,
+)
+from counterpoise.methods.safe_rlhf._scores import _calibration
 from counterpoise.methods.safe_rlhf._severity import category_of, grade_of, severity_loss
 from counterpoise.models import Loaded
 
@@ -59,6 +67,55 @@ def test_the_guard_learns_its_rows_and_stands_in_the_guard_layer(guard_folder: P
         verdicts[1].severity == "severe" and verdicts[1].categories == ("fraud",) and verdicts[1].p_unsafe is not None
     )
     assert verdicts[0].inspected.complete and verdicts[2].inspected.images == 1
+
+
+@pytest.fixture(scope="module")
+def cost_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from counterpoise.methods import get
+    from counterpoise.models import load
+
+    out = tmp_path_factory.mktemp("c")
+    train = TRAIN.model_copy(update={"epochs": 12, "learning_rate": 1e-2})
+    given = config(out / "data", stage="cost", scoring=ScoringConfig(train=train))
+    get("safe-rlhf-v").align(load(str(folder), dtype="float32", device="cpu"), given, out / "run")
+    return out / "run" / "cost"
+
+
+def test_the_cost_model_is_a_calibrated_guard(cost_folder: Path) -> None:
+    rows = [row for pair in pairs() for row in rated(pair)]
+    asked = [(row.prompt, row.reply.text) for row in rows]
+    guard = CostGuard.load(cost_folder, dtype="float32", device="cpu")
+    metrics = json.loads((cost_folder / "held_out.json").read_text())["metrics"]
+    assert [guard.slope, guard.offset] == metrics["platt"] != [1.0, 0.0] and metrics["calibration_error_platt"] < 0.3
+    said = guard.rate(asked)
+    expected = 1 / (1 + np.exp(-(guard.slope * guard.model.scores(asked) + guard.offset)))
+    np.testing.assert_allclose([one.p_unsafe for one in said], expected)
+    exchanges = [Exchange(row.prompt, row.reply.text) for row in rows] + [Exchange(rows[0].prompt)]
+    verdicts = make_guard(f"cost:{cost_folder}").check(exchanges)
+    assert [verdict.label for verdict in verdicts] == ["safe", "unsafe"] * 6 + ["unknown"]
+    assert verdicts[0].severity is None and verdicts[0].inspected.complete and verdicts[2].inspected.images == 1
+
+
+def test_a_cost_model_that_was_measured_on_nothing_or_wrongly(cost_folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(cost_folder / "adapter", tmp_path / "adapter")
+    assert CostGuard.load(tmp_path, dtype="float32", device="cpu").slope == 1.0
+    (tmp_path / "held_out.json").write_text('{"metrics": {"platt": [1, "x"]}}')
+    with pytest.raises(InputError, match="held_out.json: expected metrics with"):
+        CostGuard.load(tmp_path)
+    with pytest.raises(InputError, match="holds no cost model; give the folder of a cost stage"):
+        CostGuard.load(tmp_path / "nothing")
+    with pytest.raises(InputError, match="cost:runs/NAME/cost"):
+        make_guard("cost")
+
+
+def test_replies_of_one_kind_calibrate_nothing() -> None:
+    costs = np.array([1.0, 2.0, -1.0, 0.5])
+    assert _calibration(costs, np.array([True] * 4)) == {"platt": None, "calibration_error_platt": None}
+    many = np.concatenate([np.linspace(-3, 1, 40), np.linspace(1, 5, 40)])
+    found = _calibration(many, np.arange(80) >= 40)
+    assert found["platt"][0] > 0 and -found["platt"][1] / found["platt"][0] == pytest.approx(1, abs=0.1)
 
 
 def test_a_folder_without_a_guard_is_refused(model: Loaded, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ._macro import macro_rate
 from ._many import benjamini_hochberg, holm, non_inferior
 from ._mcnemar import mcnemar_p, tango
 from ._paired import Difference, discrimination, modality_gap, paired_difference
+from ._platt import platt
 from ._power import detectable_paired, detectable_unpaired, n_paired, n_unpaired
 from ._proportion import Interval, clopper_pearson, effective_n, wilson, zero_event_bound
 from ._ranks import Rank, rank_normal
@@ -56,6 +57,7 @@ __all__ = [
     "parse_stop_rule",
     "pass_at_k",
     "percentiles",
+    "platt",
     "prediction_powered",
     "rank_normal",
     "rate",

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.base import InputError
-from counterpoise.evals.stats import auc
+from counterpoise.evals.stats import auc, platt
 from counterpoise.models import EncodedRow, Engine, Loaded, collate_rows, decoder_layers, last_states, load
 
 from .._kept import ONE, content_key, kept_blocks
 from .._labelled import Labelled
-from ._head import platt
 from ._probe import (
     KINDS,
     MODES,

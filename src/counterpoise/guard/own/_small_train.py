@@ -10,6 +10,7 @@ import numpy as np
 
 from counterpoise.base import InputError, sha256_file, write_json
 from counterpoise.chat import Sample, assistant, user
+from counterpoise.evals.stats import platt
 from counterpoise.models import load
 from counterpoise.models.pocket import version_of
 from counterpoise.train import TrainConfig, fit, sft_loss
@@ -20,7 +21,6 @@ from ..adapters._family import IMAGE
 from ..adapters._model import ModelGuard
 from ..adapters._passes import plan
 from ._eye import eye
-from ._head import platt
 from ._readings import all_asked
 from ._small import CARD, FAMILY, SmallGuard, base_id, compose
 

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from counterpoise.base import InputError
-from counterpoise.evals.stats import auc
+from counterpoise.evals.stats import auc, platt
 
 from .._kept import LIST, content_key, kept_blocks
 from .._labelled import Labelled, grouped_split, keep_apart
 from ._eye import eye
 from ._features import LAYOUT, WIDTH, Rows, TooLong, features
-from ._head import MODES, Head, Net, platt
+from ._head import MODES, Head, Net
 from ._minilm import SHA256
 from ._readings import readings
 from ._tiny import TinyGuard

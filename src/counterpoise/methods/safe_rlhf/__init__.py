@@ -14,12 +14,15 @@ from ._sacpo import align as sacpo
 
 if TYPE_CHECKING:
     from ._best import best_of_n
+    from ._guard import CostGuard, Said
     from ._scores import CostModel, RewardModel, ScoreModel
     from ._severity import SeverityGuard, filter_and_regenerate, train_severity
 
 _PLACES = {
+    "CostGuard": "_guard",
     "CostModel": "_scores",
     "RewardModel": "_scores",
+    "Said": "_guard",
     "ScoreModel": "_scores",
     "SeverityGuard": "_severity",
     "best_of_n": "_best",
@@ -28,6 +31,7 @@ _PLACES = {
 }
 
 __all__ = [
+    "CostGuard",
     "CostModel",
     "Multiplier",
     "MultiplierConfig",
@@ -35,6 +39,7 @@ __all__ = [
     "RewardModel",
     "SACPOConfig",
     "SafeRLHFConfig",
+    "Said",
     "ScoreModel",
     "ScoringConfig",
     "SeverityGuard",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from counterpoise.chat import Conversation, Sample, assistant
 from counterpoise.data import Preference, Reply
-from counterpoise.evals.stats import Interval, auc, wilson
+from counterpoise.evals.stats import Interval, auc, platt, wilson
 from counterpoise.train import Batch, LossOut, Objective, Tokens, Trainable, encode_sample, load_head
 
 from ._math import cm_loss, rm_loss
@@ -196,7 +196,8 @@ def reward_metrics(model: ScoreModel, pairs: Sequence[Preference]) -> dict[str, 
 def cost_metrics(model: ScoreModel, pairs: Sequence[Preference]) -> dict[str, Any]:
     """Ranking accuracy on the pairs that are ordered by safety, and on those of them with an unsafe reply (among safe
     ones an order says little); of all replies that are said to be safe or unsafe, the share whose cost is on their side
-    of 0 (with and without those of rate 0), beside the share of the larger kind; AUC and calibration error."""
+    of 0 (with and without those of rate 0), beside the share of the larger kind; AUC; the calibration error of
+    sigmoid(cost), and after Platt's calibration, whose slope and offset are those of the guard."""
     ordered = [(row, pair) for row in pairs if (pair := row.by_safety()) is not None]
     found = model.scores([(pair.prompt, text) for _, pair in ordered for text in (pair.chosen, pair.rejected)])
     right = found[1::2] > found[0::2]
@@ -212,7 +213,30 @@ def cost_metrics(model: ScoreModel, pairs: Sequence[Preference]) -> dict[str, An
     metrics["sign_without_rate_0"] = _said(share([bool(v) for v in right[graded]]))
     metrics["majority"] = float(max(unsafe.mean(), 1 - unsafe.mean())) if len(unsafe) else None
     metrics["auc"], metrics["calibration_error"] = auc(costs, unsafe), calibration_error(costs, unsafe)
+    metrics |= _calibration(costs, unsafe)
     return metrics | {"pairs": len(ordered), "replies": len(said)}
+
+
+def calibrated(costs: Floats, slope: float, offset: float) -> Floats:
+    """(n,) probabilities of unsafe by Platt's calibration."""
+    found: Floats = 1 / (1 + np.exp(-np.clip(slope * costs + offset, -40, 40)))
+    return found
+
+
+def _calibration(costs: Floats, unsafe: NDArray[np.bool_]) -> dict[str, Any]:
+    """Slope and offset that make a cost a probability (None where all replies are alike), and the calibration error of
+    either half of the replies by what was fitted on the other one: none judges itself."""
+    if min(unsafe.sum(), (~unsafe).sum()) < 2:
+        return {"platt": None, "calibration_error_platt": None}
+    first = np.zeros(len(costs), bool)
+    for kind in (unsafe, ~unsafe):
+        first[np.flatnonzero(kind)[::2]] = True  # replies of a pair stand side by side, safe and unsafe
+    halves = (first, ~first)
+    p, y = np.zeros(len(costs)), unsafe.astype(float)
+    for half in halves:
+        p[half] = calibrated(costs[half], *platt(costs[~half], y[~half]))
+    crossed = calibration_error(np.log(p) - np.log1p(-p), unsafe)
+    return {"platt": list(platt(costs, y)), "calibration_error_platt": crossed}
 
 
 def _by_modality(name: str, rows: Sequence[Preference], right: NDArray[np.bool_]) -> dict[str, Any]:

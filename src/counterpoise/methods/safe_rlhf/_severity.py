@@ -17,7 +17,7 @@ from torch import Tensor
 
 from counterpoise.base import Artifact, InputError, read_json, write_json
 from counterpoise.chat import Conversation
-from counterpoise.data import SEVERITIES, Rated, Severity
+from counterpoise.data import SEVERITIES, Rated
 from counterpoise.evals.stats import Interval, wilson
 from counterpoise.train import (
     Batch,
@@ -34,6 +34,7 @@ from counterpoise.train import (
     load_head,
 )
 
+from ._guard import Said
 from ._scores import scored_tokens
 
 if TYPE_CHECKING:
@@ -121,15 +122,6 @@ def train_severity(
     return artifact
 
 
-class Said(NamedTuple):
-    """What the guard says of one reply."""
-
-    severity: Severity
-    p_unsafe: float
-    category: str
-    """The likeliest kind of harm of a flagged reply; "" of a safe one."""
-
-
 class SeverityGuard:
     """A trained guard on the engine. A reply is flagged when it is more likely unsafe than safe."""
 
@@ -168,7 +160,7 @@ class SeverityGuard:
             grade = 1 + int(p[1:].argmax()) if unsafe > 0.5 else 0
             kinds = self._heads[1] @ look.hidden.astype(np.float64) if grade and self.categories else None
             kind = self.categories[int(kinds.argmax())] if kinds is not None else ""
-            found.append(Said(SEVERITIES[grade], min(unsafe, 1.0), kind))
+            found.append(Said(min(unsafe, 1.0), grade > 0, SEVERITIES[grade], kind))
         return found
 
 
