@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from counterpoise.base import write_json
+from counterpoise.base import sha256_bytes, write_json
 from counterpoise.chat import Sample
 from counterpoise.data import twins
 from counterpoise.data.pocket_sets import FORMS, form_of, rate_reply
@@ -48,9 +48,9 @@ def rows_of(items: int, seed: int) -> list[Sample]:
     for row in twins.samples("validation"):
         families.setdefault(str(row.meta["family"]), []).append(row)
     each = list(families.values())
-    n = max(1, items // len(each[0]))
-    step = max(1, len(each) // n)
-    return [row for family in each[seed % step :: step][:n] for row in family]
+    n = min(len(each), max(1, items // len(each[0])))
+    places = sorted({(i * len(each) // n + seed) % len(each) for i in range(n)})  # families stand by category
+    return [row for place in places for row in each[place]]
 
 
 def trained(name: str, arm: str, seed: int, out: Path, given: argparse.Namespace) -> Path | None:
@@ -89,7 +89,10 @@ def scoring_models(name: str, seed: int, out: Path, given: argparse.Namespace) -
             "scoring.train.epochs": given.scoring_epochs or given.epochs,
             "scoring.train.batch_size": given.batch,
         }
-        settings |= {"scoring.train.learning_rate": given.rate, "scoring.head_learning_rate": given.head_rate}
+        settings |= {
+            "scoring.train.learning_rate": given.rate,
+            "scoring.head_learning_rate": given.head_rate or given.rate / 10,
+        }
         settings |= {"layers_from": given.layers_from}
         get("safe-rlhf-v").align(loaded, get("safe-rlhf-v").resolve(loaded.path, settings), out / "models")
 
@@ -157,7 +160,7 @@ def main() -> None:
     parser.add_argument("--scoring-epochs", type=float, help="of reward and cost model; default: --epochs")
     parser.add_argument("--batch", type=int, default=4, help="pairs of a step, of reward and cost model")
     parser.add_argument("--rate", type=float, default=3e-4, help="of reward and cost model")
-    parser.add_argument("--head-rate", type=float, default=1e-3, help="of their heads")
+    parser.add_argument("--head-rate", type=float, help="of their heads; default: a tenth of --rate")
     parser.add_argument("--dpo-rate", type=float, default=5e-5, help="of DPO's arms")
     parser.add_argument("--layers-from", type=int, default=0, help="first block with factors, of all arms")
     parser.add_argument("--ppo-rate", type=float, help="of PPO's actor; default: --rate")
@@ -179,14 +182,18 @@ def main() -> None:
         spent = {"models": clock() - started}
         base: list[str] | None = None
         for arm in dict.fromkeys(["base", *given.arms]):
-            file = out / f"{arm}.json"
+            file, made_of = out / f"{arm}.json", identity(arm, rows, given)
+            if file.is_file() and json.loads(file.read_text()).get("made_of") != made_of:
+                raise SystemExit(
+                    f"{file}: holds answers to other rows or with other settings; delete it, or another --out"
+                )
             if not file.is_file():
                 started = clock()
                 path = trained(given.model, arm, seed, out, given)
                 spent["training"], started = clock() - started, clock()
                 texts = answers(given.model, arm, path, rows, out, given)
                 spent["answers"], started = clock() - started, clock()
-                line = {"arm": arm, "seed": seed, "answers": texts} | measured(rows, texts, base)
+                line = {"arm": arm, "seed": seed, "made_of": made_of, "answers": texts} | measured(rows, texts, base)
                 loaded = load(given.model)
                 folders = [out / "models" / kind / "adapter" for kind in ("reward", "cost")]
                 asked = [(row.messages, text.strip() or ".") for row, text in zip(rows, texts, strict=True)]
@@ -199,6 +206,12 @@ def main() -> None:
             base = table[-1]["answers"] if arm == "base" else base
             print(markdown(table[-1]), flush=True)
     write_json(given.out / "table.json", [{k: v for k, v in line.items() if k != "answers"} for line in table])
+
+
+def identity(arm: str, rows: Sequence[Sample], given: argparse.Namespace) -> str:
+    """Of what decides an arm's answers; its training knows its own settings."""
+    own = [given.n, given.budget] if arm == "best-of-n" else []
+    return sha256_bytes(json.dumps([[row.id for row in rows], given.tokens, *own]).encode())[:12]
 
 
 def markdown(line: dict[str, Any]) -> str:

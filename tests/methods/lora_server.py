@@ -61,7 +61,7 @@ class LoraServer(ThreadingHTTPServer):
         ids = list(answer.ids)
         inputs = {"input_ids": torch.tensor([[*row.ids, *ids]])}
         inputs |= {} if row.images is None else row.images.tensors
-        said = []
+        said = [{"token": "x", "bytes": None, "logprob": 0.0, "top_logprobs": []} for _ in ids]
         if (image := loaded.model.config.image_token_id) not in ids:
             with torch.no_grad():
                 logp = loaded.model(**inputs).logits[0, len(row.ids) - 1 : -1].float().log_softmax(-1)
@@ -73,6 +73,15 @@ class LoraServer(ThreadingHTTPServer):
                   "message": {"role": "assistant", "content": answer.text}, "token_ids": ids}  # fmt: skip
         made = {"id": "c", "object": "chat.completion", "created": 0, "model": body["model"], "choices": [choice],
                 "prompt_token_ids": row.ids}  # fmt: skip
+        if "no logprobs" in self.faults:
+            choice["logprobs"] = None
+        if "short" in self.faults:
+            choice |= {"token_ids": ids[:2], "finish_reason": "length"}
+            choice["logprobs"] = {"content": said[:2], "refusal": None}
+        if "other pixels" in self.faults and image in row.ids:
+            made["prompt_token_ids"] = [*row.ids[: row.ids.index(image)], *row.ids[row.ids.index(image) + 1 :]]
+        if "images once" in self.faults:
+            made["prompt_token_ids"] = [t for i, t in enumerate(row.ids) if t != image or row.ids[i - 1] != image]
         if "no ids" in self.faults:
             del choice["token_ids"]
         if "other template" in self.faults:

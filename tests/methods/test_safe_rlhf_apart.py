@@ -94,6 +94,24 @@ def test_best_of_n_asks_a_model_apart(policy: Loaded, trained: Path) -> None:
     assert (costs[1::2] > costs[0::2]).all() and (rewards[1::2] > rewards[0::2]).all()
 
 
+def test_a_merged_policy_is_not_the_base_of_its_models(folder: Path, trained: Path) -> None:
+    """A reward model of the plain base on weights with an adapter merged would be neither."""
+    merged = load(str(folder), adapter=trained / REWARD / "adapter", merge=True, dtype="float32", device="cpu")
+    assert apart(merged, trained / COST / "adapter", COST) is not None
+    assert apart(load(str(folder), dtype="float32", device="cpu"), trained / COST / "adapter", COST) is None
+
+
+def test_a_base_that_was_replaced_is_refused(policy: Loaded, trained: Path, tmp_path: Path) -> None:
+    import shutil
+
+    moved = shutil.copytree(trained / COST / "adapter", tmp_path / "cost")
+    base = tiny.build("smolvlm", tmp_path / "base", seed=5)
+    named = json.loads((moved / "adapter_config.json").read_text()) | {"base_model_name_or_path": str(base)}
+    (moved / "adapter_config.json").write_text(json.dumps(named))
+    with pytest.raises(InputError, match="was trained on other weights than .* has now"):
+        apart(policy, moved, COST)
+
+
 def test_a_model_apart_whose_base_is_gone_says_so(policy: Loaded, trained: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -63,7 +63,8 @@ def test_training_starts_at_the_probe_and_goes_on_with_it(model: Loaded, tmp_pat
         method.align(model, given, tmp_path / str(probe))
         lines = (tmp_path / str(probe) / "cost" / "metrics.jsonl").read_text().splitlines()
         found[probe] = json.loads(lines[0])["loss"]
-    card = json.loads((tmp_path / "True" / "cost" / "probe" / "probe.json").read_text())
+    (file,) = (tmp_path / "True" / "cost" / "probe").glob("*/probe.json")
+    card = json.loads(file.read_text())
     assert card["pairs"] == 6 and found[True] == pytest.approx(card["loss"], abs=1e-3)  # one step holds all pairs
     assert found[True] < found[False] and not (tmp_path / "False" / "cost" / "probe").exists()
     run = json.loads((tmp_path / "True" / "run.json").read_text())
@@ -77,5 +78,6 @@ def test_a_probe_is_made_once_and_anew_for_other_rows(model: Loaded, tmp_path: P
 
     first = made(4)
     assert made(4) == first and made(6) != first
+    assert made(4) == first  # other rows leave it alone
     with pytest.raises(InputError, match="every row is longer than max_length"):
         probed(model, pairs(2), RewardModel(), 4, tmp_path / "short")

@@ -9,14 +9,16 @@ import pytest
 from lora_server import LoraServer, serving
 from test_safe_rlhf_train import PPO, asks, config, plan, trained  # noqa: F401  (fixture)
 
+import tiny
 from counterpoise.base import InputError
+from counterpoise.chat import Image, user
 from counterpoise.methods import get
 from counterpoise.methods.safe_rlhf import _served
 from counterpoise.methods.safe_rlhf._episodes import end_of_turn, look
 from counterpoise.methods.safe_rlhf._ppo import Loop
 from counterpoise.methods.safe_rlhf._rollouts import roll_out
 from counterpoise.methods.safe_rlhf._served import Served
-from counterpoise.models import Loaded
+from counterpoise.models import Loaded, encode_row
 from counterpoise.train import training
 
 
@@ -76,6 +78,9 @@ def test_a_reply_with_the_token_of_an_image_is_dropped(
         ("no lora", "load_lora_adapter.*start vLLM with --enable-lora"),
         ("no ids", "returns no token ids; rollouts need vLLM"),
         ("other template", "makes another prompt than this run, from token"),
+        ("other pixels", "makes another prompt than this run, from token"),
+        ("no logprobs", "returns no log-probability of each token"),
+        ("short", r"a reply ended after 2 of 5 tokens \(length\)"),
     ],
 )
 def test_a_server_that_cannot_do_it_says_so(
@@ -87,7 +92,24 @@ def test_a_server_that_cannot_do_it_says_so(
         pytest.raises(InputError, match=says),
     ):
         roll_out(stepper, asks(), PPO, 0, Served(server.url, tmp_path / "served"))
-    assert not server.adapters
+    assert not server.adapters and not (tmp_path / "served").exists()
+
+
+def test_a_server_that_counts_an_image_once_makes_the_same_prompt(
+    server: LoraServer, model: Loaded, trained: Path, tmp_path: Path
+) -> None:
+    server.faults.add("images once")
+    with training(model, plan(trained), tmp_path, total=1, run="x") as stepper:
+        episodes, dropped = roll_out(stepper, asks(), PPO, 3, Served(server.url, tmp_path / "served"))
+    assert len(episodes) + dropped == 4
+
+
+def test_other_images_under_the_same_words_are_other_draws(model: Loaded) -> None:
+    shown = [(user(Image.from_pil(tiny.picture(i)), "What is it?"),) for i in (0, 1)]
+    rows = [encode_row(model, prompt, add_generation_prompt=True) for prompt in shown]
+    assert rows[0].ids == rows[1].ids
+    first, second = (_served._seed(7, *each) for each in zip(shown, rows, strict=True))
+    assert first != second and first == _served._seed(7, shown[0], rows[0]) != _served._seed(8, shown[0], rows[0])
 
 
 def test_a_server_with_other_weights_shows_and_stops_the_run(

@@ -101,8 +101,11 @@ def test_a_cost_model_that_was_measured_on_nothing_or_wrongly(cost_folder: Path,
 
     shutil.copytree(cost_folder / "adapter", tmp_path / "adapter")
     assert CostGuard.load(tmp_path, dtype="float32", device="cpu").slope == 1.0
-    (tmp_path / "held_out.json").write_text('{"metrics": {"platt": [1, "x"]}}')
-    with pytest.raises(InputError, match="held_out.json: expected metrics with"):
+    (tmp_path / "held_out.json").write_text('{"adapter": "x", "metrics": {"platt": [1, "x"]}}')
+    with pytest.raises(InputError, match="held_out.json: expected .* run the cost stage again"):
+        CostGuard.load(tmp_path)
+    (tmp_path / "held_out.json").write_text('{"adapter": "x", "metrics": {"platt": [1, 0]}}')
+    with pytest.raises(InputError, match="was measured on another adapter"):
         CostGuard.load(tmp_path)
     with pytest.raises(InputError, match="holds no cost model; give the folder of a cost stage"):
         CostGuard.load(tmp_path / "nothing")

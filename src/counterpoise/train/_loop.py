@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 
 from counterpoise.base import Artifact, InputError, Progress, notice, write_json
-from counterpoise.models import Loaded, language_root
+from counterpoise.models import Loaded, fingerprint, language_root
 
 from . import _checkpoint as checkpoint
 from ._checkpoint import FitResult, finished
@@ -114,8 +114,12 @@ def training(
 
 
 def identity(loaded: Loaded, planner: Planner[Any], objective: Objective[Any], config: TrainConfig) -> str:
-    """Hash of what decides a run's result: rows with their images' bytes, settings of training and loss, model."""
+    """Hash of what decides a run's result: rows with their images' bytes, settings of training and loss, model; of what
+    groups start from the content, wherever it lies."""
     settings = config.model_dump(mode="json", exclude=MEMORY_KNOBS)
+    for group in settings["groups"]:
+        if group.get("start") and Path(group["start"]).is_dir():
+            group["start"] = fingerprint(Path(group["start"]), None, {})
     parts = [planner.fingerprint(), planner.total, settings, loaded.fingerprint, objective.fingerprint()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -105,6 +105,7 @@ def _score_stage(
     """Train one of the two and measure it on the held-out pairs."""
     from counterpoise.train import Head, Lora, digest, fit, length_limit
 
+    from ._guard import HELD_OUT
     from ._probe import probed
     from ._scores import CostModel, RewardModel, cost_metrics, reward_metrics
 
@@ -126,13 +127,15 @@ def _score_stage(
     settings = train.model_copy(update={"seed": config.seed, "groups": train.groups or groups})
     result = fit(loaded, rows, objective, settings, out, resume=resume)
     found = dataclasses.asdict(result) | {"rows_with_order": len(rows)}
-    file, run = out / "held_out.json", f"{result.fingerprint} {digest(pairs.held_out)}"
-    if pairs.held_out:
+    file, run = out / HELD_OUT, f"2 {result.fingerprint} {digest(pairs.held_out)}"
+    if not pairs.held_out:
+        file.unlink(missing_ok=True)  # of an earlier run
+    else:
         known = read_json(file) if file.is_file() else {}
         if known.get("run") != run:
             with scoring_with(loaded, result.artifact.path, stage) as model:
                 metrics = (reward_metrics if stage == "reward" else cost_metrics)(model, pairs.held_out)
-            known = {"run": run, "metrics": metrics}
+            known = {"run": run, "adapter": result.artifact.fingerprint, "metrics": metrics}
             write_json(file, known)
         found["held_out"] = known["metrics"]
     return result.artifact, found

@@ -10,7 +10,7 @@ from counterpoise.data import Severity
 
 from ._scores import COST, ScoreModel, calibrated
 
-CARD = "held_out.json"
+HELD_OUT = "held_out.json"
 """What the stage measured; it has slope and offset."""
 
 
@@ -42,15 +42,28 @@ class CostGuard:
         adapter = folder / "adapter" if (folder / "adapter").is_dir() else folder
         if not (adapter / "adapter_config.json").is_file():
             raise InputError(f"{folder}: holds no cost model; give the folder of a cost stage, such as runs/NAME/cost")
-        card, (slope, offset) = adapter.parent / CARD, (1.0, 0.0)
-        if card.is_file():
-            try:
-                slope, offset = map(float, read_json(card)["metrics"]["platt"] or (slope, offset))
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(f'{card}: expected metrics with "platt": [slope, offset]; train it again') from error
-        return cls(ScoreModel(load(str(adapter), **options), adapter, COST), slope, offset)
+        model = ScoreModel(load(str(adapter), **options), adapter, COST)
+        card = adapter.parent / HELD_OUT
+        return cls(model, *_calibration(card, adapter)) if card.is_file() else cls(model)
 
     def rate(self, asked: Sequence[tuple[Conversation, str]]) -> list[Said]:
         """Of replies to conversations, in order."""
         p = calibrated(self.model.scores(asked), self.slope, self.offset)
         return [Said(float(value), bool(value > 0.5)) for value in p]
+
+
+def _calibration(card: Path, adapter: Path) -> tuple[float, float]:
+    """Slope and offset of what the stage measured on this adapter; (1, 0) where its replies were all of one kind."""
+    from counterpoise.models import read_artifact
+
+    found = read_json(card)
+    try:
+        own, platt = found["adapter"], found["metrics"]["platt"]
+        slope, offset = map(float, platt or (1.0, 0.0))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f'{card}: expected "adapter" and metrics with "platt": [slope, offset]; run the cost stage again'
+        ) from error
+    if own != read_artifact(adapter).fingerprint:
+        raise InputError(f"{card}: was measured on another adapter than {adapter}; run the cost stage again")
+    return slope, offset

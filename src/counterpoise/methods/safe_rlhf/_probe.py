@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from counterpoise.base import InputError, Progress, read_json, write_json
+from counterpoise.base import InputError, Progress, write_json
 from counterpoise.data import Preference
 from counterpoise.train import digest, save_head
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from counterpoise.models import Loaded
 
 CHUNK = 64
+CARD = "probe.json"
 DECAY = 10.0
 """Weight of the probe's squared weights, on states of unit spread, against the sum of the losses of all pairs."""
 
@@ -33,16 +34,16 @@ def probed(
 ) -> Path:
     """The folder with a head fitted to these rows, made when it is not there yet. Raises InputError when every row is
     longer than `limit`, as the training does."""
-    run = digest([loaded.fingerprint, objective.fingerprint(), limit, list(rows)])
-    card = folder / "probe.json"
-    if card.is_file() and read_json(card).get("run") == run:
-        return folder
+    run = digest([loaded.fingerprint, objective.fingerprint(), limit, DECAY, list(rows)])
+    place = folder / run[:12]  # other rows or settings leave it alone
+    if (place / CARD).is_file():  # the last file that is written
+        return place
     states, signs = _states(loaded, rows, objective, limit)
     weight, loss = fit_head(states, signs, objective)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_head(folder, objective.role, weight[None])
-    write_json(card, {"run": run, "pairs": len(states) // 2, "loss": loss})
-    return folder
+    place.mkdir(parents=True, exist_ok=True)
+    save_head(place, objective.role, weight[None])
+    write_json(place / CARD, {"run": run, "pairs": len(states) // 2, "loss": loss})
+    return place
 
 
 def _states(

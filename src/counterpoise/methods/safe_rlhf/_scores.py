@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from counterpoise.base import InputError
 from counterpoise.chat import Conversation, Sample, assistant
 from counterpoise.data import Preference, Reply
 from counterpoise.evals.stats import Interval, auc, platt, wilson
@@ -144,11 +145,13 @@ def apart(loaded: "Loaded", folder: Path, head: str) -> ScoreModel | None:
     """A reward or cost model that was trained on other weights than the loaded ones, on its own base beside them; None
     of one that belongs on them. Raises InputError where its base cannot be found or loaded."""
     from counterpoise.base import notice
-    from counterpoise.models import adapter_base, on_other_base
+    from counterpoise.models import adapter_base, find_folder, on_other_base
 
-    if not on_other_base(folder, Path(loaded.path)):
+    if loaded.adapter is None and not on_other_base(folder, Path(loaded.path)):
         return None
     base = adapter_base(folder)
+    if on_other_base(folder, find_folder(base)):
+        raise InputError(f"{folder}: the {head} model was trained on other weights than {base} has now; train it again")
     notice(f"{folder}: the {head} model has a base of its own, {base}; it is loaded beside {loaded.name}")
     return ScoreModel.load(base, folder, head, dtype=loaded.dtype, device=loaded.device)
 

@@ -4,7 +4,8 @@
 
 The server reads the adapter's folder, so both see the same file system. Its prompt is compared with ours token by token
 (another chat template or image processor would train on other prompts than were answered), and its log-probabilities
-with those of our own pass: a server that still has an older adapter shows as a gap.
+with those of our own pass: a server with another model shows as a gap. That it has the adapter of this update is what
+its name says, which follows from its content.
 """
 
 import os
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from counterpoise.base import InputError, require, sha256_bytes
 from counterpoise.chat import Conversation
@@ -42,6 +43,7 @@ class Sampled(NamedTuple):
 
 
 Sampler = Callable[[Decoding], list[Sampled]]
+T = TypeVar("T")
 
 
 @dataclass
@@ -67,28 +69,29 @@ class Served:
     ) -> Iterator[Sampler]:
         """Within, the server answers the prompts, whose encoded rows are ours, with the weights as they are now. All
         processes must enter it. Raises InputError for a server that cannot be reached or does not do what is needed."""
-        stepper.processes.wait()
-        artifact = save_artifact(stepper.trainable, stepper.values(), self.folder, stepper.processes, further=False)
-        # a run that was killed may have left another adapter under the name of its step
-        self.name = f"counterpoise-{sha256_bytes(str(self.folder.resolve()).encode())[:8]}-{stepper.number}"
-        if stepper.processes.main:
-            self._unload()
-            self._load(artifact.path)
-        stepper.processes.wait()
-
-        def sample(decoding: Decoding) -> list[Sampled]:
-            with ThreadPoolExecutor(self.connections) as pool:
-                asked = zip(prompts, rows, strict=True)
-                futures = [pool.submit(self._one, stepper.loaded, prompt, row, decoding) for prompt, row in asked]
-                return [future.result() for future in futures]
-
+        processes = stepper.processes
         try:
-            yield sample
+            processes.wait()
+            artifact = save_artifact(stepper.trainable, stepper.values(), self.folder, processes, further=False)
+            # by its content: a server keeps what it computed for a name, also after the adapter under it was another
+            self.name = f"counterpoise-{stepper.number}-{artifact.fingerprint}"
+            _together(processes, lambda: self._load(artifact.path) if processes.main else None)
+            yield lambda decoding: _together(processes, lambda: self._answers(stepper.loaded, prompts, rows, decoding))
         finally:
-            stepper.processes.wait()
-            if stepper.processes.main:
+            if processes.main:
                 self._unload()
                 shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _answers(
+        self, loaded: "Loaded", prompts: Sequence[Conversation], rows: Sequence[EncodedRow], decoding: Decoding
+    ) -> list[Sampled]:
+        pool = ThreadPoolExecutor(self.connections)
+        try:
+            asked = zip(prompts, rows, strict=True)
+            futures = [pool.submit(self._one, loaded, prompt, row, decoding) for prompt, row in asked]
+            return [future.result() for future in futures]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # after a failure the others would be asked in vain
 
     def _unload(self) -> None:
         """A courtesy: a server that no longer has it, or is gone, shows when it is asked next."""
@@ -98,6 +101,7 @@ class Served:
             )
 
     def _load(self, folder: Path) -> None:
+        self._unload()  # a run that was killed may have left it
         body = {"lora_name": self.name, "lora_path": str(folder.resolve())}
         try:
             self.client.post("/load_lora_adapter", body=body, cast_to=object)
@@ -118,19 +122,19 @@ class Served:
         try:
             made = self.client.chat.completions.create(
                 model=self.name, messages=_messages(prompt), temperature=decoding.temperature, top_p=decoding.top_p,
-                max_tokens=decoding.max_new_tokens, seed=_seed(decoding.seed or 0, row), logprobs=True,
+                max_tokens=decoding.max_new_tokens, seed=_seed(decoding.seed or 0, prompt, row), logprobs=True,
                 presence_penalty=0.0, frequency_penalty=0.0, extra_body={**plain, "return_token_ids": True},
             ).model_dump()  # fmt: skip
         except self._error as error:
             raise self._gone(error) from error
-        return self._read(loaded, row, made)
+        return self._read(loaded, row, made, decoding.max_new_tokens)
 
-    def _read(self, loaded: "Loaded", row: EncodedRow, made: dict[str, Any]) -> Sampled:
+    def _read(self, loaded: "Loaded", row: EncodedRow, made: dict[str, Any], most: int) -> Sampled:
         choice = made["choices"][0]
         prompt, ids = made.get("prompt_token_ids"), choice.get("token_ids")
         if prompt is None or ids is None:
             raise InputError(f"{self.url}: returns no token ids; rollouts need vLLM 0.10.2 or later")
-        ours, theirs = (_collapsed(each, loaded) for each in (row.ids, prompt))
+        ours, theirs = _comparable(row.ids, prompt, getattr(loaded.model.config, "image_token_id", None))
         if ours != theirs:
             common = min(len(ours), len(theirs))
             place = next((i for i in range(common) if ours[i] != theirs[i]), common)
@@ -139,14 +143,21 @@ class Served:
                 f"({_shown(loaded, theirs, place)} instead of {_shown(loaded, ours, place)}); serve the same folder, "
                 "with its own chat template"
             )
-        finish = "stop" if choice["finish_reason"] == "stop" else "length"
+        finish = choice["finish_reason"]
         if finish == "stop" and (not ids or ids[-1] not in reply_ends(loaded)):
             raise InputError(f"{self.url}: a reply ended without the model's end of turn; start it without stop words")
+        if finish != "stop" and not (finish == "length" and len(ids) == most):
+            raise InputError(
+                f"{self.url}: a reply ended after {len(ids)} of {most} tokens ({finish}); raise --max-model-len, and "
+                "serve with --generation-config vllm"
+            )
         content = (choice.get("logprobs") or {}).get("content") or []
         logp = tuple(float(token["logprob"]) for token in content)
+        if len(logp) != len(ids):
+            raise InputError(f"{self.url}: returns no log-probability of each token; a vLLM server does")
         text = loaded.tokenizer.decode(ids, skip_special_tokens=True)
-        answer = Answer(text, len(row.ids), len(ids), finish, ids=tuple(ids))  # type: ignore[arg-type]
-        return Sampled(answer, logp if len(logp) == len(ids) else ())
+        answer = Answer(text, len(row.ids), len(ids), finish, ids=tuple(ids))
+        return Sampled(answer, logp)
 
 
 def served(config: PPOConfig, folder: Path) -> Served | None:
@@ -177,15 +188,32 @@ def _messages(prompt: Conversation) -> list[Any]:
     return made
 
 
-def _seed(seed: int, row: EncodedRow) -> int:
-    """Of one request: other prompts, other draws; the same whatever is asked beside it."""
-    return int(sha256_bytes(f"{seed} {row.ids}".encode())[:8], 16) & 0x7FFFFFFF
+def _seed(seed: int, prompt: Conversation, row: EncodedRow) -> int:
+    """Of one request: other prompts, images included, other draws; the same whatever is asked beside it."""
+    images = [image.sha256 for message in prompt for image in message.images]
+    return int(sha256_bytes(f"{seed} {row.ids} {images}".encode())[:8], 16) & 0x7FFFFFFF
 
 
-def _collapsed(ids: Sequence[int], loaded: "Loaded") -> list[int]:
-    """Runs of image tokens as one: servers differ in whether they count them before or after they are expanded."""
-    image = getattr(loaded.model.config, "image_token_id", None)
-    return [token for place, token in enumerate(ids) if token != image or place == 0 or ids[place - 1] != image]
+def _comparable(ours: Sequence[int], theirs: Sequence[int], image: int | None) -> tuple[list[int], list[int]]:
+    """Two prompts to be compared. A server that counts an image's token once is compared with each run of ours as one;
+    one that says how many there are must have as many: other pixels would be other tokens."""
+
+    def once(ids: Sequence[int]) -> list[int]:
+        return [token for place, token in enumerate(ids) if token != image or place == 0 or ids[place - 1] != image]
+
+    return (once(ours), list(theirs)) if once(theirs) == list(theirs) else (list(ours), list(theirs))
+
+
+def _together(processes: Any, work: Callable[[], T]) -> T:
+    """What `work` returns. When it fails in one process all raise: none waits for the others for ever."""
+    failed: InputError | None = None
+    try:
+        found = work()
+    except InputError as error:
+        failed = error
+    if processes.total({"failed": float(failed is not None)})["failed"]:
+        raise failed or InputError("PPO: rollouts by the server failed in another process; see its line")
+    return found
 
 
 def _shown(loaded: "Loaded", ids: Sequence[int], place: int) -> str:
