@@ -13,7 +13,7 @@ from processes import Two
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 EXACT = ("episodes", "tokens", "length", "cut", "refused", "broken", "dropped", "rows", "labels")
-NOT_MEANS = ("seconds", "rollout_seconds", "reward_explained", "cost_explained")
+NOT_MEANS = ("seconds", "rollout_seconds", "scoring_seconds", "reward_explained", "cost_explained")
 """Times, and shares of a variance, which are taken in each process and averaged."""
 
 
