@@ -71,7 +71,11 @@ def trained(name: str, arm: str, seed: int, out: Path, given: argparse.Namespace
     # the same number of answers in every arm
     prompts = max(1, given.prompts // 4) if arm == "ppo-critic-free" else given.prompts
     ppo |= {"ppo.steps": given.steps, "ppo.prompts": prompts, "ppo.max_new_tokens": given.tokens}
-    ppo |= {"ppo.epochs": given.ppo_epochs, "ppo.train.learning_rate": given.ppo_rate or given.rate}
+    ppo |= {
+        "ppo.constrained": given.constrained,
+        "ppo.epochs": given.ppo_epochs,
+        "ppo.train.learning_rate": given.ppo_rate or given.rate,
+    }
     ppo |= {"ppo.critic_learning_rate": given.critic_rate}
     # costs of this update and not of earlier ones: see the controllers in the page
     ppo |= {"ppo.multiplier.window": given.prompts, "ppo.multiplier.rate": given.multiplier_rate,
@@ -168,6 +172,7 @@ def main() -> None:
     parser.add_argument("--critic-rate", type=float, default=3e-4)
     parser.add_argument("--multiplier-rate", type=float, default=0.1)
     parser.add_argument("--budget", type=float, default=0.0, help="of the mean cost; also of best of n")
+    parser.add_argument("--constrained", choices=("all", "harmful"), default="all", help="prompts the budget is about")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=48)

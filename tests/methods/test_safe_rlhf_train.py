@@ -385,6 +385,21 @@ def test_early_warnings_come_once_and_name_the_sign() -> None:
     assert "broken" in early_warnings([*calm, *[line(broken=0.5)] * 5][:23], 20)[0]
 
 
+def test_the_budget_can_be_about_harmful_prompts_alone(model: Loaded, trained: Path, tmp_path: Path) -> None:
+    """Benign prompts do not pay for harmful ones; an update without any of these leaves the multiplier."""
+    mixed = [ask._replace(harmful=number != 0) for number, ask in enumerate(asks(2))]
+    multiplier = MultiplierConfig(window=9, delay=0, budget=-99.0)
+    config = PPO.model_copy(update={"constrained": "harmful", "prompts": 2, "multiplier": multiplier})
+    with training(model, plan(trained), tmp_path, total=3, run="x") as stepper:
+        line = Loop(stepper, config, mixed, [], 0).update()
+        assert line["cost_window"] == pytest.approx(line["cost_harmful"]) != pytest.approx(line["cost"])
+        assert (line["cost_harmful"] + line["cost_benign"]) / 2 == pytest.approx(line["cost"])
+        assert line["lambda"] > 1
+    with training(model, plan(trained), tmp_path / "calm", total=3, run="x") as stepper:
+        calm = Loop(stepper, config, [ask._replace(harmful=False) for ask in mixed], [], 0).update()
+        assert calm["lambda"] == 1 and np.isnan(calm["cost_window"])
+
+
 def test_prompts_are_drawn_in_whole_passes(model: Loaded, trained: Path, tmp_path: Path) -> None:
     with training(model, plan(trained), tmp_path, total=1, run="x") as stepper:
         loop = Loop(stepper, PPO, asks(5), [], 7)

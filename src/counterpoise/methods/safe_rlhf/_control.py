@@ -83,10 +83,11 @@ class Multiplier:
         return self.config.kind != "fixed" and self.value >= self.config.cap * (1 - 1e-9)
 
     def update(self, costs: Sequence[float]) -> float:
-        """Take the raw costs of a step's episodes, of all processes, and return the multiplier for this step."""
+        """Take the raw costs of a step's episodes, of all processes, and return the multiplier for this step. Without
+        any it stays."""
         config = self.config
         self._costs = [*self._costs, *map(float, costs)][-config.window :]
-        due = self._updates >= config.delay and bool(self._costs)
+        due = self._updates >= config.delay and bool(costs)
         self._updates += 1
         if due and config.kind != "fixed":
             move = {"log": self._log, "projected": self._projected, "pid": self._pid}[config.kind]

@@ -204,7 +204,7 @@ class Loop:
         rolled = time.monotonic() - started
         looked = look(stepper, episodes, self.end, self.models)
         scored = time.monotonic() - started
-        multiplier = self.multiplier.update(_gathered(looked.costs.tolist(), processes))
+        multiplier = self.multiplier.update(_gathered(self._bounded(episodes, looked.costs.tolist()), processes))
         estimates = estimate(looked, config, [episode.group for episode in episodes])
         advantages = mixed(estimates, multiplier, self.goal)
         rows = with_estimates(episodes, looked, estimates, advantages)
@@ -222,6 +222,11 @@ class Loop:
         line |= {name: round(value, 3) for name, value in spent.items()}
         self.history = [*self.history, {name: line[name] for name in ("lambda", "refused", "broken", "reward", "cost")}]
         return line
+
+    def _bounded(self, episodes: Sequence[Episode], costs: Sequence[float]) -> list[float]:
+        """The costs that the budget is about."""
+        every = self.config.constrained == "all"
+        return [cost for cost, one in zip(costs, episodes, strict=True) if every or one.harmful is not False]
 
     def drawn(self, step: int) -> list[Ask]:
         """The prompts of a step, by passes over all of them in a new order each; the same on every process."""

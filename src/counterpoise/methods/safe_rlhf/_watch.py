@@ -31,9 +31,10 @@ def step_sums(episodes: Sequence[Episode], looked: Looked, estimates: Estimates)
             for theirs, ours in zip(episode.served, logp, strict=False)]  # fmt: skip
     found |= {"served_tokens": float(len(gaps)), "served_gap": sum(gaps)}
     for side in (True, False):
-        own = [seen for seen, episode in zip(refused, episodes, strict=True) if episode.harmful is side]
+        own = [place for place, episode in enumerate(episodes) if episode.harmful is side]
         name = "harmful" if side else "benign"
-        found |= {f"{name}_episodes": float(len(own)), f"refused_{name}": float(sum(own))}
+        found |= {f"{name}_episodes": float(len(own)), f"refused_{name}": float(sum(refused[place] for place in own))}
+        found[f"cost_{name}"] = float(looked.costs[own].sum())
     return found
 
 
@@ -41,7 +42,8 @@ def averaged(sums: dict[str, float]) -> dict[str, float]:
     """Means over the episodes, or over the tokens, of all processes."""
     sums = dict(sums)
     per = {"kl_k1": "tokens", "kl_k3": "tokens", "entropy": "tokens", "refused_harmful": "harmful_episodes",
-           "refused_benign": "benign_episodes", "served_gap": "served_tokens"}  # fmt: skip
+           "refused_benign": "benign_episodes", "cost_harmful": "harmful_episodes",
+           "cost_benign": "benign_episodes", "served_gap": "served_tokens"}  # fmt: skip
     counts = ("episodes", "tokens", "harmful_episodes", "benign_episodes", "served_tokens")
     found = {name: sums[name] for name in counts if name != "served_tokens"}
     for name, value in sums.items():
