@@ -70,16 +70,18 @@ def trained(name: str, arm: str, seed: int, out: Path, given: argparse.Namespace
     ppo = {f"ppo.{key}": value for key, value in PPO[arm].items()}
     # the same number of answers in every arm
     prompts = max(1, given.prompts // 4) if arm == "ppo-critic-free" else given.prompts
-    ppo |= {"ppo.steps": given.steps, "ppo.prompts": prompts, "ppo.max_new_tokens": given.tokens}
     ppo |= {
-        "ppo.constrained": given.constrained,
+        "ppo.steps": given.steps,
+        "ppo.prompts": prompts,
+        "ppo.max_new_tokens": given.tokens,
         "ppo.epochs": given.ppo_epochs,
         "ppo.train.learning_rate": given.ppo_rate or given.rate,
+        "ppo.critic_learning_rate": given.critic_rate,
+        "ppo.constrained": given.constrained,
+        "ppo.multiplier.window": given.prompts,  # costs of this update and not of earlier ones
+        "ppo.multiplier.rate": given.multiplier_rate,
+        "ppo.multiplier.budget": given.budget,
     }
-    ppo |= {"ppo.critic_learning_rate": given.critic_rate}
-    # costs of this update and not of earlier ones: see the controllers in the page
-    ppo |= {"ppo.multiplier.window": given.prompts, "ppo.multiplier.rate": given.multiplier_rate,
-            "ppo.multiplier.budget": given.budget}  # fmt: skip
     config = get("safe-rlhf-v").resolve(loaded.path, common | {"stage": "ppo"} | ppo | models)
     return get("safe-rlhf-v").align(loaded, config, out / arm).artifact.path
 
@@ -92,12 +94,10 @@ def scoring_models(name: str, seed: int, out: Path, given: argparse.Namespace) -
         settings |= {
             "scoring.train.epochs": given.scoring_epochs or given.epochs,
             "scoring.train.batch_size": given.batch,
-        }
-        settings |= {
             "scoring.train.learning_rate": given.rate,
-            "scoring.head_learning_rate": given.head_rate or given.rate / 10,
+            "scoring.head_learning_rate": given.head_rate,
+            "layers_from": given.layers_from,
         }
-        settings |= {"layers_from": given.layers_from}
         get("safe-rlhf-v").align(loaded, get("safe-rlhf-v").resolve(loaded.path, settings), out / "models")
 
 

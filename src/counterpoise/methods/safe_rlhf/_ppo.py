@@ -2,10 +2,9 @@
 
 Six roles share the model's weights: the actor, the reward and the cost model (frozen) and two critics are LoRA adapters
 with heads of one row each, the reference is the model with all adapters off. A reward or cost model that was trained on
-other weights is a model of its own beside them. An update (`Loop.update`): `roll_out`
-samples answers, `look` asks all roles, the multiplier moves, `estimate` turns scores into advantages of reward and cost
-(masked GAE or leave-one-out), which are mixed, and then actor, reward critic, cost critic and instruction rows learn,
-one optimizer step each.
+other weights is a model of its own beside them. An update (`Loop.update`): `roll_out` samples answers, `look` asks all
+roles, the multiplier moves, `estimate` turns scores into advantages of reward and cost (masked GAE or leave-one-out),
+which are mixed, and then actor, reward critic, cost critic and instruction rows learn, one optimizer step each.
 """
 
 import math
