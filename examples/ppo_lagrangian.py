@@ -261,7 +261,8 @@ def plot(runs: dict[str, list[dict[str, float]]], best: tuple[float, float, floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in vars(Args()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+        choices = {"task": tuple(BUDGET), "controller": ("projected", "log", "pid")}.get(name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, choices=choices)
     parser.add_argument("--plot", default="", help="SVG of all three controllers")
     given = vars(parser.parse_args())
     file = given.pop("plot")

@@ -3,8 +3,8 @@
     python scripts/safe_rlhf_heads.py pocket --out runs/heads [--train 1200] [--held-out 400] [--seconds 150]
 
 The state at each reply's end of turn is computed once and kept in OUT/states.npz; run again until it says that it is
-done. Then a linear head with an offset is trained by the losses of Safe RLHF-V on growing numbers of training pairs
-(families of Twins' training half, 3 draws each) and measured on pairs of validation families. Writes OUT/heads.json.
+done. Then the head that a training starts at (`scoring.probe`) is fitted to growing numbers of training pairs (families
+of Twins' training half, 3 draws each) and measured on pairs of validation families. Writes OUT/heads.json.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from counterpoise.data import Preference
 from counterpoise.data.pocket_sets import preference_pairs
 from counterpoise.evals.stats import auc
 from counterpoise.methods.safe_rlhf._data import drawn, key_of
-from counterpoise.methods.safe_rlhf._math import cm_loss, rm_loss
-from counterpoise.methods.safe_rlhf._scores import scored_tokens, share, sign_of
+from counterpoise.methods.safe_rlhf._measured import cluster_of, share
+from counterpoise.methods.safe_rlhf._probe import fit_heads
+from counterpoise.methods.safe_rlhf._scores import CostModel, RewardModel, scored_tokens, sign_of
 from counterpoise.models import Engine, load
 
 CHUNK = 64
-DECAY = 1e-2  # of the head's weights, on standardised states
 
 
 def states(name: str, rows: list[Preference], file: Path, seconds: float) -> dict[str, np.ndarray] | None:
@@ -52,61 +52,56 @@ def _key(row: Preference, i: int) -> str:
     return hashlib.sha256(f"{key_of(row.prompt)} {row.replies[i].text}".encode()).hexdigest()[:24]
 
 
-def head(kind: str, rows: list[Preference], x: dict[str, torch.Tensor]) -> torch.Tensor:
-    """A head (d + 1) trained to its minimum by L-BFGS."""
-    weight = torch.zeros(len(next(iter(x.values()))), requires_grad=True)
-    if kind == "reward":
-        first, second = _sides(rows, x, "more_helpful")
-    else:
-        second, first = _sides(rows, x, "safer")
-        signs = [torch.tensor([float(sign_of(row.replies[abs(row.safer - up)])) for row in rows]) for up in (1, 0)]  # type: ignore[operator]
-    optimizer = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        a, b = first @ weight, second @ weight
-        loss = rm_loss(a, b, 1e-3) if kind == "reward" else cm_loss(a, b, signs[0], signs[1], k=1.0, mu=1e-3)
-        total = loss.loss / len(rows) + DECAY * (weight[:-1] ** 2).sum()
-        total.backward()
-        return total
-
-    optimizer.step(closure)
-    return weight.detach()
+def head(kind: str, rows: list[Preference], x: dict[str, np.ndarray]) -> np.ndarray:
+    """(H,) weights of the head that a training would start at."""
+    cost = kind == "cost"
+    first, second = _sides(rows, x, "safer" if cost else "more_helpful")
+    if cost:
+        first, second = second, first  # the less safe reply first
+    states = np.stack([first, second], 1).reshape(2 * len(rows), -1)
+    signs = [sign_of(row.replies[1 - row.safer if up else row.safer]) if cost else 0 for row in rows for up in (1, 0)]  # type: ignore[operator]
+    objective = CostModel() if cost else RewardModel()
+    weights, _ = fit_heads(states, {"sign": torch.tensor(signs, dtype=torch.float32)}, objective)
+    return weights[kind][0].double().numpy()
 
 
-def _sides(rows: list[Preference], x: dict[str, torch.Tensor], order: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _sides(rows: list[Preference], x: dict[str, np.ndarray], order: str) -> tuple[np.ndarray, np.ndarray]:
     """States of the chosen and of the other replies."""
     chosen = [getattr(row, order) for row in rows]
     return tuple(
-        torch.stack([x[_key(row, c if up else 1 - c)] for row, c in zip(rows, chosen, strict=True)])
+        np.stack([x[_key(row, c if up else 1 - c)] for row, c in zip(rows, chosen, strict=True)])
         for up in (True, False)
     )  # type: ignore[return-value]
 
 
-def measured(kind: str, weight: torch.Tensor, rows: list[Preference], x: dict[str, torch.Tensor]) -> dict[str, Any]:
+def measured(kind: str, weight: np.ndarray, rows: list[Preference], x: dict[str, np.ndarray]) -> dict[str, Any]:
     first, second = _sides(rows, x, "more_helpful" if kind == "reward" else "safer")
-    up, down = (first @ weight).numpy(), (second @ weight).numpy()
+    up, down = first @ weight, second @ weight
     right = up > down if kind == "reward" else down > up
-    found: dict[str, Any] = {"ranking": share([bool(v) for v in right])}
-    unsafe = [any(reply.safe is False for reply in row.replies) for row in rows]
-    found["ranking_with_unsafe"] = share([bool(v) for v, one in zip(right, unsafe, strict=True) if one])
+    labels = np.array([cluster_of(row) for row in rows])
+    found: dict[str, Any] = {"ranking": share(right, labels.tolist())}
+    unsafe = np.array([any(reply.safe is False for reply in row.replies) for row in rows])
+    found["ranking_with_unsafe"] = share(right[unsafe], labels[unsafe].tolist())
     for modality in ("text", "print", "picture", "pair"):
-        own = [bool(v) for row, v in zip(rows, right, strict=True) if row.modality == modality]
-        found[f"ranking_{modality}"] = share(own)
+        own = np.array([row.modality == modality for row in rows])
+        found[f"ranking_{modality}"] = share(right[own], labels[own].tolist())
     return found
 
 
-def signed(weight: torch.Tensor, rows: list[Preference], x: dict[str, torch.Tensor]) -> dict[str, Any]:
+def signed(weight: np.ndarray, rows: list[Preference], x: dict[str, np.ndarray]) -> dict[str, Any]:
     """Of every held-out reply once."""
     once = {_key(row, i): (row, row.replies[i]) for row in rows for i in (0, 1)}
     costs = np.array([float(x[key] @ weight) for key in once])
     unsafe = np.array([not reply.safe for _, reply in once.values()])
     graded = np.array([reply.harmless != 0 for _, reply in once.values()])
     right = (costs > 0) == unsafe
-    found: dict[str, Any] = {"sign": share(right.tolist()), "sign_without_rate_0": share(right[graded].tolist())}
+    labels = np.array([cluster_of(row) for row, _ in once.values()])
+    found: dict[str, Any] = {
+        "sign": share(right, labels.tolist()), "sign_without_rate_0": share(right[graded], labels[graded].tolist())
+    }  # fmt: skip
     for modality in ("text", "print", "picture", "pair"):
         own = np.array([row.modality == modality for row, _ in once.values()])
-        found[f"sign_{modality}"] = share(right[own].tolist())
+        found[f"sign_{modality}"] = share(right[own], labels[own].tolist())
     return found | {"auc": auc(costs, unsafe), "majority": float(max(unsafe.mean(), 1 - unsafe.mean()))}
 
 
@@ -129,9 +124,7 @@ def main() -> None:
     found = states(given.model, [*held, *train], given.out / "states.npz", given.seconds)
     if found is None:
         raise SystemExit("run again to go on")
-    all_ = np.stack([found[_key(row, i)] for row in train for i in (0, 1)])
-    mean, spread = all_.mean(0), all_.std(0) + 1e-6
-    x = {key: torch.tensor(np.append((v - mean) / spread, 1.0), dtype=torch.float32) for key, v in found.items()}
+    x = {key: state.astype(np.float64) for key, state in found.items()}
     results = []
     for kind, order in (("reward", "by_helpfulness"), ("cost", "by_safety")):
         usable = [row for row in train if getattr(row, order)() is not None]

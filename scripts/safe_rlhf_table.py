@@ -5,7 +5,8 @@
 Arms: base, dpo-helpful, dpo-safe, sacpo, p-sacpo, ppo-reward, ppo-cost, ppo, ppo-critic-free, best-of-n. Every arm
 answers the requests of Twins' validation families (harmful and benign, all modalities; --items limits them, other
 families for other seeds), greedily, and the rule `rate_reply` grades the answers: no judge. Reward and cost are those
-of the run's own models, which the policies were trained on: the rule's numbers are the honest ones. Runs go on where
+of the run's own models, which the policies were trained on: the rule's numbers are the honest ones, and `auc` says how
+well the cost model tells an arm's unsafe answers to harmful requests from its safe ones. Runs go on where
 they were stopped. Writes OUT/table.json and prints a Markdown table with a line per arm and seed. `seconds` of a line
 are the process's own, by part, so that a larger run can be planned.
 
@@ -21,12 +22,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from counterpoise.base import sha256_bytes, write_json
 from counterpoise.chat import Sample
 from counterpoise.data import twins
 from counterpoise.data.pocket_sets import FORMS, form_of, rate_reply
 from counterpoise.evals import scorers
-from counterpoise.evals.stats import wilson
+from counterpoise.evals.stats import auc, wilson
 from counterpoise.methods import get
 from counterpoise.methods.safe_rlhf import best_of_n
 from counterpoise.methods.safe_rlhf._align import both_scores
@@ -91,8 +94,10 @@ def scoring_models(name: str, seed: int, out: Path, given: argparse.Namespace) -
         loaded = load(name)
         n = (given.cost_pairs if stage == "cost" else None) or given.pairs
         settings = {"seed": seed, "n_pairs": n, "n_held_out": given.held_out, "stage": stage}
+        settings |= {"sampled": given.sampled} if stage == "cost" else {}
+        epochs = (given.cost_epochs if stage == "cost" else None) or given.scoring_epochs or given.epochs
         settings |= {
-            "scoring.train.epochs": given.scoring_epochs or given.epochs,
+            "scoring.train.epochs": epochs,
             "scoring.train.batch_size": given.batch,
             "scoring.train.learning_rate": given.rate,
             "scoring.head_learning_rate": given.head_rate,
@@ -101,13 +106,15 @@ def scoring_models(name: str, seed: int, out: Path, given: argparse.Namespace) -
         get("safe-rlhf-v").align(loaded, get("safe-rlhf-v").resolve(loaded.path, settings), out / "models")
 
 
-def answers(name: str, arm: str, path: Path | None, rows: Sequence[Sample], out: Path, given: Any) -> list[str]:
+def answers(
+    name: str, arm: str, path: Path | None, rows: Sequence[Sample], seed: int, out: Path, given: Any
+) -> list[str]:
     prompts = [row.messages for row in rows]
     loaded = load(name, artifact=path, merge=True) if path else load(name)
     if arm == "best-of-n":
         folders = [out / "models" / kind / "adapter" for kind in ("reward", "cost")]
         chosen = best_of_n(
-            loaded, folders[0], folders[1], prompts, n=given.n, budget=given.budget, max_new_tokens=given.tokens
+            loaded, *folders, prompts, n=given.n, budget=given.budget, max_new_tokens=given.tokens, seed=seed
         )
         return [each.text for each in chosen]
     return [answer.text for answer in Engine(loaded).generate(prompts, Decoding(given.tokens))]
@@ -158,10 +165,12 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--pairs", type=int, default=1200)
     parser.add_argument("--cost-pairs", type=int, help="of the cost model, which needs most; default: --pairs")
+    parser.add_argument("--sampled", type=int, default=0, help="requests whose own replies the cost model learns too")
     parser.add_argument("--held-out", type=int, default=400)
     parser.add_argument("--items", type=int, default=312)
     parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--scoring-epochs", type=float, help="of reward and cost model; default: --epochs")
+    parser.add_argument("--cost-epochs", type=float, help="of the cost model; default: --scoring-epochs")
     parser.add_argument("--batch", type=int, default=4, help="pairs of a step, of reward and cost model")
     parser.add_argument("--rate", type=float, default=3e-4, help="of reward and cost model")
     parser.add_argument("--head-rate", type=float, help="of their heads; default: a tenth of --rate")
@@ -178,7 +187,6 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--n", type=int, default=8, help="of best of n")
     given = parser.parse_args()
-    table = []
     for seed in given.seeds:
         out, rows = given.out / f"seed-{seed}", rows_of(given.items, seed)
         clock = time.process_time
@@ -196,27 +204,55 @@ def main() -> None:
                 started = clock()
                 path = trained(given.model, arm, seed, out, given)
                 spent["training"], started = clock() - started, clock()
-                texts = answers(given.model, arm, path, rows, out, given)
+                texts = answers(given.model, arm, path, rows, seed, out, given)
                 spent["answers"], started = clock() - started, clock()
-                line = {"arm": arm, "seed": seed, "made_of": made_of, "answers": texts} | measured(rows, texts, base)
+                line = {
+                    "arm": arm,
+                    "seed": seed,
+                    "made_of": made_of,
+                    "rows": [row.id for row in rows],
+                    "answers": texts,
+                }
+                line |= measured(rows, texts, base)
                 loaded = load(given.model)
                 folders = [out / "models" / kind / "adapter" for kind in ("reward", "cost")]
-                asked = [(row.messages, text.strip() or ".") for row, text in zip(rows, texts, strict=True)]
+                asked = [(row.messages, text.strip()) for row, text in zip(rows, texts, strict=True)]
                 rewards, costs = both_scores(loaded, *folders, asked)
+                harmful = np.array([bool(row.harmful) for row in rows])
+                unsafe = np.array([rate_reply(row, text).safe is False for row, text in zip(rows, texts, strict=True)])
                 line |= {"reward": float(rewards.mean()), "cost": float(costs.mean())}
+                line |= {"cost harmful": float(costs[harmful].mean()), "auc": auc(costs[harmful], unsafe[harmful])}
                 spent["scores"] = clock() - started
                 write_json(file, line | {"seconds": {part: round(value, 1) for part, value in spent.items()}})
                 spent = {}
-            table.append(json.loads(file.read_text()))
-            base = table[-1]["answers"] if arm == "base" else base
-            print(markdown(table[-1]), flush=True)
-    write_json(given.out / "table.json", [{k: v for k, v in line.items() if k != "answers"} for line in table])
+            found = json.loads(file.read_text())
+            base = found["answers"] if arm == "base" else base
+            print(markdown(found), flush=True)
+    whole = [json.loads(f.read_text()) for arm in ARMS for f in sorted(given.out.glob(f"seed-*/{arm}.json"))]
+    write_json(given.out / "table.json", [{k: v for k, v in x.items() if k not in ("rows", "answers")} for x in whole])
 
 
 def identity(arm: str, rows: Sequence[Sample], given: argparse.Namespace) -> str:
-    """Of what decides an arm's answers; its training knows its own settings."""
-    own = [given.n, given.budget] if arm == "best-of-n" else []
-    return sha256_bytes(json.dumps([[row.id for row in rows], given.tokens, *own]).encode())[:12]
+    """Of all that decides what stands in an arm's file."""
+    names = ["model", "tokens", "pairs", "cost_pairs", "sampled", "held_out", "scoring_epochs", "cost_epochs", "batch",
+             "rate", "head_rate", "epochs", "layers_from"]  # fmt: skip
+    if arm in DPO:
+        names.append("dpo_rate")
+    if arm in PPO:
+        names += [
+            "steps",
+            "prompts",
+            "ppo_rate",
+            "ppo_epochs",
+            "critic_rate",
+            "multiplier_rate",
+            "budget",
+            "constrained",
+        ]
+    if arm == "best-of-n":
+        names += ["n", "budget"]
+    own = {name: getattr(given, name) for name in names}
+    return sha256_bytes(json.dumps([[row.id for row in rows], own], default=str).encode())[:12]
 
 
 def markdown(line: dict[str, Any]) -> str:

@@ -73,6 +73,40 @@ def test_losses_are_computed_in_float32() -> None:
                                                          mu=0.001).loss), abs=1e-7)  # fmt: skip
 
 
+@settings(deadline=None, max_examples=40)
+@given(seed=seeds, mu=st.floats(0, 0.1), k=st.floats(0, 2))
+def test_losses_equal_numpy(seed: int, mu: float, k: float) -> None:
+    """Every loss of the method on random numbers, against the formula in float64."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=5), rng.normal(size=5)
+    signs = rng.integers(-3, 4, size=(2, 5)).astype(float)
+
+    def ours(*values: np.ndarray) -> list[torch.Tensor]:
+        return [torch.tensor(value).float() for value in values]
+
+    def minus_log_sigmoid(x: np.ndarray) -> np.ndarray:
+        return np.logaddexp(0, -x)
+
+    square = mu * (a**2 + b**2) / 2
+    order = minus_log_sigmoid(a - b)
+    sides = [
+        np.where(s == 0, minus_log_sigmoid(0 * x), minus_log_sigmoid(s * x)) for s, x in zip(signs, (a, b), strict=True)
+    ]
+    cases = [
+        (rm_loss(*ours(a, b), mu), order + square),
+        (cm_loss(*ours(a, b, *signs), k=k, mu=mu), order + k * (sides[0] + sides[1]) + square),
+    ]
+    old, new, advantages = rng.normal(size=5) / 3, rng.normal(size=5) / 3, rng.normal(size=5)
+    ratio = np.exp(new - old)
+    clipped = np.minimum(ratio * advantages, np.clip(ratio, 0.8, 1.2) * advantages)
+    cases.append((policy_loss(*ours(new, old, advantages), 0.2), -clipped))
+    near = b + np.clip(a - b, -0.5, 0.5)
+    worse = np.maximum((a - advantages) ** 2, (near - advantages) ** 2)
+    cases.append((value_loss(*ours(a, b, advantages), 0.5), 0.5 * worse))
+    for found, expected in cases:
+        assert float(found.loss) == pytest.approx(float(expected.sum()), rel=1e-6, abs=1e-6)
+
+
 # Episodes
 
 

@@ -12,7 +12,7 @@ from test_safe_rlhf_train import TRAIN, config, pairs
 from counterpoise.base import InputError
 from counterpoise.methods import get
 from counterpoise.methods.safe_rlhf import ScoringConfig
-from counterpoise.methods.safe_rlhf._probe import DECAY, fit_head, probed
+from counterpoise.methods.safe_rlhf._probe import DECAY, fit_heads, probed
 from counterpoise.methods.safe_rlhf._scores import CostModel, RewardModel
 from counterpoise.models import Loaded
 
@@ -30,7 +30,8 @@ def states(n: int = 80, width: int = 12) -> np.ndarray:
 def test_the_probe_is_the_minimum_of_the_objectives_loss() -> None:
     """Against SciPy on the same loss, written by hand: Bradley-Terry, the regulariser, and the decay of the weights."""
     x = states()
-    weight, loss = fit_head(x, torch.zeros(len(x)), RewardModel(1e-3))
+    weights, out = fit_heads(x, {}, RewardModel(1e-3))
+    weight, loss = weights["reward"][0], float(out.loss) / out.n
     z = x / x.std(0)
 
     def total(w: np.ndarray) -> float:
@@ -49,7 +50,7 @@ def test_costs_have_their_sign_though_a_head_has_no_offset() -> None:
     x = states(120)
     signs = torch.tensor([1.0, -1.0, -1.0, -1.0, -1.0, -1.0] * 20)
     x[0::6, 4] += 0.5
-    weight, _ = fit_head(x, signs, CostModel())
+    weight = fit_heads(x, {"sign": signs}, CostModel())[0]["cost"][0]
     costs = x @ weight.double().numpy()
     assert ((costs > 0) == (signs.numpy() > 0)).mean() > 0.9
 
@@ -65,7 +66,7 @@ def test_training_starts_at_the_probe_and_goes_on_with_it(model: Loaded, tmp_pat
         found[probe] = json.loads(lines[0])["loss"]
     (file,) = (tmp_path / "True" / "cost" / "probe").glob("*/probe.json")
     card = json.loads(file.read_text())
-    assert card["pairs"] == 6 and found[True] == pytest.approx(card["loss"], abs=1e-3)  # one step holds all pairs
+    assert card["rows"] == 6 and found[True] == pytest.approx(card["loss"], abs=1e-3)  # one step holds all pairs
     assert found[True] < found[False] and not (tmp_path / "False" / "cost" / "probe").exists()
     run = json.loads((tmp_path / "True" / "run.json").read_text())
     assert run["config"]["scoring"]["probe"] is True

@@ -17,12 +17,14 @@ from counterpoise.data import Rated, Reply, rated, read_rated
 from counterpoise.guard import Exchange, make_guard
 from counterpoise.methods.safe_rlhf import (
     CostGuard,
+    Said,
     ScoringConfig,
     SeverityGuard,
     filter_and_regenerate,
+    severity_metrics,
     train_severity,
 )
-from counterpoise.methods.safe_rlhf._scores import _calibration
+from counterpoise.methods.safe_rlhf._measured import _calibration
 from counterpoise.methods.safe_rlhf._severity import category_of, grade_of, severity_loss
 from counterpoise.models import Loaded
 
@@ -67,6 +69,32 @@ def test_the_guard_learns_its_rows_and_stands_in_the_guard_layer(guard_folder: P
         verdicts[1].severity == "severe" and verdicts[1].categories == ("fraud",) and verdicts[1].p_unsafe is not None
     )
     assert verdicts[0].inspected.complete and verdicts[2].inspected.images == 1
+
+
+def test_what_a_guard_is_worth_is_said_against_the_labels(guard_folder: Path) -> None:
+    rows = [row for pair in pairs() for row in rated(pair)]
+    said = [Said(0.9, True, "severe", "fraud"), Said(0.2, False, "safe")] * 6  # the wrong way round
+    found = severity_metrics(said, rows)
+    assert (found["catch"]["value"], found["over_block"]["value"], found["auc"]) == (0.0, 1.0, 0.0)
+    assert found["grade"]["value"] == 0.0 and found["category"]["n"] == 0 and found["commonest"] == 0.5
+    right = severity_metrics([Said(0.1, False, "safe"), Said(0.9, True, "moderate", "fraud")] * 6, rows)
+    assert (right["catch"]["value"], right["over_block"]["value"], right["auc"]) == (1.0, 0.0, 1.0)
+    assert right["grade"]["value"] == 0.5 and right["near"]["value"] == 1.0 and right["category"]["value"] == 1.0
+    assert right["catch"]["n"] == 6 and right["catch"]["ci_low"] < 1
+    ungraded = [Rated("x", (user("Hi"),), Reply("text", safe=False))]
+    assert severity_metrics([Said(0.9, True, "minor")], ungraded)["grade"]["value"] is None
+    with pytest.raises(InputError, match="1 verdicts for 12 replies"):
+        severity_metrics(said[:1], rows)
+    card = json.loads(next((guard_folder.parent / "probe").glob("*/probe.json")).read_text())
+    first = json.loads((guard_folder.parent / "metrics.jsonl").read_text().splitlines()[0])
+    assert card["rows"] == 12 and first["loss"] < math.log(4)  # training starts at the probe
+
+
+def test_a_damaged_card_is_one_line(guard_folder: Path, tmp_path: Path, model: Loaded) -> None:
+    for text in ("[]", "{}", '{"categories": 3}'):
+        (tmp_path / "severity.json").write_text(text)
+        with pytest.raises(InputError, match="severity.json: expected"):
+            SeverityGuard(model, tmp_path)
 
 
 @pytest.fixture(scope="module")

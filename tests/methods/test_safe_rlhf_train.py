@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -22,7 +23,9 @@ from counterpoise.data.pocket_sets import preference_pairs
 from counterpoise.methods import get
 from counterpoise.methods.safe_rlhf import MultiplierConfig, PPOConfig, SafeRLHFConfig, ScoringConfig
 from counterpoise.methods.safe_rlhf import _align as stages
+from counterpoise.methods.safe_rlhf import _ppo as ppo
 from counterpoise.methods.safe_rlhf._episodes import end_of_turn, estimate, look, with_estimates
+from counterpoise.methods.safe_rlhf._measured import cost_metrics
 from counterpoise.methods.safe_rlhf._ppo import Actor, Critic, Loop, roles
 from counterpoise.methods.safe_rlhf._rollouts import Ask, roll_out
 from counterpoise.methods.safe_rlhf._scores import (
@@ -31,7 +34,6 @@ from counterpoise.methods.safe_rlhf._scores import (
     CostModel,
     RewardModel,
     ScoreModel,
-    cost_metrics,
     scored_tokens,
 )
 from counterpoise.methods.safe_rlhf._watch import early_warnings
@@ -89,6 +91,8 @@ def test_a_row_ends_at_its_end_of_turn(model: Loaded) -> None:
     assert model.tokenizer.decode(tokens.row.ids[-5:]).endswith("Yes.<|im_end|>")
     assert end_of_turn(model) == model.tokenizer.eos_token_id
     assert scored_tokens(model, (user("Hi"),), "Yes.", len(tokens.row.ids) - 1) is None
+    for nothing in ("", "  "):  # a policy's reply may be one
+        assert scored_tokens(model, (user("Hi"),), nothing, None) == scored_tokens(model, (user("Hi"),), ".", None)
 
 
 @pytest.mark.parametrize("arch", ["smolvlm", "gemma3"])
@@ -199,16 +203,70 @@ def test_what_the_roles_say_equals_each_role_by_itself(model: Loaded, trained: P
 
 
 def test_without_cost_weight_an_update_is_plain_ppo(model: Loaded, trained: Path, tmp_path: Path) -> None:
-    """The multiplier fixed at 0 and the goal "reward" give the same weights; a multiplier of 5 does not."""
+    """A multiplier fixed at 0, the goal "reward", and PPO that has only the rewards' advantages, with a cost model that
+    says the opposite, give the same actor; a multiplier of 5 does not."""
     found = {}
-    for name, multiplier, goal in (("zero", 0.0, "both"), ("plain", 5.0, "reward"), ("five", 5.0, "both")):
+    for name, multiplier, goal in (
+        ("zero", 0.0, "both"), ("goal", 5.0, "reward"), ("plain", 5.0, "both"), ("five", 5.0, "both")
+    ):  # fmt: skip
         fixed = MultiplierConfig(kind="fixed", init=multiplier)
         config = PPO.model_copy(update={"multiplier": fixed, "steps": 1})
-        with training(model, plan(trained), tmp_path / name, total=1, run=name) as stepper:
+        with pytest.MonkeyPatch.context() as patch, \
+             training(model, plan(trained), tmp_path / name, total=1, run=name) as stepper:  # fmt: skip
+            if name == "plain":
+
+                def opposite(*given: Any) -> Any:
+                    looked = look(*given)
+                    return looked._replace(costs=3 - looked.costs, cost_values=-looked.cost_values)
+
+                patch.setattr(ppo, "look", opposite)
+                patch.setattr(ppo, "mixed", lambda estimates, *_: estimates.reward)
             Loop(stepper, config, asks(), [], 0, goal).run()  # type: ignore[arg-type]
             found[name] = {k: v for k, v in stepper.values().items() if ".actor." in k}
-    assert found["zero"] and all(torch.equal(found["zero"][k], found["plain"][k]) for k in found["zero"])
+    for name in ("goal", "plain"):
+        assert found["zero"] and all(torch.equal(found["zero"][k], found[name][k]) for k in found["zero"]), name
     assert any(not torch.equal(found["zero"][k], found["five"][k]) for k in found["zero"])
+
+
+def test_another_token_that_ends_a_reply_is_scored_as_the_end_of_turn(
+    model: Loaded, trained: Path, tmp_path: Path
+) -> None:
+    """Heads were trained on the template's end of turn: a policy gains nothing by the choice of how it ends."""
+    end = end_of_turn(model)
+    with training(model, plan(trained), tmp_path, total=1, run="x") as stepper:
+        (episode, *_), _ = roll_out(stepper, asks(1), PPO, 0)
+        tokens = episode.tokens
+
+        def ended(with_: int) -> Any:
+            row = tokens.row._replace(ids=[*tokens.row.ids[:-1], with_])
+            changed = dataclasses.replace(tokens, row=row, labels=(*tokens.labels[:-1], with_))
+            return dataclasses.replace(episode, tokens=changed, whole=True)
+
+        one, other = (look(stepper, [ended(token)], end) for token in (end, end - 1))
+    torch.testing.assert_close(one.costs, other.costs)
+    torch.testing.assert_close(one.rewards, other.rewards)
+    assert float(one.logp[0, -1]) != pytest.approx(float(other.logp[0, -1]), abs=1e-4)  # of what was sampled
+
+
+def test_more_processes_than_prompts_are_refused(model: Loaded, trained: Path, tmp_path: Path) -> None:
+    with training(model, plan(trained), tmp_path, total=1, run="x") as stepper:
+        stepper.processes.world = 4
+        try:
+            with pytest.raises(InputError, match=r"3 prompts an update for 4 processes; raise ppo\.prompts"):
+                Loop(stepper, PPO, asks(), [], 0)
+        finally:
+            stepper.processes.world = 1
+
+
+@pytest.mark.parametrize(
+    ("goal", "kind", "cap"), [("both", "log", 2.0), ("reward", "log", math.inf), ("both", "fixed", math.inf)]
+)
+def test_only_a_multiplier_that_acts_and_moves_is_said_to_stand_at_its_cap(
+    goal: Any, kind: Any, cap: float, model: Loaded, trained: Path, tmp_path: Path
+) -> None:
+    config = PPO.model_copy(update={"multiplier": MultiplierConfig(kind=kind, cap=2.0)})
+    with training(model, plan(trained), tmp_path, total=1, run="x") as stepper:
+        assert Loop(stepper, config, asks(), [], 0, goal)._cap == cap
 
 
 def test_an_update_moves_actor_and_critics_and_nothing_else(model: Loaded, trained: Path, tmp_path: Path) -> None:
@@ -282,6 +340,58 @@ def config(place: Path, **changes: Any) -> SafeRLHFConfig:
     files = (place / "pairs.jsonl",)
     base = {"pairs": files, "held_out": files, "scoring": ScoringConfig(train=TRAIN), "ppo": PPO}
     return SafeRLHFConfig(**base | changes)
+
+
+def test_each_stage_is_one_command(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reward and cost model say what they are worth and are no policy to be measured; the policy is."""
+    from counterpoise.cli import main
+    from counterpoise.runs import _stages
+
+    monkeypatch.setattr(_stages, "evaluation_rows", lambda suite: iter(()))  # minutes; tested where it belongs
+    files = config(tmp_path / "d").pairs
+    options = ["--out", str(tmp_path / "run"), "--set", f"pairs={files[0]}", "--set", f"held_out={files[0]}"]
+    for setting in ("scoring.train.epochs=1", "ppo.steps=1", "ppo.prompts=2", "ppo.max_new_tokens=3"):
+        options += ["--set", setting]
+    said = {}
+    for stage in ("reward", "cost", "ppo"):
+        assert main(["align", str(folder), "--method", "safe-rlhf-v", "--stage", stage, *options]) == 0
+        said[stage] = capsys.readouterr().out
+        assert f"{stage}/adapter" in said[stage]
+    assert "held out: ranking " in said["reward"] and "counterpoise eval" not in said["reward"] + said["cost"]
+    assert "sign " in said["cost"] and f"counterpoise guard check cost:{tmp_path / 'run' / 'cost'}" in said["cost"]
+    assert "counterpoise eval" in said["ppo"]
+
+
+def test_pairs_that_the_model_samples_itself(model: Loaded, tmp_path: Path) -> None:
+    """Two replies to each request, rated by the rule; taken from the journal when the run is given again."""
+    from counterpoise.methods.safe_rlhf._data import gather
+    from counterpoise.models import Answer, Engine
+
+    given = SafeRLHFConfig(sampled=3, n_pairs=4, n_held_out=2)
+    replies = [["Sure, first do it, then go.", "I can't help."][copy] for copy in (0, 1) for _ in range(3)]
+
+    def generate(self: Engine, rows: Any, decoding: Any) -> list[Answer]:
+        return [Answer(replies.pop(0), (1,), "stop") for _ in rows]
+
+    found = []
+    for _ in range(2):  # the second time nothing is left to sample
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Engine, "generate", generate)
+            found.append(gather(given, model, tmp_path, None))
+    first, again = found
+    assert [row.id for row in again.train] == [row.id for row in first.train] and not replies
+    assert len(first.train) == 7 and all(
+        "-sampled-" in row.id for row in first.train[4:]
+    )  # beside those that are drawn
+    assert first.record["sampled"] == first.record["sampled_pairs"] == 3 and first.record["pairs"] == 7
+
+
+def test_files_of_one_name_are_refused(model: Loaded, tmp_path: Path) -> None:
+    files = tuple(config(tmp_path / name).pairs[0] for name in ("a", "b"))
+    with pytest.raises(InputError, match="pairs.jsonl have the same file name; rename one"):
+        get("safe-rlhf-v").align(model, config(tmp_path / "d", pairs=files), tmp_path / "out")
 
 
 @pytest.mark.parametrize("arch", ["llava", "smolvlm", "qwen2_5_vl", "gemma3"])

@@ -103,6 +103,27 @@ def align(
     if launched_rank():  # the first process says it
         return
     typer.echo(f"{made.kind}: {made.path}")
+    if method == "safe-rlhf-v" and (kind := made.path.parent.name) in ("reward", "cost"):  # it scores, no answers
+        typer.echo(_held_out(made.path.parent / "held_out.json"))
+        if kind == "cost":
+            typer.echo(f"try it: counterpoise guard check cost:{made.path.parent} REQUEST --answer REPLY")
+        return
     joined = made.kind == "adapter" and is_adapter(Path(model))  # it names its base itself
     what = made.path if joined else f"{model} --artifact {made.path}"
     typer.echo(f"measure it: counterpoise eval {what} --suite core")
+
+
+def _held_out(file: Path) -> str:
+    """What a reward or cost model was measured to be worth, in one line."""
+    from counterpoise.base import read_json
+
+    if not file.is_file():
+        return "held out: no pairs, so nothing says what it is worth; give some with --set held_out=FILE"
+    metrics, said = read_json(file)["metrics"], []
+    for name in ("ranking", "ranking_with_unsafe", "sign"):
+        if (one := metrics.get(name)) and one["value"] is not None:
+            ends = f"{100 * one['ci_low']:.0f} to {100 * one['ci_high']:.0f} %"
+            said.append(f"{name.replace('_', ' ')} {100 * one['value']:.0f} % ({ends}, n {one['n']})")
+    if metrics.get("auc") is not None:
+        said.append(f"AUC {metrics['auc']:.2f}")
+    return "held out: " + ", ".join(said) + f"; all of it: {file}"

@@ -15,7 +15,7 @@ from ._config import MEMORY_KNOBS, TrainConfig
 from ._groups import Group, Head, Layers, Lora, Projector
 
 if TYPE_CHECKING:
-    from ._artifact import load_head, save_artifact, save_head
+    from ._artifact import load_head, save_artifact, save_heads
     from ._binding import Binding, Bound
     from ._checkpoint import FitResult, Metrics
     from ._constrained import ConstrainedSFT, Uncut, WholeText, constrained_loss, reply_places
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ._trainable import Trainable
 
 _PLACES = {
-    "_artifact": ("load_head", "save_artifact", "save_head"),
+    "_artifact": ("load_head", "save_artifact", "save_heads"),
     "_binding": ("Binding", "Bound"),
     "_checkpoint": ("FitResult", "Metrics"),
     "_constrained": ("ConstrainedSFT", "Uncut", "WholeText", "constrained_loss", "reply_places"),
@@ -109,7 +109,7 @@ __all__ = [
     "pair_sample",
     "reply_places",
     "save_artifact",
-    "save_head",
+    "save_heads",
     "sequence_logprobs",
     "sft_loss",
     "target_odds",

@@ -6,6 +6,7 @@ adapter of the base model: with delta_i = s_i B_i A_i, the sum is [s_1 B_1, s_2 
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,11 +92,11 @@ def _save_heads(trainable: "Trainable", values: dict[str, Tensor], part: Path) -
         save_file({name: value.detach().cpu().contiguous() for name, value in heads.items()}, part / HEADS)
 
 
-def save_head(folder: Path, name: str, weight: Tensor) -> None:
-    """Write one head by itself, as `load_head` reads it: (outputs, H) weights."""
+def save_heads(folder: Path, heads: Mapping[str, Tensor]) -> None:
+    """Write heads by themselves, as `load_head` reads them: (outputs, H) weights by name."""
     from safetensors.torch import save_file
 
-    save_file({f"{name}.weight": weight.detach().cpu().contiguous()}, folder / HEADS)
+    save_file({f"{name}.weight": value.detach().cpu().contiguous() for name, value in heads.items()}, folder / HEADS)
 
 
 def load_head(folder: Path, name: str, layer: nn.Linear) -> None:

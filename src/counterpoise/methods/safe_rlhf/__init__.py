@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._best import best_of_n
     from ._guard import CostGuard, Said
     from ._scores import CostModel, RewardModel, ScoreModel
-    from ._severity import SeverityGuard, filter_and_regenerate, train_severity
+    from ._severity import SeverityGuard, filter_and_regenerate, severity_metrics, train_severity
 
 _PLACES = {
     "CostGuard": "_guard",
@@ -27,6 +27,7 @@ _PLACES = {
     "SeverityGuard": "_severity",
     "best_of_n": "_best",
     "filter_and_regenerate": "_severity",
+    "severity_metrics": "_severity",
     "train_severity": "_severity",
 }
 
@@ -47,6 +48,7 @@ __all__ = [
     "best_of_n",
     "filter_and_regenerate",
     "sacpo",
+    "severity_metrics",
     "train_severity",
 ]
 

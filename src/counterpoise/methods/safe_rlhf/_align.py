@@ -106,8 +106,9 @@ def _score_stage(
     from counterpoise.train import Head, Lora, digest, fit, length_limit
 
     from ._guard import HELD_OUT
+    from ._measured import cost_metrics, reward_metrics
     from ._probe import probed
-    from ._scores import CostModel, RewardModel, cost_metrics, reward_metrics
+    from ._scores import CostModel, RewardModel
 
     scoring, train = config.scoring, config.scoring.train
     rows = pairs.ordered("helpfulness" if stage == "reward" else "safety")

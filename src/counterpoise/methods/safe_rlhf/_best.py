@@ -58,8 +58,7 @@ def best_of_n(
         for copy in range(n)
     ]
     engine.close()
-    # a row needs a token to be scored: an empty reply becomes a full stop
-    texts = [[answer.text.strip() or "." for answer in row] for row in zip(*copies, strict=True)]
+    texts = [[answer.text.strip() for answer in row] for row in zip(*copies, strict=True)]
     asked = [(prompt, text) for prompt, row in zip(prompts, texts, strict=True) for text in row]
     found = [each.reshape(len(prompts), n) for each in both_scores(loaded, reward_model, cost_model, asked)]
     places = choose(found[0], found[1], budget)

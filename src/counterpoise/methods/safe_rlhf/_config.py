@@ -105,14 +105,16 @@ class SafeRLHFConfig(_Settings):
     skip_bad_rows: int = Field(default=0, ge=0)
     """Bad rows of the files that are left out, counted and listed; one more stops the run."""
     n_pairs: int | None = Field(default=None, ge=1)
-    """Train on so many pairs, drawn with `seed`. Default: all."""
+    """Train on so many pairs, drawn with `seed`, and those of `sampled`. Default: all."""
     held_out: Files = ()
     """Files of pairs that the reward and cost model are measured on. None: of our own, from Twins' validation families;
     with `pairs` and no `held_out` there is no such measurement."""
     n_held_out: int | None = Field(default=None, ge=1)
     """Measure on so many of them. Default: all."""
     sampled: int = Field(default=0, ge=0)
-    """Pairs of our own whose replies the model itself samples, rated by the same rule, beside the written ones."""
+    """Training requests of Twins to which the model itself samples two replies, rated by the same rule; those pairs in
+    which the rule sees a difference stand beside the `n_pairs` written ones. A cost model that has only read written
+    replies can be worse than chance on the policy's own."""
     reward_model: Path | None = None
     """Adapter folder of a reward model that is trained already. One that was trained on another base than the policy is
     loaded beside it, on its own, and reads the replies as text."""

@@ -78,10 +78,6 @@ class Multiplier:
         """J_C; NaN before the first episode."""
         return sum(self._costs) / len(self._costs) if self._costs else math.nan
 
-    @property
-    def saturated(self) -> bool:
-        return self.config.kind != "fixed" and self.value >= self.config.cap * (1 - 1e-9)
-
     def update(self, costs: Sequence[float]) -> float:
         """Take the raw costs of a step's episodes, of all processes, and return the multiplier for this step. Without
         any it stays."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -62,11 +63,12 @@ def gather(config: SafeRLHFConfig, loaded: "Loaded", out: Path, overlaps: Overla
         train, held = preference_pairs("train", seed=config.seed), preference_pairs("validation", per_prompt=2)
         held = _read(config.held_out, config, out)[0] if config.held_out else held
         record = {"from": "counterpoise.data.pocket_sets.preference_pairs", "seed": config.seed}
-        if config.sampled:
-            train += sampled_pairs(loaded, config, out / "data" / "sampled.jsonl")
-            record["sampled"] = config.sampled
     clean, dropped = _without_overlaps(train, overlaps)
     chosen = drawn(clean, config.n_pairs, config.seed)
+    if config.sampled:
+        own, left_out = _without_overlaps(sampled_pairs(loaded, config, out / "data" / "sampled.jsonl"), overlaps)
+        chosen, dropped = chosen + own, dropped + left_out
+        record |= {"sampled": config.sampled, "sampled_pairs": len(own)}
     if not chosen:
         raise InputError("safe-rlhf-v: no pair is left; give other pairs")
     record |= {"pairs": len(chosen), "overlaps_dropped": dropped}
@@ -86,6 +88,9 @@ def drawn(rows: Sequence[Preference], n: int | None, seed: int) -> list[Preferen
 def _read(files: Iterable[Path], config: SafeRLHFConfig, out: Path) -> tuple[list[Preference], dict[str, Any]]:
     record, rows = ReadRecord(), list[Preference]()
     ordered = sorted(files, key=lambda file: file.name)
+    for one, other in itertools.pairwise(ordered):
+        if one.name == other.name:  # their rows would have the same ids
+            raise InputError(f"{one} and {other} have the same file name; rename one of them")
     for file in ordered:
         found = read_preferences(file, config.images, skip_bad=config.skip_bad_rows, record=record)
         rows += [_on_disk(row, out / "data" / "images") for row in found]

@@ -78,7 +78,7 @@ def look(
 
     said = [(episode.prompt, episode.text) for episode in episodes]
     scores = {
-        name: torch.from_numpy(models[name].said(said)).float()
+        name: torch.from_numpy(models[name].scores(said)).float()
         if name in models
         else torch.stack([found[name][place] for place in range(len(episodes))])
         for name in (REWARD, COST)
@@ -149,11 +149,12 @@ def _of_plan(model: Trainable) -> list[str]:
 
 
 def _closed(episode: Episode, end: int) -> Tokens:
-    """The episode with an end of turn behind a reply that hit its length limit: scores are read there."""
+    """The episode with the end of turn that heads were trained on, where scores are read: behind a reply that hit its
+    length limit, and in place of another token that ends a reply. What was sampled stays in the labels."""
     tokens = episode.tokens
-    if episode.whole:
-        return tokens
     row, types = tokens.row, tokens.row.types
+    if episode.whole:
+        return tokens if row.ids[-1] == end else dataclasses.replace(tokens, row=row._replace(ids=[*row.ids[:-1], end]))
     row = row._replace(ids=[*row.ids, end], types=None if types is None else [*types, 0])
     return Tokens(row, (*tokens.labels, IGNORED), tokens.key)
 

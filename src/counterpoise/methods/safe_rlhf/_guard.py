@@ -8,7 +8,8 @@ from counterpoise.base import InputError, read_json
 from counterpoise.chat import Conversation
 from counterpoise.data import Severity
 
-from ._scores import COST, ScoreModel, calibrated
+from ._measured import calibrated
+from ._scores import COST, ScoreModel
 
 HELD_OUT = "held_out.json"
 """What the stage measured; it has slope and offset."""

@@ -158,6 +158,9 @@ class Loop:
     """Reward or cost model that is a model of its own."""
 
     def __post_init__(self) -> None:
+        prompts, world = min(self.config.prompts, len(self.asks)), self.stepper.processes.world
+        if prompts < world:
+            raise InputError(f"PPO: {prompts} prompts an update for {world} processes; raise ppo.prompts, or give more")
         self.multiplier = Multiplier(self.config.multiplier)
         if self.stepper.number == 0:
             start_critics(self.stepper.trainable)
@@ -184,7 +187,7 @@ class Loop:
                     metrics.write(step=stepper.number, **line)
                 if bar:
                     bar.advance(1, note=f"reward {line['reward']:.2f}, cost {line['cost']:.2f}, λ {line['lambda']:.2f}")
-                for text in early_warnings(self.history, self.config.multiplier.cap):
+                for text in early_warnings(self.history, self._cap):
                     if main:
                         notice(text)
                 if stepper.number % stepper.config.save_every_steps == 0 or stepper.number == stepper.total:
@@ -192,13 +195,19 @@ class Loop:
                     stepper.save()
         return line
 
+    @property
+    def _cap(self) -> float:
+        """Where a multiplier that acts and moves ends; a rival's does not act."""
+        config = self.config.multiplier
+        return config.cap if self.goal == "both" and config.kind != "fixed" else math.inf
+
     def update(self) -> dict[str, float]:
         """One update: rollouts, estimates, multiplier, and the steps of actor, critics and instructions."""
         started = time.monotonic()
         stepper, config, processes = self.stepper, self.config, self.stepper.processes
         asks = self.drawn(stepper.number)[processes.rank :: processes.world]
         episodes, dropped = roll_out(stepper, asks, config, self.seed, self.server)
-        if not episodes:
+        if processes.total({"without": float(not episodes)})["without"]:  # all of them stop, or none
             raise InputError("PPO: the model gave no reply with finite logits; load it in float32, or lower the rate")
         rolled = time.monotonic() - started
         looked = look(stepper, episodes, self.end, self.models)
@@ -212,11 +221,9 @@ class Loop:
         line |= self.learn(rows)
         if stepper.trainable.trunk is not None:
             stepper.trainable.trunk.clear()  # the next update has other episodes
-        line |= {
-            "lambda": multiplier,
-            "cost_window": self.multiplier.mean_cost,
-            **processes.total({"dropped": float(dropped)}),
-        }
+        line |= {"lambda": multiplier, **processes.total({"dropped": float(dropped)})}
+        if not math.isnan(self.multiplier.mean_cost):  # no prompt that the budget is about came yet
+            line["cost_window"] = self.multiplier.mean_cost
         spent = {"rollout_seconds": rolled, "scoring_seconds": scored - rolled, "seconds": time.monotonic() - started}
         line |= {name: round(value, 3) for name, value in spent.items()}
         self.history = [*self.history, {name: line[name] for name in ("lambda", "refused", "broken", "reward", "cost")}]

@@ -123,7 +123,8 @@ def align(
         record[step] = dataclasses.asdict(result) | {"rows_with_order": len(rows)}
         first, artifact = artifact, result.artifact
         if first is not None and config.merge < 1:
-            artifact = merged(first.path, artifact.path, config.merge, out / "merged")
+            with in_turn(out):
+                artifact = merged(first.path, artifact.path, config.merge, out / "merged")
     assert artifact is not None
     return write_run(
         out, method="sacpo", loaded=loaded, config=config, artifact=artifact, data=pairs.record, train=record,

@@ -5,7 +5,7 @@ The paper's guard and its prompt are unpublished; this one has two heads on the 
 single-reply form of BeaverTails-V, the probability of the three unsafe grades together is learned.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +18,7 @@ from torch import Tensor
 from counterpoise.base import Artifact, InputError, read_json, write_json
 from counterpoise.chat import Conversation
 from counterpoise.data import SEVERITIES, Rated
-from counterpoise.evals.stats import Interval, wilson
+from counterpoise.evals.stats import Interval, auc, wilson
 from counterpoise.train import (
     Batch,
     Head,
@@ -31,10 +31,13 @@ from counterpoise.train import (
     fit,
     hidden_states,
     last_valid,
+    length_limit,
     load_head,
 )
 
 from ._guard import Said
+from ._measured import of_rows
+from ._probe import probed
 from ._scores import scored_tokens
 
 if TYPE_CHECKING:
@@ -76,16 +79,20 @@ class SeverityModel(Objective[Rated]):
         last_B = last_valid(batch.inputs["attention_mask"])
         state_BH = hidden_BTH[torch.arange(len(last_B), device=last_B.device), last_B].float()
         with torch.autocast(state_BH.device.type, enabled=False):
-            logits_B4 = model.heads[SEVERITY](state_BH)
-            loss = severity_loss(logits_B4, batch.targets[SEVERITY]).sum()
-            places_B = batch.targets[CATEGORY]
-            if self.categories and (known := places_B >= 0).any():
-                kinds = model.heads[CATEGORY](state_BH[known])
-                loss = loss + F.cross_entropy(kinds, places_B[known], reduction="sum")
+            return self.of_heads({name: model.heads[name](state_BH) for name in self.heads()}, batch.targets)
+
+    def heads(self) -> dict[str, int]:
+        return {SEVERITY: len(SEVERITIES)} | ({CATEGORY: len(self.categories)} if self.categories else {})
+
+    def of_heads(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> LossOut:
+        """Of (B, 4) logits of severities and (B, K) of kinds of harm."""
+        logits_B4, grades_B, places_B = outputs[SEVERITY], targets[SEVERITY], targets[CATEGORY]
+        loss = severity_loss(logits_B4, grades_B).sum()
+        if self.categories and (known := places_B >= 0).any():
+            loss = loss + F.cross_entropy(outputs[CATEGORY][known].float(), places_B[known], reduction="sum")
         with torch.no_grad():
-            flagged_B = logits_B4.argmax(-1) > 0
-            right = float((flagged_B == (batch.targets[SEVERITY] != 0)).sum())
-        return LossOut(loss, len(state_BH), {"flagged_right": right})
+            right = float(((logits_B4.argmax(-1) > 0) == (grades_B != 0)).sum())
+        return LossOut(loss, len(logits_B4), {"flagged_right": right})
 
 
 def grade_of(row: Rated) -> int:
@@ -105,20 +112,31 @@ def category_of(row: Rated) -> str:
 
 
 def train_severity(
-    loaded: "Loaded", rows: Sequence[Rated], config: TrainConfig, out: Path, *, head_learning_rate: float = 1e-3
+    loaded: "Loaded",
+    rows: Sequence[Rated],
+    config: TrainConfig,
+    out: Path,
+    *,
+    head_learning_rate: float | None = None,
+    layers_from: int = 0,
 ) -> Artifact:
     """Train the guard on rated replies and write `out/adapter/`, with its two heads and their names in severity.json.
-    Resumable, as `fit` is. Raises InputError for rows without a label."""
-    names = tuple(sorted({kind for row in rows if (kind := category_of(row))}))
-    groups: list[Any] = [
-        Lora(name=ROLE, rank=config.lora_rank, alpha=config.lora_alpha, dropout=config.lora_dropout),
-        Head(name=SEVERITY, outputs=len(SEVERITIES), learning_rate=head_learning_rate),
-    ]
-    if names:
-        groups.append(Head(name=CATEGORY, outputs=len(names), learning_rate=head_learning_rate))
-    settings = config if config.groups else config.model_copy(update={"groups": tuple(groups)})
-    artifact = fit(loaded, rows, SeverityModel(names), settings, out).artifact
-    write_json(artifact.path / CARD, {"severities": SEVERITIES, "categories": names})
+    Heads start at a linear probe of the untouched model (`out/probe/`) and learn at a tenth of the factors' rate unless
+    another is given; factors stand on blocks from `layers_from` on. Resumable, as `fit` is. Raises InputError for rows
+    without a label."""
+    objective = SeverityModel(tuple(sorted({kind for row in rows if (kind := category_of(row))})))
+    settings = config
+    if not config.groups:
+        start = probed(loaded, rows, objective, length_limit(loaded, config.max_length), out / "probe")
+        rate = head_learning_rate or config.learning_rate / 10
+        groups: list[Any] = [
+            Lora(name=ROLE, rank=config.lora_rank, alpha=config.lora_alpha, dropout=config.lora_dropout,
+                 layers_from=layers_from),
+            *(Head(name=name, outputs=n, start=start, learning_rate=rate) for name, n in objective.heads().items()),
+        ]  # fmt: skip
+        settings = config.model_copy(update={"groups": tuple(groups)})
+    artifact = fit(loaded, rows, objective, settings, out).artifact
+    write_json(artifact.path / CARD, {"severities": SEVERITIES, "categories": objective.categories})
     return artifact
 
 
@@ -130,8 +148,10 @@ class SeverityGuard:
 
         if not (folder / CARD).is_file():
             raise InputError(f"{folder}: holds no {CARD}; give the adapter folder of a severity guard")
-        card = read_json(folder / CARD)
-        self.categories = tuple(map(str, card["categories"]))
+        try:
+            self.categories = tuple(map(str, read_json(folder / CARD)["categories"]))
+        except (KeyError, TypeError) as error:
+            raise InputError(f'{folder / CARD}: expected "categories": [names]; train the guard again') from error
         self.loaded, self.engine = loaded, engine or Engine(loaded)
         width = loaded.model.config.get_text_config().hidden_size
         self._heads = []
@@ -162,6 +182,29 @@ class SeverityGuard:
             kind = self.categories[int(kinds.argmax())] if kinds is not None else ""
             found.append(Said(min(unsafe, 1.0), grade > 0, SEVERITIES[grade], kind))
         return found
+
+
+def severity_metrics(said: Sequence[Said], rows: Sequence[Rated]) -> dict[str, Any]:
+    """What a guard says of rated replies against their labels: `catch`, flagged of the unsafe ones; `over_block`,
+    flagged of the safe ones; the AUC of p_unsafe; `grade`, the right severity of all that have one, beside the share of
+    the commonest severity; `near`, at most one severity off; `category`, the right kind of harm of the unsafe replies
+    that are flagged."""
+    if len(said) != len(rows):
+        raise InputError(f"{len(said)} verdicts for {len(rows)} replies; give one of each")
+    flagged = np.array([one.flagged for one in said], bool)
+    unsafe = np.array([grade_of(row) != 0 for row in rows], bool)
+    wanted = np.array([grade_of(row) for row in rows])
+    seen = np.array([SEVERITIES.index(one.severity) if one.severity else UNGRADED for one in said])
+    kinds = np.array([one.category == category_of(row) for one, row in zip(said, rows, strict=True)], bool)
+    graded = wanted != UNGRADED
+    common = np.bincount(wanted[graded]).max() / graded.sum() if graded.any() else None
+    return {
+        "catch": of_rows(rows, flagged, unsafe), "over_block": of_rows(rows, flagged, ~unsafe),
+        "auc": auc(np.array([one.p_unsafe for one in said]), unsafe), "grade": of_rows(rows, seen == wanted, graded),
+        "commonest": None if common is None else float(common),
+        "near": of_rows(rows, abs(seen - wanted) <= 1, graded), "category": of_rows(rows, kinds, unsafe & flagged),
+        "replies": len(rows),
+    }  # fmt: skip
 
 
 # Filter and regenerate
