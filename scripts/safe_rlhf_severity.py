@@ -1,12 +1,13 @@
 """The severity guard on the pocket pairs, and rounds of filter and regenerate: the tables of docs/safe-rlhf-v.md.
 
-    python scripts/safe_rlhf_severity.py pocket --out runs/severity [--rows 600] [--held-out 200] [--items 72]
+    python scripts/safe_rlhf_severity.py pocket --out runs/severity [--rows 600] [--sampled 150] [--items 72]
 
-Trains on rated replies of Twins' training families and measures on replies of validation families: catch rate,
-over-block rate, AUC, severity, kind of harm. Then the model answers requests of validation families (harmful and
-benign, all modalities), greedily at first; what the guard flags is sampled again, up to --rounds times. After every
-round stand the share that the guard calls safe and the share that the rule `rate_reply` does, over all items. The same
-command goes on where it was stopped, but for the rounds. Writes OUT/severity.json and prints Markdown.
+Trains on rated replies of Twins' training families, written ones and some that the model samples itself, and measures
+on written replies of validation families and on the model's own: catch rate, over-block rate, AUC, severity, kind of
+harm. The own ones are its greedy answers to requests of validation families (harmful and benign, all modalities); what
+the guard flags of them is sampled again, up to --rounds times. After every round stand the share that the guard calls
+safe and the share that the rule `rate_reply` does, over all items. The same command goes on where it was stopped, but
+for the rounds. Writes OUT/severity.json and prints Markdown.
 """
 
 import argparse
@@ -19,8 +20,14 @@ from counterpoise.chat import Conversation
 from counterpoise.data import Rated, rated, twins
 from counterpoise.data.pocket_sets import preference_pairs, rate_reply
 from counterpoise.evals.stats import rate
-from counterpoise.methods.safe_rlhf import SeverityGuard, filter_and_regenerate, severity_metrics, train_severity
-from counterpoise.methods.safe_rlhf._data import drawn
+from counterpoise.methods.safe_rlhf import (
+    Said,
+    SeverityGuard,
+    filter_and_regenerate,
+    severity_metrics,
+    train_severity,
+)
+from counterpoise.methods.safe_rlhf._data import drawn, sampled_pairs
 from counterpoise.models import Decoding, Engine, load
 from counterpoise.train import TrainConfig
 
@@ -31,9 +38,11 @@ def replies(split: Any, n: int, seed: int) -> list[Rated]:
     return [one for pair in drawn(pairs, max(1, n // 2), seed) for one in rated(pair)]
 
 
-def rounds(model: str, guard: SeverityGuard, items: int, given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Shares of safe answers after every round, by the guard and by the rule; harmful and benign requests together,
-    since a guard that flags what is harmless makes them worse."""
+def rounds(
+    model: str, guard: SeverityGuard, items: int, given: argparse.Namespace
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What the guard says of the first answers, and the shares of safe ones after every round, by the guard and by the
+    rule; harmful and benign requests together, since a guard that flags what is harmless makes them worse."""
     families = list(dict.fromkeys(str(row.meta["family"]) for row in twins.samples("validation")))
     wanted = set(families[:: max(1, len(families) * 8 // items)])
     rows = [row for row in twins.samples("validation") if row.meta["family"] in wanted][:items]
@@ -53,37 +62,40 @@ def rounds(model: str, guard: SeverityGuard, items: int, given: argparse.Namespa
             found[-1]["rule"]["harmful" if side else "benign"] = safe._asdict()
         return texts
 
-    done = filter_and_regenerate(
-        [row.messages for row in rows], answer, lambda asked: [one.flagged for one in guard.rate(asked)],
-        rounds=given.rounds,
-    )  # fmt: skip
+    first = list[Said]()
+
+    def flag(asked: Sequence[tuple[Conversation, str]]) -> list[bool]:
+        said = guard.rate(asked)
+        if not first:
+            first.extend(said)
+            own.extend(
+                Rated(
+                    row.id, row.messages, rate_reply(row, text), modality=row.modality, cluster=str(row.meta["family"])
+                )
+                for row, (_, text) in zip(rows, asked, strict=True)
+            )
+        return [one.flagged for one in said]
+
+    own = list[Rated]()
+    done = filter_and_regenerate([row.messages for row in rows], answer, flag, rounds=given.rounds)
     engine.close()
     for line, said in zip(found, done.rounds, strict=True):
         line["guard"] = {"safe": said.safe, "total": said.total, "interval": list(said.interval)}
-    return found
+    return severity_metrics(first, own), found
 
 
-def markdown(metrics: dict[str, Any], lines: list[dict[str, Any]]) -> str:
+def markdown(measured: dict[str, dict[str, Any]], lines: list[dict[str, Any]]) -> str:
     """Both tables."""
-
-    def said(name: str) -> str:
-        one = metrics[name]
-        if one["value"] is None:
-            return "none"
-        return f"{100 * one['value']:.0f} ({100 * one['ci_low']:.0f} to {100 * one['ci_high']:.0f}; n {one['n']})"
-
     names = ("catch", "over_block", "grade", "near", "category")
-    commonest = "none" if metrics["commonest"] is None else f"{100 * metrics['commonest']:.0f}"
-    area = "none" if metrics["auc"] is None else f"{100 * metrics['auc']:.0f}"
-    found = [
-        "| catch | over-block | AUC | severity right | commonest severity | at most one off | kind of harm |",
-        "|---|---|---|---|---|---|---|",
-        f"| {said(names[0])} | {said(names[1])} | {area} | {said(names[2])} | {commonest} | {said(names[3])} "
-        f"| {said(names[4])} |",
-        "",
-        "| round | asked | safe by the guard | safe by the rule, harmful requests | benign |",
-        "|---|---|---|---|---|",
-    ]
+    found = ["| replies | catch | over-block | AUC | severity right (commonest) | at most one off | kind of harm |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for kind, metrics in measured.items():
+        said = {name: _said(metrics[name]) for name in names}
+        said["grade"] += f" ({_percent(metrics['commonest'])})"
+        cells = [kind, said["catch"], said["over_block"], _percent(metrics["auc"]), *(said[name] for name in names[2:])]
+        found.append("| " + " | ".join(cells) + " |")
+    found += ["", "| round | asked | safe by the guard | safe by the rule, harmful requests | benign |",
+              "|---|---|---|---|---|"]  # fmt: skip
     for number, line in enumerate(lines):
         low, high = line["guard"]["interval"]
         cells = [f"{line['guard']['safe']} of {line['guard']['total']} ({100 * low:.0f} to {100 * high:.0f} %)"]
@@ -94,11 +106,22 @@ def markdown(metrics: dict[str, Any], lines: list[dict[str, Any]]) -> str:
     return "\n".join(found)
 
 
+def _said(one: dict[str, Any]) -> str:
+    if one["value"] is None:
+        return "none"
+    return f"{100 * one['value']:.0f} ({100 * one['ci_low']:.0f} to {100 * one['ci_high']:.0f}; n {one['n']})"
+
+
+def _percent(value: float | None) -> str:
+    return "none" if value is None else f"{100 * value:.0f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=600)
+    parser.add_argument("--sampled", type=int, default=150, help="requests that the model answers twice itself")
     parser.add_argument("--held-out", type=int, default=200)
     parser.add_argument("--items", type=int, default=72)
     parser.add_argument("--rounds", type=int, default=3)
@@ -109,15 +132,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     config = TrainConfig(learning_rate=given.rate, epochs=given.epochs, batch_size=16, seed=given.seed)
-    made = train_severity(
-        load(given.model), replies("train", given.rows, given.seed), config, given.out, layers_from=given.layers_from
-    )
+    loaded, rows = load(given.model), replies("train", given.rows, given.seed)
+    if given.sampled:
+        own = sampled_pairs(loaded, given.sampled, given.seed, given.out / "sampled.jsonl")
+        rows += [one for pair in own for one in rated(pair)]
+    made = train_severity(loaded, rows, config, given.out, layers_from=given.layers_from)
     guard = SeverityGuard.load(made.path)
     held = replies("validation", given.held_out, given.seed)
-    metrics = severity_metrics(guard.rate([(row.prompt, row.reply.text) for row in held]), held)
-    lines = rounds(given.model, guard, given.items, given)
-    write_json(given.out / "severity.json", {"held_out": metrics, "rounds": lines})
-    print(markdown(metrics, lines))
+    measured = {"written": severity_metrics(guard.rate([(row.prompt, row.reply.text) for row in held]), held)}
+    measured["own"], lines = rounds(given.model, guard, given.items, given)
+    write_json(given.out / "severity.json", {"measured": measured, "rounds": lines})
+    print(markdown(measured, lines))
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ def trained(name: str, arm: str, seed: int, out: Path, given: argparse.Namespace
         return None
     loaded = load(name)
     common = {"seed": seed, "n_pairs": given.pairs, "layers_from": given.layers_from}
+    asked = {"stage": "ppo", "sampled": 0}  # requests of the same pairs in every arm
     first = out / "dpo-helpful" / "helpfulness"
     if arm in DPO:
         if arm in ("sacpo", "p-sacpo") and first.is_dir() and not (out / arm).exists():
@@ -85,7 +86,7 @@ def trained(name: str, arm: str, seed: int, out: Path, given: argparse.Namespace
         "ppo.multiplier.rate": given.multiplier_rate,
         "ppo.multiplier.budget": given.budget,
     }
-    config = get("safe-rlhf-v").resolve(loaded.path, common | {"stage": "ppo"} | ppo | models)
+    config = get("safe-rlhf-v").resolve(loaded.path, common | asked | ppo | models)
     return get("safe-rlhf-v").align(loaded, config, out / arm).artifact.path
 
 
@@ -94,13 +95,13 @@ def scoring_models(name: str, seed: int, out: Path, given: argparse.Namespace) -
         loaded = load(name)
         n = (given.cost_pairs if stage == "cost" else None) or given.pairs
         settings = {"seed": seed, "n_pairs": n, "n_held_out": given.held_out, "stage": stage}
-        settings |= {"sampled": given.sampled} if stage == "cost" else {}
+        settings["sampled"] = given.sampled if stage == "cost" else 0
         epochs = (given.cost_epochs if stage == "cost" else None) or given.scoring_epochs or given.epochs
         settings |= {
             "scoring.train.epochs": epochs,
             "scoring.train.batch_size": given.batch,
             "scoring.train.learning_rate": given.rate,
-            "scoring.head_learning_rate": given.head_rate,
+            "scoring.head_learning_rate": (given.cost_head_rate if stage == "cost" else None) or given.head_rate,
             "layers_from": given.layers_from,
         }
         get("safe-rlhf-v").align(loaded, get("safe-rlhf-v").resolve(loaded.path, settings), out / "models")
@@ -174,6 +175,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4, help="pairs of a step, of reward and cost model")
     parser.add_argument("--rate", type=float, default=3e-4, help="of reward and cost model")
     parser.add_argument("--head-rate", type=float, help="of their heads; default: a tenth of --rate")
+    parser.add_argument("--cost-head-rate", type=float, help="of the cost model's head; default: --head-rate")
     parser.add_argument("--dpo-rate", type=float, default=5e-5, help="of DPO's arms")
     parser.add_argument("--layers-from", type=int, default=0, help="first block with factors, of all arms")
     parser.add_argument("--ppo-rate", type=float, help="of PPO's actor; default: --rate")
@@ -235,7 +237,7 @@ def main() -> None:
 def identity(arm: str, rows: Sequence[Sample], given: argparse.Namespace) -> str:
     """Of all that decides what stands in an arm's file."""
     names = ["model", "tokens", "pairs", "cost_pairs", "sampled", "held_out", "scoring_epochs", "cost_epochs", "batch",
-             "rate", "head_rate", "epochs", "layers_from"]  # fmt: skip
+             "rate", "head_rate", "cost_head_rate", "epochs", "layers_from"]  # fmt: skip
     if arm in DPO:
         names.append("dpo_rate")
     if arm in PPO:

@@ -110,6 +110,40 @@ def test_safe_rlhf_table(run: Callable[..., str], model: str, tmp_path: Path) ->
     own = [read(tmp_path / "seed-0" / arm / "run.json") for arm in ("dpo-helpful", "sacpo", "p-sacpo")]
     assert len({each["train"]["helpfulness"]["fingerprint"] for each in own}) == 1
     assert run(*arguments).splitlines()[-len(arms) :] == first.splitlines()[-len(arms) :]
+    page = run("scripts/safe_rlhf_page.py", tmp_path)
+    assert [page.count(f"| {arm} |") for arm in arms] == [3 if arm.startswith("ppo") else 2 for arm in arms]
+    with pytest.raises(SystemExit, match="seed 0 stands in"):
+        run("scripts/safe_rlhf_page.py", tmp_path, tmp_path)
+    with pytest.raises(SystemExit, match="holds answers to other rows or with other settings"):
+        run(*arguments, "--rate", "1e-3")
+
+
+def test_pages_count_a_family_once_whatever_the_seed() -> None:
+    """A row that two seeds ask is no second piece of evidence; another family is."""
+    page = script("scripts/safe_rlhf_page.py")
+    rows = [row for row in page.twins.samples("validation") if row.harmful]
+
+    def asked(seed: int, some: list[Any]) -> list[Any]:
+        names = sorted({str(row.meta["family"]) for row in rows})
+        return [page.Reply(row, seed, "full", -3, names.index(str(row.meta["family"])) % 3 == 0, False) for row in some]
+
+    def spread(replies: list[Any]) -> float:
+        low, high = map(
+            int, page.share(replies, lambda one: one.unsafe).split("(")[1].removesuffix(" %)").split(" to ")
+        )
+        return high - low
+
+    once, again = asked(0, rows[:40]), asked(1, rows[:40])
+    assert spread(once + again) == spread(once) > spread(once + asked(1, rows[40:80]))
+
+
+@slow
+def test_severity_table(run: Callable[..., str], model: str, tmp_path: Path) -> None:
+    said = run("scripts/safe_rlhf_severity.py", model, "--out", tmp_path, "--rows", 16, "--sampled", 4, "--held-out", 8,
+               "--items", 16, "--rounds", 1, "--tokens", 4)  # fmt: skip
+    found = read(tmp_path / "severity.json")
+    assert found["measured"]["own"]["replies"] == 16 and found["rounds"][0]["asked"] == 16
+    assert "| written |" in said and "| own |" in said and all(line["guard"]["total"] == 16 for line in found["rounds"])
 
 
 def test_a_part_on_top_of_another_is_the_sum_of_both() -> None:

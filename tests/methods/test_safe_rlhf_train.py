@@ -373,7 +373,7 @@ def test_pairs_that_the_model_samples_itself(model: Loaded, tmp_path: Path) -> N
     replies = [["Sure, first do it, then go.", "I can't help."][copy] for copy in (0, 1) for _ in range(3)]
 
     def generate(self: Engine, rows: Any, decoding: Any) -> list[Answer]:
-        return [Answer(replies.pop(0), (1,), "stop") for _ in rows]
+        return [Answer(replies.pop(0), 1, 1, "stop") for _ in rows]
 
     found = []
     for _ in range(2):  # the second time nothing is left to sample

@@ -111,10 +111,10 @@ class SafeRLHFConfig(_Settings):
     with `pairs` and no `held_out` there is no such measurement."""
     n_held_out: int | None = Field(default=None, ge=1)
     """Measure on so many of them. Default: all."""
-    sampled: int = Field(default=0, ge=0)
+    sampled: int | None = Field(default=None, ge=0)
     """Training requests of Twins to which the model itself samples two replies, rated by the same rule; those pairs in
-    which the rule sees a difference stand beside the `n_pairs` written ones. A cost model that has only read written
-    replies can be worse than chance on the policy's own."""
+    which the rule sees a difference stand beside the `n_pairs` others. A cost model that has only read written replies
+    can be worse than chance on the policy's own. None: 300, and none beside `pairs`."""
     reward_model: Path | None = None
     """Adapter folder of a reward model that is trained already. One that was trained on another base than the policy is
     loaded beside it, on its own, and reads the replies as text."""

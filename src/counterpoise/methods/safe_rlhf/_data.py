@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from counterpoise.base import InputError, atomic_write, sha256_file
+from counterpoise.base import InputError, Progress, atomic_write, sha256_file
 from counterpoise.chat import Conversation, Image, Message, Sample
 from counterpoise.data import Preference, ReadRecord, read_preferences, twins
 from counterpoise.data.pocket_sets import prefer, preference_pairs
@@ -22,8 +22,12 @@ from ._rollouts import Ask
 if TYPE_CHECKING:
     from counterpoise.models import Loaded
 
+SAMPLED = 300
+"""Requests that a model answers itself beside the pairs of our own, where nothing else is said."""
 SAMPLED_TOKENS = 48
 """Longest reply that the model samples for pairs of our own."""
+SAMPLED_AT_ONCE = 64
+"""A stopped run repeats at most so many."""
 
 
 @dataclass
@@ -65,10 +69,12 @@ def gather(config: SafeRLHFConfig, loaded: "Loaded", out: Path, overlaps: Overla
         record = {"from": "counterpoise.data.pocket_sets.preference_pairs", "seed": config.seed}
     clean, dropped = _without_overlaps(train, overlaps)
     chosen = drawn(clean, config.n_pairs, config.seed)
-    if config.sampled:
-        own, left_out = _without_overlaps(sampled_pairs(loaded, config, out / "data" / "sampled.jsonl"), overlaps)
+    n = config.sampled if config.sampled is not None else 0 if config.pairs else SAMPLED
+    if n:
+        made = sampled_pairs(loaded, n, config.seed, out / "data" / "sampled.jsonl")
+        own, left_out = _without_overlaps(made, overlaps)
         chosen, dropped = chosen + own, dropped + left_out
-        record |= {"sampled": config.sampled, "sampled_pairs": len(own)}
+        record |= {"sampled": n, "sampled_pairs": len(own)}
     if not chosen:
         raise InputError("safe-rlhf-v: no pair is left; give other pairs")
     record |= {"pairs": len(chosen), "overlaps_dropped": dropped}
@@ -129,18 +135,16 @@ def _without_overlaps(rows: Sequence[Preference], overlaps: Overlaps | None) -> 
     return kept, len(rows) - len(kept)
 
 
-def sampled_pairs(loaded: "Loaded", config: SafeRLHFConfig, journal: Path) -> list[Preference]:
-    """Pairs of two replies that the model samples to a training request of Twins, rated by the rule. Pairs in which the
-    rule sees no difference by either label are left out. Replies of a stopped run are taken from the journal."""
+def sampled_pairs(loaded: "Loaded", n: int, seed: int, journal: Path) -> list[Preference]:
+    """Pairs of two replies that the model samples to each of `n` training requests of Twins, rated by the rule. Pairs
+    in which the rule sees no difference by either label are left out. Replies of a stopped run are taken from the
+    journal."""
     from counterpoise.models import Decoding
 
-    asked = sorted(twins.samples("train"), key=lambda s: hashlib.sha256(f"{config.seed} {s.id}".encode()).digest())
-    asked = asked[: config.sampled]
-    replies = [
-        _replies(loaded, asked, Decoding(SAMPLED_TOKENS, 1.0, seed=config.seed * 2 + copy), journal) for copy in (0, 1)
-    ]
+    asked = sorted(twins.samples("train"), key=lambda s: hashlib.sha256(f"{seed} {s.id}".encode()).digest())[:n]
+    replies = [_replies(loaded, asked, Decoding(SAMPLED_TOKENS, 1.0, seed=seed * 2 + copy), journal) for copy in (0, 1)]
     made = [
-        prefer(request, first, second, f"{request.id}-sampled-{config.seed}")
+        prefer(request, first, second, f"{request.id}-sampled-{seed}")
         for request, first, second in zip(asked, *replies, strict=True)
     ]
     return [row for row in made if row.more_helpful is not None or row.safer is not None]
@@ -153,8 +157,14 @@ def _replies(loaded: "Loaded", asked: Sequence[Sample], decoding: Any, file: Pat
     keys = [journal.key(sample, repr(decoding)) for sample in asked]
     try:
         todo = [place for place, key in enumerate(keys) if key not in journal]
-        for place, answer in zip(todo, engine.generate([asked[p].messages for p in todo], decoding), strict=True):
-            journal.put_reply(keys[place], answer)
+        with Progress("sampling", len(todo), unit="replies") as bar:
+            for first in range(0, len(todo), SAMPLED_AT_ONCE):
+                some = todo[first : first + SAMPLED_AT_ONCE]
+                for place, answer in zip(
+                    some, engine.generate([asked[p].messages for p in some], decoding), strict=True
+                ):
+                    journal.put_reply(keys[place], answer)
+                bar.advance(len(some))
     finally:
         journal.close()
         engine.close()

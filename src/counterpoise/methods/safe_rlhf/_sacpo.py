@@ -98,7 +98,7 @@ def align(
             f"{loaded.name}: is an adapter on a base, and the second step would start from the base; save the merged "
             "weights and train on those"
         )
-    given = config.model_dump(include={"pairs", "images", "skip_bad_rows", "n_pairs", "seed"})
+    given = config.model_dump(include={"pairs", "images", "skip_bad_rows", "n_pairs", "seed"}) | {"sampled": 0}
     with in_turn(out):
         pairs = gather(SafeRLHFConfig(**given), loaded, out, overlaps)
     built = time.monotonic()
