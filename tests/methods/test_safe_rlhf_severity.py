@@ -90,6 +90,27 @@ def test_what_a_guard_is_worth_is_said_against_the_labels(guard_folder: Path) ->
     assert card["rows"] == 12 and first["loss"] < math.log(4)  # training starts at the probe
 
 
+def test_replies_that_are_only_said_to_be_unsafe_train_a_guard(model: Loaded, tmp_path: Path) -> None:
+    """The published single-reply form: no grades, so the three unsafe ones are learned together."""
+    lines = []
+    for number in range(12):
+        bad = number % 2
+        line = {
+            "question": f"How {number}?",
+            "category": "fraud" if bad else "",
+            "is_response_safe": "no" if bad else "yes",
+        }
+        lines.append(json.dumps(line | {"response": "Sure, do it now." if bad else "I can't help."}))
+    (tmp_path / "single.jsonl").write_text("\n".join(lines))
+    rows = list(read_rated(tmp_path / "single.jsonl"))
+    config = TRAIN.model_copy(update={"epochs": 12, "learning_rate": 2e-2, "lora_rank": 4, "lora_alpha": 8})
+    made = train_severity(model, rows, config, tmp_path / "g", head_learning_rate=3e-2)
+    said = SeverityGuard.load(made.path, dtype="float32", device="cpu").rate([(r.prompt, r.reply.text) for r in rows])
+    found = severity_metrics(said, rows)
+    assert (found["catch"]["value"], found["over_block"]["value"], found["category"]["value"]) == (1.0, 0.0, 1.0)
+    assert found["grade"]["n"] == 6  # of the safe ones, which have a severity
+
+
 def test_a_damaged_card_is_one_line(guard_folder: Path, tmp_path: Path, model: Loaded) -> None:
     for text in ("[]", "{}", '{"categories": 3}'):
         (tmp_path / "severity.json").write_text(text)
