@@ -27,7 +27,8 @@ from counterpoise.methods.safe_rlhf import (
     severity_metrics,
     train_severity,
 )
-from counterpoise.methods.safe_rlhf._data import drawn, sampled_pairs
+from counterpoise.methods.safe_rlhf._data import drawn
+from counterpoise.methods.safe_rlhf._own import sampled_pairs
 from counterpoise.models import Decoding, Engine, load
 from counterpoise.train import TrainConfig
 

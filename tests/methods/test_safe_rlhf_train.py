@@ -25,7 +25,7 @@ from counterpoise.methods.safe_rlhf import MultiplierConfig, PPOConfig, SafeRLHF
 from counterpoise.methods.safe_rlhf import _align as stages
 from counterpoise.methods.safe_rlhf import _ppo as ppo
 from counterpoise.methods.safe_rlhf._episodes import end_of_turn, estimate, look, with_estimates
-from counterpoise.methods.safe_rlhf._measured import cost_metrics
+from counterpoise.methods.safe_rlhf._measured import cost_metrics, own_metrics
 from counterpoise.methods.safe_rlhf._ppo import Actor, Critic, Loop, roles
 from counterpoise.methods.safe_rlhf._rollouts import Ask, roll_out
 from counterpoise.methods.safe_rlhf._scores import (
@@ -364,13 +364,23 @@ def test_each_stage_is_one_command(
     assert "counterpoise eval" in said["ppo"]
 
 
+class Always:
+    """A cost model that says one thing."""
+
+    def __init__(self, cost: float):
+        self.cost = cost
+
+    def scores(self, asked: Any) -> Any:
+        return np.full(len(asked), self.cost)
+
+
 def test_pairs_that_the_model_samples_itself(model: Loaded, tmp_path: Path) -> None:
     """Two replies to each request, rated by the rule; taken from the journal when the run is given again."""
     from counterpoise.methods.safe_rlhf._data import gather
     from counterpoise.models import Answer, Engine
 
-    given = SafeRLHFConfig(sampled=3, n_pairs=4, n_held_out=2)
-    replies = [["Sure, first do it, then go.", "I can't help."][copy] for copy in (0, 1) for _ in range(3)]
+    given = SafeRLHFConfig(sampled=4, n_pairs=4, n_held_out=2)
+    replies = ["Sure, first do it, then go."] * 4 + ["I can't help."] * 5
 
     def generate(self: Engine, rows: Any, decoding: Any) -> list[Answer]:
         return [Answer(replies.pop(0), 1, 1, "stop") for _ in rows]
@@ -382,10 +392,14 @@ def test_pairs_that_the_model_samples_itself(model: Loaded, tmp_path: Path) -> N
             found.append(gather(given, model, tmp_path, None))
     first, again = found
     assert [row.id for row in again.train] == [row.id for row in first.train] and not replies
-    assert len(first.train) == 7 and all(
+    assert len(first.train) == 8 and all(
         "-sampled-" in row.id for row in first.train[4:]
     )  # beside those that are drawn
-    assert first.record["sampled"] == first.record["sampled_pairs"] == 3 and first.record["pairs"] == 7
+    assert first.record["sampled"] == first.record["sampled_pairs"] == 4 and first.record["pairs"] == 8
+    (own,) = first.own
+    assert own.reply.text == "I can't help." and own.split == "validation" and first.own == again.own
+    said = own_metrics(Always(1.0), first.own)  # type: ignore[arg-type]
+    assert said["sign"]["value"] == 0.0 and said["replies"] == 1 and said["auc"] is None
 
 
 def test_files_of_one_name_are_refused(model: Loaded, tmp_path: Path) -> None:

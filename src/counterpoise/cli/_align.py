@@ -126,4 +126,6 @@ def _held_out(file: Path) -> str:
             said.append(f"{name.replace('_', ' ')} {100 * one['value']:.0f} % ({ends}, n {one['n']})")
     if metrics.get("auc") is not None:
         said.append(f"AUC {metrics['auc']:.2f}")
+    if (own := metrics.get("own")) and own["auc"] is not None:
+        said.append(f"AUC of the model's own replies {own['auc']:.2f} (n {own['replies']})")
     return "held out: " + ", ".join(said) + f"; all of it: {file}"

@@ -106,7 +106,7 @@ def _score_stage(
     from counterpoise.train import Head, Lora, digest, fit, length_limit
 
     from ._guard import HELD_OUT
-    from ._measured import cost_metrics, reward_metrics
+    from ._measured import cost_metrics, own_metrics, reward_metrics
     from ._probe import probed
     from ._scores import CostModel, RewardModel
 
@@ -128,7 +128,8 @@ def _score_stage(
     settings = train.model_copy(update={"seed": config.seed, "groups": train.groups or groups})
     result = fit(loaded, rows, objective, settings, out, resume=resume)
     found = dataclasses.asdict(result) | {"rows_with_order": len(rows)}
-    file, run = out / HELD_OUT, f"2 {result.fingerprint} {digest(pairs.held_out)}"
+    own = pairs.own if stage == "cost" else []
+    file, run = out / HELD_OUT, f"3 {result.fingerprint} {digest([pairs.held_out, own])}"
     if not pairs.held_out:
         file.unlink(missing_ok=True)  # of an earlier run
     else:
@@ -136,6 +137,7 @@ def _score_stage(
         if known.get("run") != run:
             with scoring_with(loaded, result.artifact.path, stage) as model:
                 metrics = (reward_metrics if stage == "reward" else cost_metrics)(model, pairs.held_out)
+                metrics |= {"own": own_metrics(model, own)} if own else {}
             known = {"run": run, "adapter": result.artifact.fingerprint, "metrics": metrics}
             write_json(file, known)
         found["held_out"] = known["metrics"]

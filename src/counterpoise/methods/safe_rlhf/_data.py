@@ -1,4 +1,4 @@
-"""The pairs of a run: from files or of our own, those the model samples itself, and the prompts of PPO."""
+"""The pairs of a run: from files or of our own, those of the model's own replies, and the prompts of PPO."""
 
 import dataclasses
 import hashlib
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from counterpoise.base import InputError, Progress, atomic_write, sha256_file
+from counterpoise.base import InputError, atomic_write, sha256_file
 from counterpoise.chat import Conversation, Image, Message, Sample
-from counterpoise.data import Preference, ReadRecord, read_preferences, twins
-from counterpoise.data.pocket_sets import prefer, preference_pairs
-from counterpoise.evals import Journal
+from counterpoise.data import Preference, Rated, ReadRecord, read_preferences
+from counterpoise.data.pocket_sets import preference_pairs
 
 from .._sources import Overlaps
 from ._config import SafeRLHFConfig
+from ._own import own_replies, sampled_pairs
 from ._rollouts import Ask
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 SAMPLED = 300
 """Requests that a model answers itself beside the pairs of our own, where nothing else is said."""
-SAMPLED_TOKENS = 48
-"""Longest reply that the model samples for pairs of our own."""
-SAMPLED_AT_ONCE = 64
-"""A stopped run repeats at most so many."""
 
 
 @dataclass
@@ -37,6 +33,8 @@ class Pairs:
     train: list[Preference]
     held_out: list[Preference]
     record: dict[str, Any] = field(default_factory=dict)
+    own: list[Rated] = field(default_factory=list)
+    """The model's own replies to requests of validation families: a cost model is to be right about these too."""
 
     def ordered(self, by: Literal["helpfulness", "safety"], *, held_out: bool = False) -> list[Preference]:
         """Those with an order of that kind (and two different replies)."""
@@ -60,6 +58,7 @@ def key_of(prompt: Conversation) -> str:
 def gather(config: SafeRLHFConfig, loaded: "Loaded", out: Path, overlaps: Overlaps | None) -> Pairs:
     """The pairs of a run. Prompts that overlap an evaluation row are left out and counted. Raises InputError when none
     are left, or a file is wrong."""
+    cost = config.stage == "cost" or (config.stage == "all" and config.cost_model is None)
     if config.pairs:
         train, record = _read(config.pairs, config, out)
         held = _read(config.held_out, config, out)[0] if config.held_out else []
@@ -75,10 +74,11 @@ def gather(config: SafeRLHFConfig, loaded: "Loaded", out: Path, overlaps: Overla
         own, left_out = _without_overlaps(made, overlaps)
         chosen, dropped = chosen + own, dropped + left_out
         record |= {"sampled": n, "sampled_pairs": len(own)}
+    replies = own_replies(loaded, n // 4, config.seed, out / "data" / "sampled.jsonl") if n and cost else []
     if not chosen:
         raise InputError("safe-rlhf-v: no pair is left; give other pairs")
     record |= {"pairs": len(chosen), "overlaps_dropped": dropped}
-    return Pairs(chosen, drawn(held, config.n_held_out, config.seed), record)
+    return Pairs(chosen, drawn(held, config.n_held_out, config.seed), record, replies)
 
 
 def drawn(rows: Sequence[Preference], n: int | None, seed: int) -> list[Preference]:
@@ -133,40 +133,3 @@ def _without_overlaps(rows: Sequence[Preference], overlaps: Overlaps | None) -> 
         if not known[key]:
             kept.append(row)
     return kept, len(rows) - len(kept)
-
-
-def sampled_pairs(loaded: "Loaded", n: int, seed: int, journal: Path) -> list[Preference]:
-    """Pairs of two replies that the model samples to each of `n` training requests of Twins, rated by the rule. Pairs
-    in which the rule sees no difference by either label are left out. Replies of a stopped run are taken from the
-    journal."""
-    from counterpoise.models import Decoding
-
-    asked = sorted(twins.samples("train"), key=lambda s: hashlib.sha256(f"{seed} {s.id}".encode()).digest())[:n]
-    replies = [_replies(loaded, asked, Decoding(SAMPLED_TOKENS, 1.0, seed=seed * 2 + copy), journal) for copy in (0, 1)]
-    made = [
-        prefer(request, first, second, f"{request.id}-sampled-{seed}")
-        for request, first, second in zip(asked, *replies, strict=True)
-    ]
-    return [row for row in made if row.more_helpful is not None or row.safer is not None]
-
-
-def _replies(loaded: "Loaded", asked: Sequence[Sample], decoding: Any, file: Path) -> list[str]:
-    from counterpoise.models import Engine
-
-    journal, engine = Journal(file, loaded.fingerprint), Engine(loaded)
-    keys = [journal.key(sample, repr(decoding)) for sample in asked]
-    try:
-        todo = [place for place, key in enumerate(keys) if key not in journal]
-        with Progress("sampling", len(todo), unit="replies") as bar:
-            for first in range(0, len(todo), SAMPLED_AT_ONCE):
-                some = todo[first : first + SAMPLED_AT_ONCE]
-                for place, answer in zip(
-                    some, engine.generate([asked[p].messages for p in some], decoding), strict=True
-                ):
-                    journal.put_reply(keys[place], answer)
-                bar.advance(len(some))
-    finally:
-        journal.close()
-        engine.close()
-    found = [journal.get(key) for key in keys]
-    return [str(row["answer"]) if row else "" for row in found]

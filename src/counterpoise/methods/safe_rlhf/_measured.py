@@ -82,6 +82,17 @@ def cost_metrics(model: ScoreModel, pairs: Sequence[Preference]) -> dict[str, An
     return metrics | {"pairs": len(ordered), "replies": len(said)}
 
 
+def own_metrics(model: ScoreModel, rows: Sequence[Rated]) -> dict[str, Any]:
+    """Of the model's own rated replies: AUC of the cost (over all, and over replies to harmful requests), and the share
+    whose cost is on their side of 0."""
+    costs = model.scores([(row.prompt, row.reply.text) for row in rows])
+    unsafe = np.array([row.reply.safe is False for row in rows], bool)
+    harmful = np.array([bool(row.meta.get("harmful")) for row in rows], bool)
+    sign = of_rows(rows, (costs > 0) == unsafe)
+    areas = {"auc": auc(costs, unsafe), "auc_harmful": auc(costs[harmful], unsafe[harmful])}
+    return areas | {"sign": sign, "replies": len(rows), "unsafe": int(unsafe.sum())}
+
+
 def calibrated(costs: Floats, slope: float, offset: float) -> Floats:
     """(n,) probabilities of unsafe by Platt's calibration."""
     found: Floats = 1 / (1 + np.exp(-np.clip(slope * costs + offset, -40, 40)))
