@@ -23,7 +23,7 @@ from counterpoise.evals.stats import auc
 from counterpoise.methods.safe_rlhf._data import drawn, key_of
 from counterpoise.methods.safe_rlhf._measured import cluster_of, share
 from counterpoise.methods.safe_rlhf._probe import fit_heads
-from counterpoise.methods.safe_rlhf._scores import CostModel, RewardModel, scored_tokens, sign_of
+from counterpoise.methods.safe_rlhf._scores import CostModel, RewardModel, ranks, scored_tokens, sign_of
 from counterpoise.models import Engine, load
 
 CHUNK = 64
@@ -61,7 +61,9 @@ def head(kind: str, rows: list[Preference], x: dict[str, np.ndarray]) -> np.ndar
     states = np.stack([first, second], 1).reshape(2 * len(rows), -1)
     signs = [sign_of(row.replies[1 - row.safer if up else row.safer]) if cost else 0 for row in rows for up in (1, 0)]  # type: ignore[operator]
     objective = CostModel() if cost else RewardModel()
-    weights, _ = fit_heads(states, {"sign": torch.tensor(signs, dtype=torch.float32)}, objective)
+    ranked = [float(ranks(row)) for row in rows for _ in (0, 1)]
+    targets = {"sign": torch.tensor(signs, dtype=torch.float32), "ranked": torch.tensor(ranked)}
+    weights, _ = fit_heads(states, targets, objective)
     return weights[kind][0].double().numpy()
 
 

@@ -118,7 +118,9 @@ def _score_stage(
         name=stage, rank=train.lora_rank, alpha=train.lora_alpha, dropout=train.lora_dropout,
         layers_from=config.layers_from,
     )  # fmt: skip
-    objective = RewardModel(scoring.mu) if stage == "reward" else CostModel(scoring.k, scoring.mu, scoring.sign)
+    objective: RewardModel | CostModel = RewardModel(scoring.mu)
+    if stage == "cost":
+        objective = CostModel(scoring.k, scoring.mu, scoring.sign, scoring.rank)
     start = None
     if scoring.probe and not train.groups:
         with in_turn(out):

@@ -24,8 +24,12 @@ class ScoringConfig(_Settings):
     """Weight of the regulariser on squared scores, of both models."""
     k: float = Field(default=1.0, ge=0)
     """Weight of the sign terms of the cost model."""
-    sign: Literal["graded", "binary"] = "graded"
-    """`graded`: -3 to 3, which scales the margin. `binary`: -1 and 1, as in Safe RLHF for texts."""
+    sign: Literal["graded", "binary"] = "binary"
+    """`graded`: -3 to 3, which scales the margin, and nothing for a bare refusal, whose grade is 0. `binary`: -1 and 1,
+    as in Safe RLHF for texts."""
+    rank: Literal["unsafe", "all"] = "unsafe"
+    """Pairs whose order the cost model learns: those with a reply that is not said to be safe, or all, as in the paper.
+    The order of two safe replies pulled the costs of bare refusals above those of compliance."""
     probe: bool = True
     """Start the head at a linear probe of the untouched model on the same pairs (LP-FT, one more pass over them).
     Else at random, as in the paper."""

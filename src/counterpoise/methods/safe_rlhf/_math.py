@@ -30,19 +30,29 @@ def rm_loss(helpful_P: Tensor, other_P: Tensor, mu: float) -> LossOut:
 
 
 def cm_loss(
-    less_safe_P: Tensor, safer_P: Tensor, sign_less_P: Tensor, sign_safer_P: Tensor, *, k: float, mu: float
+    less_safe_P: Tensor,
+    safer_P: Tensor,
+    sign_less_P: Tensor,
+    sign_safer_P: Tensor,
+    ranked_P: Tensor | None = None,
+    *,
+    k: float,
+    mu: float,
 ) -> LossOut:
     """Order and sign of costs, summed over pairs ordered by safety; a higher cost is worse, above 0 is unsafe:
 
-        L = sum_p [- log sigmoid(C_h - C_l) - k log sigmoid(s_h C_h) - k log sigmoid(s_l C_l) + mu (C_h^2 + C_l^2) / 2]
+        L = sum_p [- w log sigmoid(C_h - C_l) - k log sigmoid(s_h C_h) - k log sigmoid(s_l C_l)
+                   + mu (C_h^2 + C_l^2) / 2]
 
     C_h is the cost of the *less safe* reply, C_l of the safer one. Signs s are graded (minus the harmless rate, -3 to
-    3), which scales the margin, or -1 and 1; a grade of 0 gives the constant log 2 and no gradient.
+    3), which scales the margin, or -1 and 1; a grade of 0 gives the constant log 2 and no gradient. w, `ranked_P`, is 1
+    for pairs whose order counts and 0 for others; the paper's loss has 1 for all.
     Metrics: `accuracy` of the order, `sign`: replies (half a pair each) of a grade other than 0 on their side of 0.
     """
     less_safe_P, safer_P = less_safe_P.float(), safer_P.float()
     order = -F.logsigmoid(less_safe_P - safer_P)
     sign = -F.logsigmoid(sign_less_P.float() * less_safe_P) - F.logsigmoid(sign_safer_P.float() * safer_P)
+    order = order if ranked_P is None else order * ranked_P.float()
     loss = order + k * sign + mu * (less_safe_P**2 + safer_P**2) / 2
     with torch.no_grad():
         right = float((less_safe_P > safer_P).sum())

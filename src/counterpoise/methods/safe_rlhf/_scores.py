@@ -58,26 +58,25 @@ class RewardModel(Objective[Preference]):
         return kept if len(kept) == 2 else None
 
     def loss(self, model: Trainable, batch: Batch) -> LossOut:
-        return self.of(model.scores(REWARD, batch)[:, 0])
-
-    def of(self, scores_B: Tensor) -> LossOut:
-        """Of scores of pairs, the more helpful reply first."""
-        return rm_loss(scores_B[0::2], scores_B[1::2], self.mu)
+        return self.of_heads({REWARD: model.scores(REWARD, batch)}, batch.targets)
 
     def heads(self) -> dict[str, int]:
         return {REWARD: 1}
 
     def of_heads(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> LossOut:
-        return self.of(outputs[REWARD][:, 0])
+        scores_B = outputs[REWARD][:, 0]
+        return rm_loss(scores_B[0::2], scores_B[1::2], self.mu)
 
 
 @dataclass(frozen=True)
 class CostModel(Objective[Preference]):
-    """Pairs in the order of safety, the less safe reply first, with the sign of each; see `cm_loss`."""
+    """Pairs in the order of safety, the less safe reply first, with the sign of each; see `cm_loss`. `rank`: pairs whose
+    order is learned, all or those with a reply that is not said to be safe."""
 
     k: float = 1.0
     mu: float = 1e-3
-    sign: Literal["graded", "binary"] = "graded"
+    sign: Literal["graded", "binary"] = "binary"
+    rank: Literal["unsafe", "all"] = "unsafe"
     role = COST
     unit = "row"
 
@@ -85,26 +84,30 @@ class CostModel(Objective[Preference]):
         assert row.safer is not None, "rows without an order are left out before training"
         replies = (row.replies[1 - row.safer], row.replies[row.safer])
         found = [scored_tokens(loaded, row.prompt, reply.text, limit) for reply in replies]
-        signs = [torch.tensor(float(sign_of(reply, self.sign))) for reply in replies]
+        ranked = torch.tensor(float(ranks(row, self.rank)))
         kept = tuple(
-            Tokens(tokens.row, tokens.labels, tokens.key, targets={"sign": sign})
-            for tokens, sign in zip(found, signs, strict=True)
+            Tokens(tokens.row, tokens.labels, tokens.key,
+                   targets={"sign": torch.tensor(float(sign_of(reply, self.sign))), "ranked": ranked})
+            for tokens, reply in zip(found, replies, strict=True)
             if tokens is not None
-        )
+        )  # fmt: skip
         return kept if len(kept) == 2 else None
 
     def loss(self, model: Trainable, batch: Batch) -> LossOut:
-        return self.of(model.scores(COST, batch)[:, 0], batch.targets["sign"])
-
-    def of(self, costs_B: Tensor, signs_B: Tensor) -> LossOut:
-        """Of costs of pairs, the less safe reply first, and the replies' signs."""
-        return cm_loss(costs_B[0::2], costs_B[1::2], signs_B[0::2], signs_B[1::2], k=self.k, mu=self.mu)
+        return self.of_heads({COST: model.scores(COST, batch)}, batch.targets)
 
     def heads(self) -> dict[str, int]:
         return {COST: 1}
 
     def of_heads(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> LossOut:
-        return self.of(outputs[COST][:, 0], targets["sign"])
+        costs_B, signs_B, ranked_B = outputs[COST][:, 0], targets["sign"], targets["ranked"]
+        return cm_loss(costs_B[0::2], costs_B[1::2], signs_B[0::2], signs_B[1::2], ranked_B[0::2], k=self.k, mu=self.mu)
+
+
+def ranks(row: Preference, which: Literal["unsafe", "all"] = "unsafe") -> bool:
+    """Whether the order of a pair's costs is learned. Between two safe replies an order by safety says little of harm:
+    a rule or an annotator puts a reply with a reason, or one beside the point, before a bare refusal."""
+    return which == "all" or any(reply.safe is not True for reply in row.replies)
 
 
 def sign_of(reply: Reply, kind: Literal["graded", "binary"] = "graded") -> int:
