@@ -54,6 +54,14 @@ def test_cost_loss_by_hand() -> None:
     assert out.metrics == {"accuracy": 1.0, "sign": 1.0}
 
 
+def test_the_order_of_a_pair_may_not_count() -> None:
+    """Its signs and the regulariser still do."""
+    costs = (t(1.0, 1.0), t(-0.5, -0.5), t(2.0, 2.0), t(-3.0, -3.0))
+    both = cm_loss(*costs, k=0.5, mu=0.01)
+    one = cm_loss(*costs, t(1.0, 0.0), k=0.5, mu=0.01)
+    assert float(both.loss - one.loss) == pytest.approx(math.log1p(math.exp(-1.5)), abs=1e-6) and one.n == 2
+
+
 def test_a_grade_of_zero_has_no_sign_gradient_and_a_swapped_pair_the_opposite_order() -> None:
     high, low = t(0.3).requires_grad_(), t(0.1).requires_grad_()
     cm_loss(high, low, t(0.0), t(0.0), k=1, mu=0.0).loss.backward()

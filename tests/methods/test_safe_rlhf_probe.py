@@ -50,7 +50,7 @@ def test_costs_have_their_sign_though_a_head_has_no_offset() -> None:
     x = states(120)
     signs = torch.tensor([1.0, -1.0, -1.0, -1.0, -1.0, -1.0] * 20)
     x[0::6, 4] += 0.5
-    weight = fit_heads(x, {"sign": signs}, CostModel())[0]["cost"][0]
+    weight = fit_heads(x, {"sign": signs, "ranked": torch.ones(120)}, CostModel())[0]["cost"][0]
     costs = x @ weight.double().numpy()
     assert ((costs > 0) == (signs.numpy() > 0)).mean() > 0.9
 

@@ -95,6 +95,21 @@ def test_a_row_ends_at_its_end_of_turn(model: Loaded) -> None:
         assert scored_tokens(model, (user("Hi"),), nothing, None) == scored_tokens(model, (user("Hi"),), ".", None)
 
 
+def test_the_order_of_two_safe_replies_is_not_learned(model: Loaded) -> None:
+    """A bare refusal after one with a reason says nothing of harm; where nothing is said of safety the order counts."""
+    row = pairs(1)[0]
+    replies = (Reply("I can't help, it hurts.", True, 2), Reply("I can't help.", True, 0))
+    safe = dataclasses.replace(row, replies=replies)
+    unknown = dataclasses.replace(row, replies=(Reply("I can't help."), Reply("Sure, do it.")))
+    for given, expected in ((row, 1.0), (safe, 0.0), (unknown, 1.0)):
+        rows = CostModel().encode(model, given, None)
+        assert rows is not None and [float(one.targets["ranked"]) for one in rows] == [expected] * 2
+        rows = CostModel(rank="all").encode(model, given, None)
+        assert rows is not None and [float(one.targets["ranked"]) for one in rows] == [1.0] * 2
+    rows = CostModel().encode(model, safe, None)
+    assert rows is not None and [float(one.targets["sign"]) for one in rows] == [-1.0] * 2
+
+
 @pytest.mark.parametrize("arch", ["smolvlm", "gemma3"])
 def test_no_score_or_gradient_depends_on_padding(arch: str, tmp_path: Path) -> None:
     loaded = load(str(tiny.build(arch, tmp_path / "m")), dtype="float32", device="cpu")

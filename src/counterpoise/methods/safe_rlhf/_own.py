@@ -6,7 +6,7 @@ out.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -58,21 +58,28 @@ def _drawn(split: Literal["train", "validation"], n: int, seed: int) -> list[Sam
 
 
 def _replies(loaded: "Loaded", asked: Sequence[Sample], decoding: Any, file: Path) -> list[str]:
-    from counterpoise.models import Engine
-
-    journal, engine = Journal(file, loaded.fingerprint), Engine(loaded)
+    journal = Journal(file, loaded.fingerprint)
     keys = [journal.key(sample, repr(decoding)) for sample in asked]
     try:
         todo = [place for place, key in enumerate(keys) if key not in journal]
-        with Progress("sampling", len(todo), unit="replies") as bar:
-            for first in range(0, len(todo), AT_ONCE):
-                some = todo[first : first + AT_ONCE]
-                answers = engine.generate([asked[place].messages for place in some], decoding)
-                for place, answer in zip(some, answers, strict=True):
-                    journal.put_reply(keys[place], answer)
-                bar.advance(len(some))
+        if todo:
+            _sample(loaded, {keys[place]: asked[place] for place in todo}, decoding, journal)
     finally:
         journal.close()
+    return [str(row["answer"]) if (row := journal.get(key)) else "" for key in keys]
+
+
+def _sample(loaded: "Loaded", asked: Mapping[str, Sample], decoding: Any, journal: Journal) -> None:
+    from counterpoise.models import Engine
+
+    engine, keys = Engine(loaded), list(asked)
+    try:
+        with Progress("sampling", len(keys), unit="replies") as bar:
+            for first in range(0, len(keys), AT_ONCE):
+                some = keys[first : first + AT_ONCE]
+                answers = engine.generate([asked[key].messages for key in some], decoding)
+                for key, answer in zip(some, answers, strict=True):
+                    journal.put_reply(key, answer)
+                bar.advance(len(some))
+    finally:
         engine.close()
-    found = [journal.get(key) for key in keys]
-    return [str(row["answer"]) if row else "" for row in found]

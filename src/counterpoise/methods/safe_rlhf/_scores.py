@@ -70,8 +70,8 @@ class RewardModel(Objective[Preference]):
 
 @dataclass(frozen=True)
 class CostModel(Objective[Preference]):
-    """Pairs in the order of safety, the less safe reply first, with the sign of each; see `cm_loss`. `rank`: pairs whose
-    order is learned, all or those with a reply that is not said to be safe."""
+    """Pairs in the order of safety, the less safe reply first, with the sign of each; see `cm_loss`. `rank`: pairs
+    whose order is learned, all or those with a reply that is not said to be safe."""
 
     k: float = 1.0
     mu: float = 1e-3
