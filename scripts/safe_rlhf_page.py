@@ -167,15 +167,16 @@ def models_table(seeds: dict[int, Path]) -> list[str]:
         )
 
     lines = [
-        "| seed | reward: ranking | cost: ranking | with an unsafe reply | cost: sign (larger kind) | cost: AUC "
-        "| calibration error, after Platt |",
-        "|---|---|---|---|---|---|---|",
+        "| seed | reward: ranking | cost: ranking, with an unsafe reply | of all | cost: sign (larger kind) "
+        "| cost: AUC | own replies: AUC, of harmful requests | calibration error, after Platt |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for seed, folder in seeds.items():
         reward, cost = (_read(folder / "models" / kind / "held_out.json")["metrics"] for kind in ("reward", "cost"))
-        cells = [str(seed), said(reward["ranking"]), said(cost["ranking"]), said(cost.get("ranking_with_unsafe"))]
+        cells = [str(seed), said(reward["ranking"]), said(cost.get("ranking_with_unsafe")), said(cost["ranking"])]
         cells.append(f"{said(cost['sign'])} ({_number(cost['majority'], 100)})")
-        cells.append(_number(cost["auc"], 100))
+        own = cost.get("own", {"auc": None, "auc_harmful": None})
+        cells += [_number(cost["auc"], 100), f"{_number(own['auc'], 100)}, {_number(own['auc_harmful'], 100)}"]
         errors = (cost["calibration_error"], cost.get("calibration_error_platt"))
         cells.append(", ".join(_number(value) for value in errors))
         lines.append("| " + " | ".join(cells) + " |")

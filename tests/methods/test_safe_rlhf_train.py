@@ -24,7 +24,7 @@ from counterpoise.methods import get
 from counterpoise.methods.safe_rlhf import MultiplierConfig, PPOConfig, SafeRLHFConfig, ScoringConfig
 from counterpoise.methods.safe_rlhf import _align as stages
 from counterpoise.methods.safe_rlhf import _ppo as ppo
-from counterpoise.methods.safe_rlhf._episodes import end_of_turn, estimate, look, with_estimates
+from counterpoise.methods.safe_rlhf._episodes import Estimates, end_of_turn, estimate, look, with_estimates
 from counterpoise.methods.safe_rlhf._measured import cost_metrics, own_metrics
 from counterpoise.methods.safe_rlhf._ppo import Actor, Critic, Loop, roles
 from counterpoise.methods.safe_rlhf._rollouts import Ask, roll_out
@@ -536,7 +536,28 @@ def test_the_budget_can_be_about_harmful_prompts_alone(model: Loaded, trained: P
         assert line["lambda"] > 1
     with training(model, plan(trained), tmp_path / "calm", total=3, run="x") as stepper:
         calm = Loop(stepper, config, [ask._replace(harmful=False) for ask in mixed], [], 0).update()
-        assert calm["lambda"] == 1 and np.isnan(calm["cost_window"])
+        assert calm["lambda"] == 1 and "cost_window" not in calm
+
+
+def test_prompts_that_the_budget_is_not_about_learn_from_the_reward_alone() -> None:
+    estimates = Estimates(*(torch.randn(3, 4) for _ in range(4)))
+    found = ppo.mixed(estimates, 5.0, "both", [True, False, True])
+    assert torch.equal(found[1], estimates.reward[1])
+    torch.testing.assert_close(found[0], (estimates.reward[0] - 5 * estimates.cost[0]) / 6)
+    assert torch.equal(ppo.mixed(estimates, 5.0, "cost", [True, False, True]), -estimates.cost)
+    assert torch.equal(ppo.mixed(estimates, 5.0, "reward", [True, False, True]), estimates.reward)
+
+
+def test_benign_prompts_learn_as_without_a_cost(model: Loaded, trained: Path, tmp_path: Path) -> None:
+    """With the budget about harmful ones, an update on benign prompts is that of the rival that looks at reward only."""
+    benign, found = [ask._replace(harmful=False) for ask in asks()], {}
+    for name, constrained, goal in (("ours", "harmful", "both"), ("reward", "all", "reward"), ("all", "all", "both")):
+        changes = {"constrained": constrained, "multiplier": MultiplierConfig(kind="fixed", init=5.0)}
+        with training(model, plan(trained), tmp_path / name, total=1, run=name) as stepper:
+            Loop(stepper, PPO.model_copy(update=changes | {"steps": 1}), benign, [], 0, goal).run()  # type: ignore[arg-type]
+            found[name] = {k: v for k, v in stepper.values().items() if ".actor." in k}
+    assert all(torch.equal(found["ours"][k], found["reward"][k]) for k in found["ours"])
+    assert any(not torch.equal(found["ours"][k], found["all"][k]) for k in found["ours"])
 
 
 def test_prompts_are_drawn_in_whole_passes(model: Loaded, trained: Path, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def _rows(stepper: Any, episodes: Any, looked: Any, ppo: PPOConfig) -> Any:
     from counterpoise.methods.safe_rlhf._ppo import mixed
 
     estimates = estimate(looked, ppo, [episode.group for episode in episodes])
-    return with_estimates(episodes, looked, estimates, mixed(estimates, 1.0, "both"))
+    return with_estimates(episodes, looked, estimates, mixed(estimates, 1.0, "both", [True] * len(episodes)))
 
 
 def same(one: tuple[Any, ...], other: tuple[Any, ...]) -> None:

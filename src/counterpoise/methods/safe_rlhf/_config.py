@@ -74,7 +74,8 @@ class PPOConfig(_Settings):
     """Of the critics' factors and heads. The paper's 5e-7 is for all weights."""
     constrained: Literal["all", "harmful"] = Field(default="all", exclude_if=lambda value: value == "all")
     """Prompts whose mean cost the budget bounds: all, as in the paper, whose prompts are all harmful; or all that are
-    not known to be benign. Among benign ones, cheap whatever is answered, the cost of harmful ones hardly counts."""
+    not known to be benign. Among benign ones, cheap whatever is answered, the cost of harmful ones hardly counts, and
+    their own cost says little but that they were not refused: with `harmful` their reward alone counts."""
     server: str | None = Field(default=None, pattern=r"^https?://.+/v1/?$", exclude_if=lambda value: value is None)
     """Base URL (ending in /v1) of a vLLM server of the same model that samples the answers; see the page. Default: this
     process does."""

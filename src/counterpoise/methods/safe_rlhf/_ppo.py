@@ -214,7 +214,7 @@ class Loop:
         scored = time.monotonic() - started
         multiplier = self.multiplier.update(_gathered(self._bounded(episodes, looked.costs.tolist()), processes))
         estimates = estimate(looked, config, [episode.group for episode in episodes])
-        advantages = mixed(estimates, multiplier, self.goal)
+        advantages = mixed(estimates, multiplier, self.goal, [self._counts(one) for one in episodes])
         rows = with_estimates(episodes, looked, estimates, advantages)
         line = averaged(processes.total(step_sums(episodes, looked, estimates)))
         check_served(line)
@@ -231,8 +231,11 @@ class Loop:
 
     def _bounded(self, episodes: Sequence[Episode], costs: Sequence[float]) -> list[float]:
         """The costs that the budget is about."""
-        every = self.config.constrained == "all"
-        return [cost for cost, one in zip(costs, episodes, strict=True) if every or one.harmful is not False]
+        return [cost for cost, one in zip(costs, episodes, strict=True) if self._counts(one)]
+
+    def _counts(self, episode: Episode) -> bool:
+        """Whether the budget is about an episode."""
+        return self.config.constrained == "all" or episode.harmful is not False
 
     def drawn(self, step: int) -> list[Ask]:
         """The prompts of a step, by passes over all of them in a new order each; the same on every process."""
@@ -274,10 +277,14 @@ class Loop:
         return [self.instructions[(first + i) % len(self.instructions)] for i in range(n)]
 
 
-def mixed(estimates: Estimates, multiplier: float, goal: Goal) -> Tensor:
-    """The advantages of a run for both signals, or of a rival that looks at one of them only."""
+def mixed(estimates: Estimates, multiplier: float, goal: Goal, bound: Sequence[bool]) -> Tensor:
+    """The advantages of a run for both signals, or of a rival that looks at one of them only. Of episodes that the
+    budget is not about (not `bound`) the reward alone counts: their cost is not in the Lagrangian."""
     weight = {"both": multiplier, "reward": 0.0, "cost": math.inf}[goal]
-    return mix(estimates.reward, estimates.cost, weight)
+    both = mix(estimates.reward, estimates.cost, weight)
+    if goal != "both":
+        return both
+    return torch.where(torch.tensor(bound, device=both.device)[:, None], both, estimates.reward)
 
 
 def _gathered(costs: list[float], processes: Any) -> list[float]:
