@@ -549,7 +549,7 @@ def test_prompts_that_the_budget_is_not_about_learn_from_the_reward_alone() -> N
 
 
 def test_benign_prompts_learn_as_without_a_cost(model: Loaded, trained: Path, tmp_path: Path) -> None:
-    """With the budget about harmful ones, an update on benign prompts is that of the rival that looks at reward only."""
+    """With the budget about harmful ones, an update on benign ones is that of the rival that looks at reward only."""
     benign, found = [ask._replace(harmful=False) for ask in asks()], {}
     for name, constrained, goal in (("ours", "harmful", "both"), ("reward", "all", "reward"), ("all", "all", "both")):
         changes = {"constrained": constrained, "multiplier": MultiplierConfig(kind="fixed", init=5.0)}
