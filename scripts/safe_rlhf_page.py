@@ -92,13 +92,14 @@ def safety(a: Reply, b: Reply) -> int:
 
 def against_base(arms: dict[str, list[Reply]]) -> dict[str, tuple[str, str]]:
     """Of every other arm: points of unsafe answers to harmful requests more than the base gives, with the interval, and
-    Holm's p over the arms."""
+    Holm's p over the arms. Of one family nothing can be said."""
     found = {}
     for arm, own in arms.items():
         if arm != "base":
             pairs = [(a, b) for a, b in zip(own, matched(arms["base"], own), strict=True) if a.row.harmful]
             after, before = ([float(pair[side].unsafe) for pair in pairs] for side in (0, 1))
-            found[arm] = paired_difference(after, before, families([a for a, _ in pairs]))
+            if len(set(labels := families([a for a, _ in pairs]))) > 1:
+                found[arm] = paired_difference(after, before, labels)
     if not found:
         return {}
     p = holm([d.p for d in found.values()], [min(d.p, 2.0 ** (1 - d.changed)) for d in found.values()])

@@ -115,7 +115,7 @@ def test_safe_rlhf_table(run: Callable[..., str], model: str, tmp_path: Path) ->
     with pytest.raises(SystemExit, match="seed 0 stands in"):
         run("scripts/safe_rlhf_page.py", tmp_path, tmp_path)
     with pytest.raises(SystemExit, match="holds answers to other rows or with other settings"):
-        run(*arguments, "--rate", "1e-3")
+        run(*arguments, "--steps", 2)
 
 
 def test_pages_count_a_family_once_whatever_the_seed() -> None:
