@@ -99,7 +99,9 @@ def ppo(
             looked = look(stepper, episodes, loop.end)
             times.append(clock())
             estimates = estimate(looked, config, [episode.group for episode in episodes])
-            loop.learn(with_estimates(episodes, looked, estimates, mixed(estimates, 1.0, "both")))
+            loop.learn(
+                with_estimates(episodes, looked, estimates, mixed(estimates, 1.0, "both", [True] * len(episodes)))
+            )
             times.append(clock())
             if stepper.trainable.trunk is not None:
                 stepper.trainable.trunk.clear()
