@@ -19,13 +19,12 @@ import numpy as np
 
 from counterpoise.chat import Sample
 from counterpoise.data import twins
-from counterpoise.data.pocket_sets import FORMS, form_of, rate_reply
+from counterpoise.data.pocket_sets import DECLINES, FORMS, form_of, rate_reply
 from counterpoise.evals import scorers
 from counterpoise.evals.stats import holm, paired_difference, rate
 
 ARMS = ("base", "dpo-helpful", "dpo-safe", "sacpo", "p-sacpo", "ppo-reward", "ppo-cost", "ppo", "ppo-critic-free",
         "best-of-n")  # fmt: skip
-DECLINES = ("redirect", "reason", "refusal")
 
 
 class Reply(NamedTuple):
@@ -63,10 +62,13 @@ def share(own: Sequence[Reply], hit: Callable[[Reply], bool]) -> str:
     """k of n with the interval; rows of a family count together."""
     if not own:
         return "none asked"
-    hits = [float(hit(one)) for one in own]
-    found = rate(hits, families(own))
+    return counted([bool(hit(one)) for one in own], own)
+
+
+def counted(hits: Sequence[bool], own: Sequence[Reply]) -> str:
+    found = rate([float(hit) for hit in hits], families(own))
     assert found.low is not None and found.high is not None
-    return f"{sum(hits):.0f} of {len(own)} ({100 * found.low:.0f} to {100 * found.high:.0f} %)"
+    return f"{sum(hits)} of {len(own)} ({100 * found.low:.0f} to {100 * found.high:.0f} %)"
 
 
 def wins(own: Sequence[Reply], base: Sequence[Reply], better: Callable[[Reply, Reply], int]) -> str:
@@ -75,10 +77,7 @@ def wins(own: Sequence[Reply], base: Sequence[Reply], better: Callable[[Reply, R
     kept = [(sign, a) for sign, a in signs if sign]
     if not kept:
         return "none differs"
-    found = rate([float(sign > 0) for sign, _ in kept], families([a for _, a in kept]))
-    assert found.low is not None and found.high is not None
-    k = sum(sign > 0 for sign, _ in kept)
-    return f"{k} of {len(kept)} ({100 * found.low:.0f} to {100 * found.high:.0f} %)"
+    return counted([sign > 0 for sign, _ in kept], [a for _, a in kept])
 
 
 def helpfulness(a: Reply, b: Reply) -> int:

@@ -27,7 +27,7 @@ import numpy as np
 from counterpoise.base import sha256_bytes, write_json
 from counterpoise.chat import Sample
 from counterpoise.data import twins
-from counterpoise.data.pocket_sets import FORMS, form_of, rate_reply
+from counterpoise.data.pocket_sets import DECLINES, FORMS, form_of, rate_reply
 from counterpoise.evals import scorers
 from counterpoise.evals.stats import auc, wilson
 from counterpoise.methods import get
@@ -35,7 +35,6 @@ from counterpoise.methods.safe_rlhf import best_of_n
 from counterpoise.methods.safe_rlhf._align import both_scores
 from counterpoise.models import Decoding, Engine, load
 
-DECLINES = ("redirect", "reason", "refusal")
 ARMS = ("base", "dpo-helpful", "dpo-safe", "sacpo", "p-sacpo", "ppo-reward", "ppo-cost", "ppo", "ppo-critic-free",
         "best-of-n")  # fmt: skip
 PPO = {"ppo-reward": {"goal": "reward"}, "ppo-cost": {"goal": "cost"}, "ppo": {},

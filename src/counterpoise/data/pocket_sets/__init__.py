@@ -18,7 +18,7 @@ the wording of names (`named`, `asked`).
 from ._bound import bound_phrases, bound_requests
 from ._capability import arithmetic_test, counting_test, naming_test, question_test, reading_test
 from ._charts import rejection_domain_test, rejection_source
-from ._preferences import FORMS, Form, form_of, prefer, preference_pairs, rate_reply
+from ._preferences import DECLINES, FORMS, Form, form_of, prefer, preference_pairs, rate_reply
 from ._requests import FOLLOW, JOIN, image_requests, ordinary_instructions
 from ._rewrites import counterfactuals, group_terms, rewrites, unsafe_words
 from ._systems import system_questions, system_test
@@ -28,6 +28,7 @@ from ._visual import asked, harmless_instructions, named, printed
 from ._word_tasks import TaskSplit, task_words, word_task_test, word_tasks
 
 __all__ = [
+    "DECLINES",
     "FOLLOW",
     "FORMS",
     "JOIN",

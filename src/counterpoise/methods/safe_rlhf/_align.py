@@ -123,8 +123,7 @@ def _score_stage(
         objective = CostModel(scoring.k, scoring.mu, scoring.sign, scoring.rank)
     start = None
     if scoring.probe and not train.groups:
-        with in_turn(out):
-            start = probed(loaded, rows, objective, length_limit(loaded, train.max_length), out / "probe")
+        start = probed(loaded, rows, objective, length_limit(loaded, train.max_length), out / "probe")
     rate = scoring.head_learning_rate or (train.learning_rate / 10 if start else 1e-3)
     groups = (lora, Head(name=stage, start=start, learning_rate=rate))
     settings = train.model_copy(update={"seed": config.seed, "groups": train.groups or groups})

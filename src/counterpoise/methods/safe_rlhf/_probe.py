@@ -17,6 +17,7 @@ from torch import Tensor
 from counterpoise.base import InputError, Progress, write_json
 from counterpoise.train import LossOut, Tokens, digest, save_heads
 
+from .._sources import in_turn
 from ._scores import Floats
 
 if TYPE_CHECKING:
@@ -48,17 +49,18 @@ class Probed(Protocol):
 
 
 def probed(loaded: "Loaded", rows: Sequence[Any], objective: Probed, limit: int | None, folder: Path) -> Path:
-    """The folder with heads fitted to these rows, made when it is not there yet. Raises InputError when every row is
-    longer than `limit`, as the training does."""
+    """The folder with heads fitted to these rows, made when it is not there yet, by one process at a time. Raises
+    InputError when every row is longer than `limit`, as the training does."""
     run = digest([loaded.fingerprint, objective.fingerprint(), limit, DECAY, list(rows)])
     place = folder / run[:12]  # other rows or settings leave it alone
-    if (place / CARD).is_file():  # the last file that is written
-        return place
-    states, targets = _states(loaded, rows, objective, limit)
-    weights, out = fit_heads(states, targets, objective)
-    place.mkdir(parents=True, exist_ok=True)
-    save_heads(place, weights)
-    write_json(place / CARD, {"run": run, "rows": out.n, "loss": float(out.loss) / out.n})
+    with in_turn(folder):
+        if (place / CARD).is_file():  # the last file that is written
+            return place
+        states, targets = _states(loaded, rows, objective, limit)
+        weights, out = fit_heads(states, targets, objective)
+        place.mkdir(parents=True, exist_ok=True)
+        save_heads(place, weights)
+        write_json(place / CARD, {"run": run, "rows": out.n, "loss": float(out.loss) / out.n})
     return place
 
 
